@@ -1,0 +1,72 @@
+"""How long denoising an image takes, and how far the result is from the clean image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastgsm
+
+from .common import DTYPES, MODELS, THREADS, fit, image, patches, rms
+
+SIGMA = 25 / 255
+
+Data = tuple[dict[str, Any], NDArray[Any], NDArray[Any]]
+
+
+def prepare() -> Data:
+    """Fit every model; return them with a clean image and its noisy version."""
+    X = patches(seed=0)
+    models = {name: fit(build(), X) for name, build in MODELS.items()}
+    clean = image(seed=10)
+    noisy = clean + SIGMA * np.random.default_rng(0).standard_normal(clean.shape)
+    return models, clean, noisy
+
+
+class SinglePass:
+    """The posterior mean of every overlapping patch of a 256x256 image."""
+
+    params = (list(MODELS), DTYPES, THREADS)
+    param_names = ("model", "dtype", "workers")
+
+    def setup_cache(self) -> Data:
+        return prepare()
+
+    def setup(self, data: Data, name: str, dtype: str, workers: int) -> None:
+        models, _, noisy = data
+        self.prior = models[name]
+        self.noisy = noisy.astype(dtype)
+        self.denoise(self.noisy[:32, :32], workers)  # compiles
+
+    def denoise(self, noisy: NDArray[Any], workers: int) -> NDArray[Any]:
+        return fastgsm.denoise(noisy, SIGMA, prior=self.prior, quality="fast", workers=workers)
+
+    def time_denoise(self, data: Data, name: str, dtype: str, workers: int) -> None:
+        self.denoise(self.noisy, workers)
+
+    def peakmem_denoise(self, data: Data, name: str, dtype: str, workers: int) -> None:
+        self.denoise(self.noisy, workers)
+
+    def peakmem_baseline(self, data: Data, name: str, dtype: str, workers: int) -> None:
+        """Show what the interpreter, the imports and `setup` take of `peakmem_denoise`."""
+
+
+class Quality:
+    """The error that remains; `aggregation="center"` is the textbook's baseline."""
+
+    params = (list(MODELS), ["mean", "center"])
+    param_names = ("model", "aggregation")
+
+    def setup_cache(self) -> Data:
+        return prepare()
+
+    def track_rms_error(self, data: Data, name: str, aggregation: str) -> float:
+        models, clean, noisy = data
+        denoised = fastgsm.denoise(
+            noisy, SIGMA, prior=models[name], quality="fast", aggregation=aggregation
+        )
+        return 255 * rms(denoised - clean)
+
+    track_rms_error.unit = "grey levels of 255"  # type: ignore[attr-defined]

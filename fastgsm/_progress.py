@@ -1,0 +1,90 @@
+"""A progress line on standard error: tqdm's where it is installed, a plain counter otherwise."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+REFRESH_SECONDS = 0.25
+
+
+class _Counter:
+    """The part of tqdm that `Progress` uses, written as ``label: done/total``."""
+
+    def __init__(self, total: int, label: str) -> None:
+        self.total, self.label, self.done = total, label, 0
+        self._shown_at = float("-inf")
+        self._show()
+
+    def update(self, n: int) -> None:
+        self.done += n
+        if time.monotonic() - self._shown_at >= REFRESH_SECONDS:
+            self._show()
+
+    def close(self) -> None:
+        self._show()
+        sys.stderr.write("\n")
+        sys.stderr.flush()
+
+    def _show(self) -> None:
+        self._shown_at = time.monotonic()
+        sys.stderr.write(f"\r{self.label}: {self.done}/{self.total}")
+        sys.stderr.flush()
+
+
+def _new_bar(total: int, label: str) -> Any:
+    try:
+        tqdm = importlib.import_module("tqdm.auto").tqdm
+    except ImportError:
+        return _Counter(total, label)
+    return tqdm(total=total, desc=label, mininterval=REFRESH_SECONDS)
+
+
+class Progress:
+    """Context manager that counts finished steps on standard error.
+
+    Standard output is never written. A disabled one does nothing at all: tqdm is not imported.
+
+    Parameters
+    ----------
+    total : int
+        Number of steps.
+    label : str
+        Words in front of the count.
+    enabled : bool
+        False shows nothing.
+
+    Examples
+    --------
+    >>> from fastgsm._progress import Progress
+    >>> with Progress(2, "denoising", enabled=False) as progress:
+    ...     for _ in range(2):
+    ...         progress.update()
+    """
+
+    def __init__(self, total: int, label: str, enabled: bool = True) -> None:
+        self.total, self.label, self.enabled = total, label, enabled
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if self.enabled:
+            self._bar = _new_bar(self.total, self.label)
+        return self
+
+    def update(self, n: int = 1) -> None:
+        """Say that `n` more steps are done."""
+        if self._bar is not None:
+            self._bar.update(n)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,301 @@
+"""What the study measures: images, learning, denoising, and on which machine.
+
+Figures only: what they mean is said by :mod:`fastgsm._verdict`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+import fastgsm
+from fastgsm._progress import Progress
+
+Image = NDArray[np.float32]
+Window = tuple[slice, slice]
+
+AGGREGATIONS = ("mean", "center")
+PATCH_SIZE = 8
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue, ITU-R BT.601
+SAMPLES = (  # the photographs among the images inside scikit-image's wheel
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "gravel",
+    "moon",
+    "rocket",
+    "stereo_motorcycle",
+)
+
+
+def mse(clean: NDArray[Any], image: NDArray[Any]) -> float:
+    """Return the mean squared error of an image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgsm.report import mse
+    >>> mse(np.zeros((2, 2)), np.full((2, 2), 0.5))
+    0.25
+    """
+    return float(np.mean(np.square(np.subtract(clean, image, dtype=np.float64))))
+
+
+def psnr(clean: NDArray[Any], image: NDArray[Any]) -> float:
+    """Return the peak signal-to-noise ratio of an image in decibels, for a peak of 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgsm.report import psnr
+    >>> psnr(np.zeros((2, 2)), np.full((2, 2), 0.1))
+    20.0
+    """
+    error = mse(clean, image)
+    return float(-10 * np.log10(error)) if error > 0 else float("inf")
+
+
+def sample(name: str) -> NDArray[np.uint8]:
+    """Return one of scikit-image's sample images as it is stored, grey or RGB."""
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise ImportError('sample images need scikit-image: pip install "fastgsm[cli]"') from error
+    image = getattr(data, name)()
+    return np.asarray(image[0] if isinstance(image, tuple) else image)  # left image of a pair
+
+
+def sample_images() -> dict[str, Image]:
+    """Return the photographs that scikit-image carries, grey, by name; nothing is downloaded.
+
+    Returns
+    -------
+    dict of str to (height, width) float32 array
+        Ten images in [0, 1].
+
+    Raises
+    ------
+    ImportError
+        If scikit-image is missing.
+
+    Examples
+    --------
+    >>> from fastgsm.report import sample_images
+    >>> sample_images()["camera"].shape
+    (512, 512)
+    """
+    return {name: grey(sample(name), name) for name in SAMPLES}
+
+
+def folder_images(folder: Path) -> dict[str, Image]:
+    """Read the images of a folder as grey ones, by file name, sorted."""
+    from fastgsm.io import _image_files, read_image
+
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: give a folder of images")
+    return {file.name: grey(read_image(file).array, file.name) for file in _image_files(folder)}
+
+
+def grey(image: NDArray[Any], name: str) -> Image:
+    """Return a grey or RGB image as a grey one in [0, 1]."""
+    if image.dtype.kind in "ui":
+        image = image / np.iinfo(image.dtype).max
+    if image.ndim == 3:
+        image = image @ LUMINANCE
+    if not (image.min() >= 0 and image.max() <= 1):  # also false for NaN
+        raise ValueError(
+            f"{name} has values from {image.min():g} to {image.max():g}: the study takes float "
+            "images in [0, 1] without NaN"
+        )
+    if min(image.shape) < PATCH_SIZE:
+        raise ValueError(
+            f"{name} is {image.shape[1]}x{image.shape[0]} pixels: images must have at least "
+            f"{PATCH_SIZE}x{PATCH_SIZE}"
+        )
+    return image.astype(np.float32)
+
+
+def default_models(seed: int) -> dict[str, Any]:
+    """Return the five models of the study, not yet fitted, by name."""
+    return {
+        "MVN": fastgsm.MVN(),
+        "GSM": fastgsm.GSM(n_scales=6, random_state=seed),
+        "GMM": fastgsm.GMM(random_state=seed),
+        "MoGSM": fastgsm.MoGSM(random_state=seed),
+        "ICA": fastgsm.ICA(random_state=seed),
+    }
+
+
+def learn(
+    models: Mapping[str, Any],
+    patches: NDArray[Any],
+    held_out: NDArray[Any],
+    progress: bool,
+) -> dict[str, dict[str, Any]]:
+    """Fit each model to the same patches; return its time, iterations and likelihoods."""
+    figures = {}
+    with Progress(len(models), "learning", progress) as bar:
+        for name, model in models.items():
+            with warnings.catch_warnings():
+                # Having stopped at max_iter is a result of the study: it stands in the table.
+                warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
+                _fit_briefly(model, patches)
+                start = perf_counter()
+                model.fit(patches)
+                seconds = perf_counter() - start
+            figures[name] = {
+                "parameters": {key: _plain(value) for key, value in model.get_params().items()},
+                "fit_seconds": seconds,
+                "n_iter": int(model.n_iter_),
+                "converged": bool(model.converged_),
+                "log_likelihood_train": float(model.score(patches)),
+                "log_likelihood_test": float(model.score(held_out)),
+                "lower_bounds": [float(value) for value in model.lower_bounds_],
+                "weights": _plain(getattr(model, "weights_", None)),
+                "scales": _plain(getattr(model, "scales_", None)),
+            }
+            bar.update(1)
+    return figures
+
+
+def _fit_briefly(model: Any, X: NDArray[Any]) -> None:
+    """Fit a copy for one iteration: what is compiled here is not timed later."""
+    parameters = model.get_params()
+    if "max_iter" in parameters:
+        parameters["max_iter"] = 1
+    type(model)(**parameters).fit(X)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it; what it does not know, as Python would print it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """The figures of all denoised images, and the pictures of one."""
+
+    noisy: dict[str, Any]  # mse and psnr, one value per noise level
+    models: dict[str, dict[str, Any]]  # by model and aggregation: mse, psnr and seconds
+    noisy_pictures: dict[float, Image]  # by noise level
+    pictures: dict[float, dict[str, Image]]  # by noise level and model
+
+
+def denoise_all(
+    models: Mapping[str, Any],
+    images: Mapping[int, Image],
+    levels: Sequence[float],
+    seed: int,
+    shown: int,
+    progress: bool,
+) -> Denoised:
+    """Denoise every image at every noise level with every model, by both aggregations.
+
+    Image number i gets the noise of ``default_rng(seed + i)``, at each level the same pattern.
+    The models take turns on each image, so that a busy spell of the machine hits all of them.
+    """
+    shape = len(AGGREGATIONS), len(models), len(levels), len(images)
+    errors, seconds = np.empty(shape), np.empty(shape)
+    noisy_errors = np.empty(shape[2:])
+    noisy_pictures: dict[float, Image] = {}
+    pictures: dict[float, dict[str, Image]] = {level: {} for level in levels}
+    with Progress(errors.size, "denoising", progress) as bar:
+        _denoise_once(models, images[shown])
+        for i, (number, clean) in enumerate(images.items()):
+            noise = np.random.default_rng(seed + number).standard_normal(clean.shape)
+            for s, sigma in enumerate(levels):
+                noisy = (clean + sigma * noise).astype(np.float32)
+                noisy_errors[s, i] = mse(clean, noisy)
+                if number == shown:
+                    noisy_pictures[sigma] = noisy
+                for a, aggregation in enumerate(AGGREGATIONS):
+                    for m, (name, model) in enumerate(models.items()):
+                        start = perf_counter()
+                        denoised = fastgsm.denoise(
+                            noisy, sigma, prior=model, quality="fast", aggregation=aggregation
+                        )
+                        seconds[a, m, s, i] = perf_counter() - start
+                        errors[a, m, s, i] = mse(clean, denoised)
+                        if number == shown and aggregation == "mean":
+                            pictures[sigma][name] = denoised
+                        bar.update(1)
+    figures = {
+        name: {
+            aggregation: _quality(errors[a, m]) | {"seconds_per_image": float(seconds[a, m].mean())}
+            for a, aggregation in enumerate(AGGREGATIONS)
+        }
+        for m, name in enumerate(models)
+    }
+    return Denoised(_quality(noisy_errors), figures, noisy_pictures, pictures)
+
+
+def _denoise_once(models: Mapping[str, Any], image: Image) -> None:
+    """Denoise an image in every way once: what is compiled here is not timed later."""
+    for model in models.values():
+        for aggregation in AGGREGATIONS:
+            fastgsm.denoise(image, 0.1, prior=model, quality="fast", aggregation=aggregation)
+
+
+def _quality(errors: NDArray[np.float64]) -> dict[str, Any]:
+    """Return MSE and PSNR, averaged over images, from errors of shape (levels, images)."""
+    decibels = -10 * np.log10(errors)
+    return {
+        "mse": errors.mean(axis=1).tolist(),
+        "psnr": decibels.mean(axis=1).tolist(),
+        "psnr_per_image": decibels.tolist(),
+    }
+
+
+def most_detailed_window(image: Image, size: int) -> Window:
+    """Return the square of about ``size`` pixels (no larger than the image) of most contrast."""
+    height, width = image.shape
+    size = min(size, height, width)
+    step = max(size // 4, 1)
+    windows = [
+        (slice(top, top + size), slice(left, left + size))
+        for top in range(0, height - size + 1, step)
+        for left in range(0, width - size + 1, step)
+    ]
+    return max(windows, key=lambda window: float(image[window].std()))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the figures depend on."""
+    libraries = {name: version(name) for name in ("numpy", "numba", "scipy")}
+    return {"fastgsm": fastgsm.__version__, "python": platform.python_version(), **libraries}
+
+
+def machine() -> dict[str, Any]:
+    """Return the processor, the system and the number of threads used."""
+    return {
+        "processor": _processor(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": numba.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name as Linux gives it, else as Python does."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,216 @@
+"""Checks of what users pass in: each says what was given, what is wanted and what to do."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+def as_float_image(
+    image: ArrayLike, name: str = "image", data_range: float | None = None
+) -> tuple[FloatArray, float]:
+    """Give an image as floats in units of its data range, and that range.
+
+    Parameters
+    ----------
+    image : array_like
+        Integers or real floats, of any shape.
+    name : str
+        What the error messages call it.
+    data_range : float, optional
+        Value that becomes 1. By default 1.0 for floats and the type's maximum for integers.
+
+    Returns
+    -------
+    scaled : ndarray
+        float32 for float16, float32 and integers of up to 16 bits, otherwise float64. Shares the
+        memory of ``image`` where nothing had to be changed.
+    data_range : float
+
+    Raises
+    ------
+    TypeError
+        If the image is not of integers or real floats.
+    ValueError
+        If it is empty or holds NaN or infinity, or if ``data_range`` is not positive.
+    """
+    array = np.asarray(image)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; wanted integers or real floats. "
+            f"Convert it first, e.g. with {name}.astype(np.float32)."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}.")
+    if data_range is None:
+        data_range = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
+    else:
+        data_range = check_positive(data_range, "data_range")
+    narrow = array.dtype in (np.float16, np.float32) or (
+        array.dtype.kind in "iu" and array.dtype.itemsize <= 2
+    )
+    scaled = array.astype(np.float32 if narrow else np.float64, copy=False)
+    if array.dtype.kind == "f":
+        n_bad = scaled.size - int(np.count_nonzero(np.isfinite(scaled)))
+        if n_bad:
+            raise ValueError(
+                f"{name} has {n_bad} NaN or infinite values of {scaled.size}; "
+                f"wanted finite pixels. Replace them first."
+            )
+    if data_range != 1.0:
+        scaled = scaled / scaled.dtype.type(data_range)
+    return scaled, data_range
+
+
+def check_image_2d(image: NDArray[Any], patch_size: int, name: str = "image") -> None:
+    """Raise ValueError unless ``image`` is 2-D and at least one patch large."""
+    if image.ndim != 2:
+        raise ValueError(
+            f"{name} has {image.ndim} dimensions, shape {image.shape}; wanted (height, width). "
+            f"For an image with channels give channel_axis where the function has it, "
+            f"or pass the channels one by one."
+        )
+    if min(image.shape) < patch_size:
+        raise ValueError(
+            f"{name} of {image.shape[0]}x{image.shape[1]} pixels is smaller than one patch of "
+            f"{patch_size}x{patch_size}; wanted at least {patch_size} pixels along both axes."
+        )
+
+
+def check_integer(value: Any, name: str, minimum: int = 1) -> int:
+    """Give ``value`` as an int, or raise unless it is an integer of at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} is {value!r}; wanted an integer of at least {minimum}.")
+    if value < minimum:
+        raise ValueError(f"{name} is {value}; wanted an integer of at least {minimum}.")
+    return int(value)
+
+
+def check_real(value: Any, name: str) -> float:
+    """Give ``value`` as a float, or raise unless it is one finite real number."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is {value!r}; wanted a finite number.")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}; wanted a finite number.")
+    return float(value)
+
+
+def check_positive(value: Any, name: str) -> float:
+    """Give ``value`` as a float, or raise unless it is finite and above 0."""
+    number = check_real(value, name)
+    if number <= 0:
+        raise ValueError(f"{name} is {number:g}; wanted a number above 0.")
+    return number
+
+
+def check_nonnegative(value: Any, name: str) -> float:
+    """Give ``value`` as a float, or raise unless it is finite and not below 0."""
+    number = check_real(value, name)
+    if number < 0:
+        raise ValueError(f"{name} is {number:g}; wanted a number of at least 0.")
+    return number
+
+
+def check_choice(value: Any, name: str, choices: tuple[Any, ...]) -> None:
+    """Raise ValueError unless ``value`` is one of ``choices``."""
+    if not any(value is choice or value == choice for choice in choices):
+        wanted = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} is {value!r}; wanted one of {wanted}.")
+
+
+def check_random_state(random_state: Any) -> np.random.Generator:
+    """Give a Generator for None, a seed, a Generator (itself) or a legacy RandomState."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31, size=4))
+    if random_state is None or (
+        isinstance(random_state, numbers.Integral)
+        and not isinstance(random_state, bool)
+        and random_state >= 0
+    ):
+        return np.random.default_rng(random_state)  # type: ignore[arg-type]
+    raise ValueError(
+        f"random_state is {random_state!r}; wanted None, an integer of at least 0, "
+        f"a numpy.random.Generator or a numpy.random.RandomState."
+    )
+
+
+def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> FloatArray:
+    """Give samples as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
+
+    Raises
+    ------
+    TypeError
+        If X is sparse, complex or not numeric.
+    ValueError
+        If X is not 2-D, is empty, holds NaN or infinity, or has not ``n_features`` columns.
+    """
+    if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
+        raise TypeError(f"{name} is a sparse matrix; wanted a dense array: use {name}.toarray().")
+    array = np.asarray(X)
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}.")
+    if array.dtype.kind not in "iuf":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{name} has dtype {array.dtype}; wanted numbers. The argument must be "
+                f"a string or a number only where it can be read as one ({error})."
+            ) from None
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead: {name} has shape {array.shape}; "
+            f"wanted (n_samples, n_features). Reshape your data: {name}.reshape(1, -1) for one "
+            f"sample, {name}.reshape(-1, 1) for one feature."
+        )
+    for axis, what in enumerate(("sample", "feature")):
+        if array.shape[axis] == 0:
+            raise ValueError(
+                f"Found array {name} with 0 {what}(s) (shape={array.shape}) "
+                f"while a minimum of 1 is required."
+            )
+    if n_features is not None and array.shape[1] != n_features:
+        side = math.isqrt(n_features)
+        patches = f" (patches of {side}x{side} pixels)" if side * side == n_features else ""
+        raise ValueError(
+            f"{name} has {array.shape[1]} features, but this model is expecting {n_features} "
+            f"features as input{patches}."
+        )
+    narrow = array.dtype in (np.float16, np.float32)
+    array = np.ascontiguousarray(array, dtype=np.float32 if narrow else np.float64)
+    if not np.isfinite(array).all():
+        kind = "NaN" if np.isnan(array).any() else "infinity"
+        raise ValueError(
+            f"Input {name} contains {kind}; wanted finite numbers. "
+            f"Remove or replace those samples first."
+        )
+    return array
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> FloatArray:
+    """Give the weights as an array (n_samples,) of ``dtype``; ones for None."""
+    if sample_weight is None:
+        return np.ones(n_samples, dtype)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n_samples, float(weights))
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}; wanted one weight for each of the "
+            f"{n_samples} samples: shape ({n_samples},)."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("sample_weight holds NaN, infinity or negative weights; wanted >= 0.")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
+    return weights.astype(dtype)

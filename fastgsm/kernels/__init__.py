@@ -1,0 +1,1 @@
+"""The hot loops. Nothing here validates its input: the callers do."""

@@ -1,0 +1,165 @@
+"""How kernels are compiled and on how many threads they run.
+
+This is the only module that applies Numba's ``njit``. Two decorators cover everything:
+
+``jit``
+    a building block (micro-kernel, tile function) that other compiled code calls;
+``Kernel``
+    an entry point called from Python, compiled twice from one source: a serial build that holds
+    no lock and starts no thread, and a parallel build whose ``prange`` loops run on Numba's threads.
+
+Everything is compiled at its first call for the argument types it meets, never at import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import Any, TypeVar
+
+import numba
+
+# "contract" lets a*b + c become one fused multiply-add. Flags that assume the absence of NaN or
+# infinity would break log-sum-exp, whose empty components are -inf; "reassoc" would let the
+# compiler sum in an order that depends on the vector width and on a lane's place in its tile.
+OPTIONS: dict[str, Any] = {
+    "fastmath": {"contract", "nsz"},
+    "error_model": "numpy",
+    "nogil": True,
+}
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _source_digest() -> str:
+    """Short digest of every kernel source.
+
+    Numba's cache notices a change in the file of the function it stores, but not in the files of
+    the functions that were inlined into it. With the digest in the cached name, an edited or
+    upgraded kernel never meets machine code of another version.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+_DIGEST = _source_digest()
+
+
+def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Callable[..., Any]:
+    """Compile a copy of ``function`` whose cache entry is its own.
+
+    The copy matters: Numba's cache key ignores the compilation options, so the serial and the
+    parallel build of one function would otherwise be served from the same entry.
+    """
+    assert isinstance(function, FunctionType)
+    copy = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__qualname__ = f"{function.__qualname__}-{suffix}-{_DIGEST}"
+    copy.__module__ = function.__module__
+    copy.__doc__ = function.__doc__
+    try:
+        compiled = numba.njit(cache=True, **OPTIONS, **options)(copy)
+    except RuntimeError:  # no directory is writable: compile anew in every process
+        compiled = numba.njit(**OPTIONS, **options)(copy)
+    return compiled  # type: ignore[no-any-return]
+
+
+def jit(function: _Function) -> _Function:
+    """Compile a building block that is called from other compiled code."""
+    return _compile(function, "block")  # type: ignore[return-value]
+
+
+class Kernel:
+    """A compiled entry point that runs on as many threads as its caller may use.
+
+    Parameters
+    ----------
+    function : callable
+        Python source whose outermost loop is a ``numba.prange`` over independent blocks. Its
+        result must not depend on how the blocks are shared out.
+
+    Attributes
+    ----------
+    serial, parallel : callable
+        The two builds. Both return the same bits.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__wrapped__ = function
+        self.serial = _compile(function, "serial")
+        self.parallel = _compile(function, "parallel", parallel=True)
+
+    def __call__(self, *args: Any) -> Any:
+        threads = usable_threads()
+        if threads == 1:
+            return self.serial(*args)
+        with _numba_threads(threads):
+            return self.parallel(*args)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.__name__}>"
+
+
+_limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("workers", default=None)
+_forked = False
+
+
+def _mark_forked() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_forked)
+
+
+@contextlib.contextmanager
+def limit_workers(workers: int | None) -> Iterator[None]:
+    """Let the kernels called inside the ``with`` block use at most ``workers`` threads."""
+    token = _limit.set(workers)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def usable_threads() -> int:
+    """Threads that a kernel called here and now may use.
+
+    One in a thread other than the main one (the pool that it belongs to already fills the
+    machine, and Numba's workqueue layer aborts the process on concurrent use) and in a forked
+    child (whose parent's threads do not exist there).
+    """
+    limit = _limit.get()
+    if limit == 1 or _forked or threading.current_thread() is not threading.main_thread():
+        return 1
+    available = int(numba.get_num_threads())
+    return available if limit is None else min(limit, available)
+
+
+@contextlib.contextmanager
+def _numba_threads(threads: int) -> Iterator[None]:
+    before = numba.get_num_threads()
+    if threads == before:
+        yield
+        return
+    numba.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

@@ -1,0 +1,54 @@
+"""Squared Mahalanobis distances of samples to components.
+
+``|A_k (x - mu_k)|^2`` with ``A_k^T A_k`` the (pseudo-)inverse of the covariance. Any square root
+of it does; the caller gives the one that is lower trapezoidal, and the zeros above its diagonal
+are not multiplied: half of the work.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels.rotation import TILE, add_trapezoid_energy
+
+
+@jit
+def load_transposed(X, first, count, tile):
+    """Write samples ``first`` to ``first + count`` of X (n, d) into the lanes of ``tile`` (>= d, T)."""
+    d = X.shape[1]
+    for t in range(count):
+        for i in range(d):
+            tile[i, t] = X[first + t, i]
+    for i in range(d):
+        for t in range(count, tile.shape[1]):
+            tile[i, t] = 0.0
+
+
+@Kernel
+def mahalanobis(X, means, whiteners, rank, distances):
+    """Fill ``distances`` (K, n) for the samples X (n, d).
+
+    ``means`` is (K, d); ``whiteners`` is (K, r', d'), the lower-trapezoidal roots of the given
+    rank, padded with zeros to r' and d' (see ``rotation.padded``).
+    """
+    n, d = X.shape
+    n_components, _, room = whiteners.shape
+    for block in prange((n + TILE - 1) // TILE):
+        first = block * TILE
+        count = min(TILE, n - first)
+        tile = np.zeros((room, TILE), X.dtype)
+        centred = np.zeros((room, TILE), X.dtype)
+        scratch = np.empty(4 * TILE, X.dtype)
+        energy = np.empty(TILE, X.dtype)
+        load_transposed(X, first, count, tile)
+        for k in range(n_components):
+            for i in range(d):
+                mean = means[k, i]
+                for t in range(TILE):
+                    centred[i, t] = tile[i, t] - mean
+            energy[:] = 0.0
+            add_trapezoid_energy(whiteners[k], d - rank, centred, scratch, energy)
+            for t in range(count):
+                distances[k, first + t] = energy[t]

@@ -1,0 +1,129 @@
+"""Patches out of images and back into them.
+
+A patch is a vector of ``patch_size**2`` pixels in row-major order. Patches stand on a grid: their
+top-left corners are all pairs of ``rows`` and ``cols``, numbered row by row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastgsm.kernels._jit import Kernel, jit
+
+
+@jit
+def subtract_mean(tile, d, mean):
+    """Remove every lane's mean over the first ``d`` rows of ``tile`` (rows, T); fill ``mean`` (T,)."""
+    lanes = tile.shape[1]
+    for t in range(lanes):
+        mean[t] = 0.0
+    for i in range(d):
+        for t in range(lanes):
+            mean[t] += tile[i, t]
+    for t in range(lanes):
+        mean[t] /= d
+    for i in range(d):
+        for t in range(lanes):
+            tile[i, t] -= mean[t]
+
+
+@jit
+def gather(image, rows, cols, first, count, patch_size, tile):
+    """Write patches ``first`` to ``first + count`` into the lanes of ``tile`` (>= d, T).
+
+    Lanes beyond ``count`` are zeroed, so that every tile is computed at its full width and a
+    patch's result does not depend on its place in a tile. Runs of patches from one grid row are
+    copied as whole stretches of an image row when the grid is dense.
+    """
+    n_cols = cols.shape[0]
+    dense = cols[n_cols - 1] - cols[0] == n_cols - 1
+    lane = 0
+    while lane < count:
+        grid_row, grid_col = divmod(first + lane, n_cols)
+        run = min(count - lane, n_cols - grid_col)
+        top = rows[grid_row]
+        for dy in range(patch_size):
+            for dx in range(patch_size):
+                source = image[top + dy]
+                target = tile[dy * patch_size + dx]
+                if dense:
+                    left = cols[grid_col] + dx
+                    for t in range(run):
+                        target[lane + t] = source[left + t]
+                else:
+                    for t in range(run):
+                        target[lane + t] = source[cols[grid_col + t] + dx]
+        lane += run
+    for i in range(patch_size * patch_size):
+        for t in range(count, tile.shape[1]):
+            tile[i, t] = 0.0
+
+
+@jit
+def scatter_add(tile, rows, cols, first, count, patch_size, top_row, sums):
+    """Add the patches in the lanes of ``tile`` to ``sums``, whose row 0 is image row ``top_row``.
+
+    Every pixel receives its patches in the order of their numbers, wherever the tiles begin: dx
+    runs downwards because a pixel at the right of one patch is further left in the next.
+    """
+    n_cols = cols.shape[0]
+    dense = cols[n_cols - 1] - cols[0] == n_cols - 1
+    lane = 0
+    while lane < count:
+        grid_row, grid_col = divmod(first + lane, n_cols)
+        run = min(count - lane, n_cols - grid_col)
+        top = rows[grid_row] - top_row
+        if dense:
+            for dx in range(patch_size - 1, -1, -1):
+                left = cols[grid_col] + dx
+                for dy in range(patch_size):
+                    source = tile[dy * patch_size + dx]
+                    target = sums[top + dy]
+                    for t in range(run):
+                        target[left + t] += source[lane + t]
+        else:
+            for t in range(run):
+                left = cols[grid_col + t]
+                for dy in range(patch_size):
+                    for dx in range(patch_size):
+                        sums[top + dy, left + dx] += tile[dy * patch_size + dx, lane + t]
+        lane += run
+
+
+@Kernel
+def extract(image, rows, cols, patch_size, patches):
+    """Copy the patches of ``image`` (H, W) on the grid into ``patches`` (n, d)."""
+    n_cols = cols.shape[0]
+    for grid_row in prange(rows.shape[0]):
+        for grid_col in range(n_cols):
+            patch = patches[grid_row * n_cols + grid_col]
+            for dy in range(patch_size):
+                for dx in range(patch_size):
+                    patch[dy * patch_size + dx] = image[rows[grid_row] + dy, cols[grid_col] + dx]
+
+
+@Kernel
+def aggregate(patches, rows, cols, patch_size, image):
+    """Set each pixel of ``image`` (H, W) to the mean of the ``patches`` (n, d) that cover it.
+
+    Parallel over rows of the image: a thread writes the rows it owns and reads whatever covers
+    them, so nothing is shared and the order of summation is fixed.
+    """
+    n_rows, n_cols = rows.shape[0], cols.shape[0]
+    height, width = image.shape
+    for y in prange(height):
+        counts = np.zeros(width, image.dtype)
+        image[y] = 0.0
+        for grid_row in range(n_rows):
+            dy = y - rows[grid_row]
+            if 0 <= dy < patch_size:
+                for grid_col in range(n_cols):
+                    patch = patches[grid_row * n_cols + grid_col]
+                    for dx in range(patch_size):
+                        x = cols[grid_col] + dx
+                        image[y, x] += patch[dy * patch_size + dx]
+                        counts[x] += 1.0
+        for x in range(width):
+            image[y, x] /= counts[x]
+

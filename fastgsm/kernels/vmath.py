@@ -1,0 +1,148 @@
+"""Branch-free exp and log, which LLVM turns into SIMD when they are called in a loop.
+
+Numba has no vectorised exp and log of its own (Intel's SVML is no longer used), so that a loop over
+`np.exp` calls the C library once per element. The two functions here are straight-line arithmetic on
+one scalar, with the exponent moved in and out of the float's bits; a loop around them over
+contiguous memory becomes vector code. `exp` and `log` take a float32 or a float64 and return the
+same type; the `isinstance` is decided when Numba compiles, so a generic kernel pays nothing for it.
+
+The polynomials interpolate at Chebyshev nodes: (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2, and
+(2 atanh(s) - 2 s) / s^3 as a polynomial in s^2 for |s| <= (sqrt(2) - 1) / (sqrt(2) + 1).
+
+VMATHBENCH
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastgsm.kernels._jit import jit
+
+_i32, _f32, _i64, _f64 = np.int32, np.float32, np.int64, np.float64
+
+# ln 2 in two parts; the high one has so few bits that n * high is exact for every exponent n.
+_LN2_HIGH_32, _LN2_LOW_32 = _f32(0.693145751953125), _f32(1.4286068203094173e-06)
+_LN2_HIGH_64, _LN2_LOW_64 = _f64(0.693147180559663), _f64(2.8235290563031577e-13)
+_LOG2E_32, _LOG2E_64 = _f32(1.4426950408889634), _f64(1.4426950408889634)
+
+# Adding this rounds to an integer n and leaves n + (exponent bias) in the lowest bits of the sum.
+_ROUND_32, _ROUND_64 = _f32(1.5 * 2**23 + 127), _f64(1.5 * 2**52 + 1023)
+
+# -127 ln 2 and -1023 ln 2: here n's exponent bits are all zero, so the factor 2^n comes out as 0.
+_LOWEST_32, _LOWEST_64 = _f32(-88.0297), _f64(-709.0896)
+
+# The bits of sqrt(1/2): subtracting them makes the exponent of sqrt(1/2) <= x < sqrt(2) zero.
+_SQRT_HALF_BITS_32, _SQRT_HALF_BITS_64 = _i32(0x3F3504F3), _i64(0x3FE6A09E667F3BCD)
+# 1.5 * 2^52 and its bits: float64(int64) written as an addition, since AVX2 has no such conversion.
+_INTEGER_64, _INTEGER_BITS_64 = _f64(1.5 * 2**52), _i64(0x4338000000000000)
+_SMALLEST_32, _SMALLEST_64 = np.finfo(_f32).tiny, np.finfo(_f64).tiny
+_INF_32, _INF_64 = _f32(np.inf), _f64(np.inf)
+_ONE_32, _TWO_32 = _f32(1.0), _f32(2.0)
+
+_A2, _A3, _A4, _A5, _A6 = map(
+    _f32, (0.5, 0.1666657702559799, 0.041666554662050534, 0.008363173074513711, 0.001392617611993558)
+)
+_B2, _B3, _B4, _B5, _B6, _B7, _B8, _B9, _B10, _B11 = map(
+    _f64,
+    (0.5000000000000001, 0.16666666666666669, 0.041666666666624164, 0.008333333333330065,
+     0.0013888888917196719, 0.00019841269863040545, 2.4801521322368692e-05,
+     2.7557268480310024e-06, 2.7620075879983367e-07, 2.5100375832561234e-08),
+)  # fmt: skip
+_C1, _C2, _C3 = map(_f32, (0.6666668503957586, 0.3998878056602198, 0.2957994939197279))
+_D1, _D2, _D3, _D4, _D5, _D6, _D7 = map(
+    _f64,
+    (0.666666666666667, 0.39999999999899505, 0.28571428625975487, 0.2222221113479508,
+     0.18182889125261723, 0.15331721600556042, 0.14616449685043406),
+)  # fmt: skip
+
+
+@jit
+def _exp32(x):
+    x = _LOWEST_32 if x < _LOWEST_32 else x
+    shifted = _f32(x * _LOG2E_32 + _ROUND_32)
+    n = shifted - _ROUND_32
+    r = (x - n * _LN2_HIGH_32) - n * _LN2_LOW_32
+    p = _A5 + r * _A6
+    p = _A4 + r * p
+    p = _A3 + r * p
+    p = _A2 + r * p
+    p = _ONE_32 + (r + r * r * p)
+    return p * _i32(shifted.view(_i32) << 23).view(_f32)
+
+
+@jit
+def _exp64(x):
+    x = _LOWEST_64 if x < _LOWEST_64 else x
+    shifted = _f64(x * _LOG2E_64 + _ROUND_64)
+    n = shifted - _ROUND_64
+    r = (x - n * _LN2_HIGH_64) - n * _LN2_LOW_64
+    p = _B10 + r * _B11
+    p = _B9 + r * p
+    p = _B8 + r * p
+    p = _B7 + r * p
+    p = _B6 + r * p
+    p = _B5 + r * p
+    p = _B4 + r * p
+    p = _B3 + r * p
+    p = _B2 + r * p
+    p = 1.0 + (r + r * r * p)
+    return p * _i64(shifted.view(_i64) << 52).view(_f64)
+
+
+@jit
+def exp(x):
+    """e**x for x <= 0 (float32 or float64), to about 1 ulp; -inf gives 0 and NaN gives NaN.
+
+    Results below the smallest normal number become 0 or lose bits (float32: below x = -87.3). x > 0 is
+    right too until 2^n overflows, but is not needed here.
+    """
+    if isinstance(x, np.float32):
+        return _exp32(x)
+    return _exp64(x)
+
+
+@jit
+def _log32(x):
+    bits = _f32(x).view(_i32)
+    exponent = _i32(_i32(bits - _SQRT_HALF_BITS_32) >> 23)
+    n = _f32(exponent)
+    f = _i32(bits - _i32(exponent << 23)).view(_f32) - _ONE_32
+    s = f / (_TWO_32 + f)
+    z = s * s
+    p = _C2 + z * _C3
+    p = _C1 + z * p
+    y = f - s * (f - z * p)
+    y = (y + n * _LN2_LOW_32) + n * _LN2_HIGH_32
+    y = y if x < _INF_32 else x
+    return y if not x < _SMALLEST_32 else -_INF_32
+
+
+@jit
+def _log64(x):
+    bits = _f64(x).view(_i64)
+    exponent = (bits - _SQRT_HALF_BITS_64) >> 52
+    n = _i64(exponent + _INTEGER_BITS_64).view(_f64) - _INTEGER_64
+    f = _i64(bits - (exponent << 52)).view(_f64) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    p = _D6 + z * _D7
+    p = _D5 + z * p
+    p = _D4 + z * p
+    p = _D3 + z * p
+    p = _D2 + z * p
+    p = _D1 + z * p
+    y = f - s * (f - z * p)
+    y = (y + n * _LN2_LOW_64) + n * _LN2_HIGH_64
+    y = y if x < _INF_64 else x
+    return y if not x < _SMALLEST_64 else -_INF_64
+
+
+@jit
+def log(x):
+    """Natural logarithm of a normal number x > 0 (float32 or float64), to about 1 ulp.
+
+    0 and subnormal numbers give -inf; inf and NaN give themselves; negative numbers are not meant.
+    """
+    if isinstance(x, np.float32):
+        return _log32(x)
+    return _log64(x)

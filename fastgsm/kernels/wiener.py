@@ -1,0 +1,252 @@
+"""Posterior mean of noisy patches: Wiener filters blended by responsibilities.
+
+A tile holds TILE patches, one a lane. All three steps of a shape are matrix products and share
+one micro-kernel: the rotation ``Z = U^T (Y - mu)``, the distances under all scales
+``precisions @ Z**2``, and the blended filters ``shrinkages @ responsibilities``. So J scales cost
+little more than one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels.mahalanobis import load_transposed
+from fastgsm.kernels.responsibilities import NEGLIGIBLE, normalise_tile
+from fastgsm.kernels.rotation import TILE, rotate, rotate_add
+
+
+class WienerBank(NamedTuple):
+    """A mixture of K shapes and J scales seen through noise of variance s2.
+
+    v_kji = r2_kj lambda_ki. R eigenvectors are kept for each shape; the other directions of the
+    support share the eigenvalue lbar_k (the flat tail). R', J', d' are R, J, d padded with zeros.
+    """
+
+    forward: Any  # (K, R', d'), U_k^T
+    backward: Any  # (K, d', R'), U_k
+    means: Any  # (K, d'), or (0, d') when all are zero
+    log_weights: Any  # (K, J'), log(pi_kj) - log(det(2 pi (r2_kj Sigma_k + s2 I))) / 2; padding -inf
+    precisions: Any  # (K, J', R'), 1 / (v_kji + s2) - tail_precisions
+    shrinkages: Any  # (K, R', J'), v_kji / (v_kji + s2) - tail_shrinkages
+    tail_precisions: Any  # (K, J'), 1 / (r2_kj lbar_k + s2), or 0 without a tail
+    tail_shrinkages: Any  # (K, J'), r2_kj lbar_k / (r2_kj lbar_k + s2), or 0 without a tail
+    support: Any  # (d',), diagonal of the projection on the support
+
+
+class Scratch(NamedTuple):
+    """Working memory of one task."""
+
+    centred: Any  # (d', T)
+    coefficients: Any  # (R', T)
+    factors: Any  # (max(R', J'), T)
+    log_prob: Any  # (K*J', T)
+    lane: Any  # (T,)
+
+
+@jit
+def new_scratch(bank, dtype):
+    """Allocate the working memory that the tiles of one task share."""
+    n_components, kept, room = bank.forward.shape
+    n_scales = bank.log_weights.shape[1]
+    return Scratch(
+        np.zeros((room, TILE), dtype),
+        np.empty((kept, TILE), dtype),
+        np.empty((kept, TILE), dtype),
+        np.empty((n_components * n_scales, TILE), dtype),
+        np.empty(TILE, dtype),
+    )
+
+
+@jit
+def _rotate_in(Y, bank, k, scratch):
+    """Coefficients of the tile Y (d', T), centred on shape k, in the shape's eigenbasis."""
+    centred = scratch.centred
+    has_means = bank.means.shape[0] > 0
+    for i in range(Y.shape[0]):
+        mean = bank.means[k, i] if has_means else Y.dtype.type(0.0)
+        for t in range(TILE):
+            centred[i, t] = Y[i, t] - mean
+    rotate(bank.forward[k], centred, scratch.coefficients)
+
+
+@jit
+def _shape_log_prob(bank, k, scratch):
+    """Log-probabilities of all scales of shape k, whose coefficients are in ``scratch``."""
+    n_scales = bank.log_weights.shape[1]
+    squares, log_prob = scratch.factors, scratch.log_prob[k * n_scales : (k + 1) * n_scales]
+    z = scratch.coefficients
+    for i in range(z.shape[0]):
+        for t in range(TILE):
+            squares[i, t] = z[i, t] * z[i, t]
+    rotate(bank.precisions[k], squares, log_prob)
+    energy = scratch.lane
+    energy[:] = 0.0
+    if bank.tail_precisions[k, 0] > 0.0:
+        # The tail's distance needs no rotation: |y|^2 less what the kept directions explain. The
+        # kept ones are taken off again by the precisions, which are relative to the tail's.
+        for i in range(scratch.centred.shape[0]):
+            for t in range(TILE):
+                energy[t] += scratch.centred[i, t] * scratch.centred[i, t]
+    half = log_prob.dtype.type(0.5)
+    for j in range(n_scales):
+        log_weight, tail = bank.log_weights[k, j], bank.tail_precisions[k, j]
+        for t in range(TILE):
+            log_prob[j, t] = log_weight - half * (log_prob[j, t] + tail * energy[t])
+
+
+@jit
+def tile_responsibilities(Y, bank, scratch):
+    """Fill ``scratch.log_prob`` (K*J', T) with the responsibilities of the tile Y (d', T).
+
+    Negligible ones become zero, lane by lane, so that a shape that none of the patches belongs
+    to can be passed over without a patch's result depending on its neighbours in the tile.
+    """
+    n_components = bank.forward.shape[0]
+    for k in range(n_components):
+        _rotate_in(Y, bank, k, scratch)
+        _shape_log_prob(bank, k, scratch)
+    normalise_tile(scratch.log_prob, scratch.lane)
+    if n_components > 1:
+        flat = scratch.log_prob.reshape(-1)
+        for t in range(flat.shape[0]):
+            flat[t] = flat[t] if flat[t] > NEGLIGIBLE else 0.0
+
+
+@jit
+def _any_positive(values):
+    flat = values.reshape(-1)
+    top = flat[0]
+    for t in range(flat.shape[0]):
+        top = max(top, flat[t])
+    return top > 0.0
+
+
+@jit
+def tile_posterior_mean(Y, bank, scratch, X):
+    """Posterior mean X (d', T) of the noisy tile Y (d', T); responsibilities stay in ``scratch``."""
+    n_components = bank.forward.shape[0]
+    n_scales = bank.log_weights.shape[1]
+    tile_responsibilities(Y, bank, scratch)
+    X[:] = 0.0
+    for k in range(n_components):
+        posterior = scratch.log_prob[k * n_scales : (k + 1) * n_scales]
+        if n_components > 1:
+            if not _any_positive(posterior):
+                continue
+            _rotate_in(Y, bank, k, scratch)
+        _add_filtered(posterior, bank, k, scratch, X)
+
+
+@jit
+def _add_filtered(posterior, bank, k, scratch, X):
+    """Add shape k's part, weighted by the responsibilities ``posterior`` (J', T), to X (d', T)."""
+    factors, z, lane = scratch.factors, scratch.coefficients, scratch.lane
+    rotate(bank.shrinkages[k], posterior, factors)
+    for i in range(z.shape[0]):
+        for t in range(TILE):
+            factors[i, t] *= z[i, t]
+    rotate_add(bank.backward[k], factors, X)
+    if bank.tail_precisions[k, 0] > 0.0:
+        _weighted_sum(bank.tail_shrinkages[k], posterior, lane)
+        for i in range(X.shape[0]):
+            for t in range(TILE):
+                X[i, t] += lane[t] * scratch.centred[i, t]
+    if bank.means.shape[0] > 0:
+        lane[:] = 0.0
+        for j in range(posterior.shape[0]):
+            for t in range(TILE):
+                lane[t] += posterior[j, t]
+        for i in range(X.shape[0]):
+            mean = bank.means[k, i]
+            for t in range(TILE):
+                X[i, t] += lane[t] * mean
+
+
+@jit
+def _weighted_sum(weights, rows, total):
+    """``total[t] = sum_j weights[j] * rows[j, t]``."""
+    total[:] = 0.0
+    for j in range(rows.shape[0]):
+        for t in range(total.shape[0]):
+            total[t] += weights[j] * rows[j, t]
+
+
+@jit
+def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
+    """Posterior variance (d', T) of every pixel about the posterior mean X (d', T).
+
+    The variance within each Gaussian, and that of the Gaussians' means about X: these need one
+    rotation for each scale. Call after ``tile_posterior_mean``.
+    """
+    n_components, kept, room = bank.forward.shape
+    n_scales = bank.log_weights.shape[1]
+    squared = np.empty((room, kept), X.dtype)
+    mean = np.empty_like(X)
+    variance[:] = 0.0
+    for k in range(n_components):
+        posterior = scratch.log_prob[k * n_scales : (k + 1) * n_scales]
+        if not _any_positive(posterior):
+            continue
+        _rotate_in(Y, bank, k, scratch)
+        rotate(bank.shrinkages[k], posterior, scratch.factors)
+        for i in range(room):
+            for r in range(kept):
+                squared[i, r] = noise_variance * bank.backward[k, i, r] * bank.backward[k, i, r]
+        rotate_add(squared, scratch.factors, variance)
+        _weighted_sum(bank.tail_shrinkages[k], posterior, scratch.lane)
+        for i in range(room):
+            for t in range(TILE):
+                variance[i, t] += noise_variance * bank.support[i] * scratch.lane[t]
+        for j in range(n_scales):
+            if _any_positive(posterior[j]):
+                _component_mean(bank, k, j, scratch, mean)
+                for i in range(room):
+                    for t in range(TILE):
+                        deviation = mean[i, t] - X[i, t]
+                        variance[i, t] += posterior[j, t] * deviation * deviation
+
+
+@jit
+def _component_mean(bank, k, j, scratch, mean):
+    """Posterior mean (d', T) under the Gaussian (k, j) alone."""
+    tail = bank.tail_shrinkages[k, j]
+    for i in range(mean.shape[0]):
+        centre = bank.means[k, i] if bank.means.shape[0] > 0 else mean.dtype.type(0.0)
+        for t in range(TILE):
+            mean[i, t] = centre + tail * scratch.centred[i, t]
+    for r in range(scratch.coefficients.shape[0]):
+        shrinkage = bank.shrinkages[k, r, j]
+        for t in range(TILE):
+            scratch.factors[r, t] = shrinkage * scratch.coefficients[r, t]
+    rotate_add(bank.backward[k], scratch.factors, mean)
+
+
+@Kernel
+def posterior_patches(Y, bank, noise_variance, X, variance):
+    """Posterior mean X (n, d) of the noisy patches Y (n, d).
+
+    ``variance`` (n, d) is filled too, unless it has no rows.
+    """
+    n, d = Y.shape
+    room = bank.forward.shape[2]
+    for block in prange((n + TILE - 1) // TILE):
+        first = block * TILE
+        count = min(TILE, n - first)
+        scratch = new_scratch(bank, Y.dtype)
+        noisy = np.zeros((room, TILE), Y.dtype)
+        clean = np.empty((room, TILE), Y.dtype)
+        load_transposed(Y, first, count, noisy)
+        tile_posterior_mean(noisy, bank, scratch, clean)
+        for t in range(count):
+            for i in range(d):
+                X[first + t, i] = clean[i, t]
+        if variance.shape[0] > 0:
+            spread = np.empty((room, TILE), Y.dtype)
+            tile_posterior_variance(noisy, bank, noise_variance, scratch, clean, spread)
+            for t in range(count):
+                for i in range(d):
+                    variance[first + t, i] = spread[i, t]

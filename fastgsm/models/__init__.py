@@ -1,0 +1,22 @@
+"""Patch priors: one file per model, on one scale-mixture density and one EM loop."""
+
+from fastgsm.models._base import NotFittedError, PatchModel
+from fastgsm.models._em import ConvergenceWarning
+from fastgsm.models._files import load
+from fastgsm.models.gmm import GMM
+from fastgsm.models.gsm import GSM
+from fastgsm.models.ica import ICA
+from fastgsm.models.mogsm import MoGSM
+from fastgsm.models.mvn import MVN
+
+__all__ = [
+    "GMM",
+    "GSM",
+    "ICA",
+    "MVN",
+    "ConvergenceWarning",
+    "MoGSM",
+    "NotFittedError",
+    "PatchModel",
+    "load",
+]

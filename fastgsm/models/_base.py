@@ -1,0 +1,235 @@
+"""What every model shares: scikit-learn's conventions, without importing scikit-learn."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from fastgsm._validation import (
+    FloatArray,
+    check_integer,
+    check_nonnegative,
+    check_random_state,
+    check_sample_weight,
+    check_samples,
+)
+from fastgsm.models._em import History
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A model was used before `fit`."""
+
+
+class PatchModel(ABC):
+    """Base of all patch priors: a density on vectors that can be learned, scored and denoised with.
+
+    Subclasses take their options as keyword arguments, store them unchanged, and implement
+    `_fit`, which sets what is learned.
+    """
+
+    tol: float
+    max_iter: int
+    reg_covar: float
+    verbose: int
+    warm_start: bool
+    random_state: Any
+
+    # --- scikit-learn's conventions -------------------------------------------------------
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return sorted(p for p in inspect.signature(cls.__init__).parameters if p != "self")
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Give the options of the model as a dict.
+
+        Parameters
+        ----------
+        deep : bool
+            Accepted for scikit-learn's sake; the models hold no other estimators.
+        """
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change options of the model; takes effect at the next `fit`."""
+        names = self._parameter_names()
+        for name, value in params.items():
+            if name not in names:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self!r}. "
+                    f"Valid parameters are: {names!r}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if not _same(value, defaults[name].default)
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="density_estimator",
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_features_in_")
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
+                f"appropriate arguments before using this estimator."
+            )
+
+    # --- learning -------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn the model from samples.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Samples, e.g. from `fastgsm.sample_patches`. float32 is learned from in float32 (sums
+            in float64), everything else in float64.
+        y : None
+            Ignored; there for scikit-learn's pipelines.
+        sample_weight : array_like of shape (n_samples,), optional
+            How often each sample counts; not negative.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X is not 2-D, holds NaN, or has too few or only equal samples, or if an option of
+            the model is out of range.
+        """
+        check_nonnegative(self.tol, "tol")
+        check_integer(self.max_iter, "max_iter")
+        check_nonnegative(self.reg_covar, "reg_covar")
+        self._check_options()
+        X = check_samples(X)
+        if X.shape[0] < self._min_samples():
+            raise ValueError(
+                f"X has n_samples = {X.shape[0]}; {self!r} needs at least {self._min_samples()} "
+                f"samples. Draw more, or ask for fewer components."
+            )
+        weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
+        rng = check_random_state(self.random_state)
+        self._warm = bool(self.warm_start) and getattr(self, "n_features_in_", 0) == X.shape[1]
+        history = self._fit(X, weights, rng)
+        self.n_features_in_ = X.shape[1]
+        self.lower_bounds_ = history.lower_bounds
+        self.lower_bound_ = history.lower_bounds[-1]
+        self.n_iter_ = len(history.lower_bounds)
+        self.converged_ = history.converged
+        return self
+
+    @abstractmethod
+    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+        """Learn from checked samples."""
+
+    def _check_options(self) -> None:
+        """Raise unless the model's own options are valid."""
+
+    def _min_samples(self) -> int:
+        return 2
+
+    # --- what a learned density is good for -----------------------------------------------
+
+    @abstractmethod
+    def score_samples(self, X: Any) -> FloatArray:
+        """Give the log-likelihood of every sample.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            In nats.
+        """
+
+    @abstractmethod
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Give the responsibilities: the posterior probability of every Gaussian."""
+
+    @abstractmethod
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
+        """Draw samples from the model, with the Gaussian that each came from."""
+
+    @abstractmethod
+    def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
+        """Give the posterior mean of noisy patches."""
+
+    @property
+    @abstractmethod
+    def n_parameters_(self) -> int:
+        """Number of free parameters."""
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Give the mean log-likelihood per sample, in nats.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        """
+        return float(self.score_samples(X).mean(dtype=np.float64))
+
+    def bic(self, X: Any) -> float:
+        """Give the Bayesian information criterion on X; lower is better."""
+        n = check_samples(X).shape[0]
+        return -2 * n * self.score(X) + self.n_parameters_ * float(np.log(n))
+
+    def aic(self, X: Any) -> float:
+        """Give Akaike's information criterion on X; lower is better."""
+        n = check_samples(X).shape[0]
+        return -2 * n * self.score(X) + 2 * self.n_parameters_
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to an ``.npz`` file that `fastgsm.load` reads.
+
+        The file appears whole or not at all. It is a plain NumPy archive with a JSON header and
+        no pickled objects.
+
+        Parameters
+        ----------
+        path : str or path
+            Must end in ``.npz``. An existing file is replaced.
+        """
+        from fastgsm.models._files import save_model
+
+        self._check_fitted()
+        save_model(self, path)
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, FloatArray]:
+        """What `save` stores, by name."""
+
+    @abstractmethod
+    def _set_arrays(self, arrays: dict[str, FloatArray]) -> None:
+        """Take over what `_arrays` gave; raise ValueError if it is not a model of this class."""
+
+
+def _same(value: Any, default: Any) -> bool:
+    if isinstance(value, np.ndarray) or isinstance(default, np.ndarray):
+        return value is default
+    return bool(value == default)

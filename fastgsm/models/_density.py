@@ -1,0 +1,275 @@
+"""The density that four of the models share: a mixture of K shapes at J scales.
+
+    p(x) = sum_k sum_j  pi_kj  N(x; mu_k, r2_kj Sigma_k),    Sigma_k = U_k diag(lambda_k) U_k^T
+
+on the support of the data, a subspace of ``rank`` dimensions (all of them, or one less for
+patches whose mean was removed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgsm._validation import FloatArray
+from fastgsm.kernels.mahalanobis import mahalanobis
+from fastgsm.kernels.responsibilities import responsibilities
+from fastgsm.kernels.rotation import padded
+from fastgsm.kernels.wiener import WienerBank
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+# Samples whose K*J responsibilities are held at once where only their sum is wanted.
+BLOCK = 16_384
+
+
+@dataclass(frozen=True)
+class Support:
+    """The subspace that the data live in, and how much they vary in it.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (d, rank)
+        Orthonormal; the identity where the rank is full.
+    null_basis : ndarray of shape (d, d - rank)
+        Orthonormal basis of what is left.
+    variance : float
+        Mean variance along the basis.
+    """
+
+    basis: FloatArray
+    null_basis: FloatArray
+    variance: float
+
+    @classmethod
+    def of(cls, covariance: FloatArray, dtype: Any) -> Support:
+        """Find the support of data of type ``dtype`` with the given covariance (d, d)."""
+        eigenvalues, vectors = np.linalg.eigh(covariance)
+        d, top = eigenvalues.size, eigenvalues[-1]
+        # A direction without variance comes out at the rounding error of the covariance, and the
+        # samples' own rounding error has a variance too.
+        eps = np.finfo(np.float64).eps
+        tolerance = top * max(d * eps, (d * float(np.finfo(dtype).eps)) ** 2)
+        rank = int(np.count_nonzero(eigenvalues > tolerance)) if top > 0 else 0
+        if rank == 0:
+            raise ValueError(
+                f"all samples of X are the same: there is no variance to learn from in {d} "
+                f"features. Wanted at least 2 different samples."
+            )
+        variance = float(eigenvalues[d - rank :].mean())
+        if rank == d:
+            return cls(np.eye(d), np.empty((d, 0)), variance)
+        return cls(vectors[:, d - rank :], vectors[:, : d - rank], variance)
+
+    @property
+    def rank(self) -> int:
+        return self.basis.shape[1]
+
+    def eigendecomposition(
+        self, covariances: FloatArray, floor: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances (K, d, d).
+
+        Eigenvalues below ``floor`` are raised to it: among the covariances that are at least
+        ``floor`` in every direction, this is the most likely one, so that EM stays monotone.
+        """
+        inner = self.basis.T @ covariances @ self.basis
+        eigenvalues, vectors = np.linalg.eigh(inner)
+        vectors = self.basis @ vectors[:, :, ::-1]
+        return np.maximum(eigenvalues[:, ::-1], floor), vectors
+
+
+@dataclass(frozen=True)
+class ScaleMixtureDensity:
+    """Parameters of the mixture, and what follows from them.
+
+    Attributes
+    ----------
+    weights, scales : ndarray of shape (K, J)
+        pi and r2.
+    means : ndarray of shape (K, d)
+    eigenvalues : ndarray of shape (K, rank)
+        Descending.
+    eigenvectors : ndarray of shape (K, d, rank)
+    """
+
+    weights: FloatArray
+    scales: FloatArray
+    means: FloatArray
+    eigenvalues: FloatArray
+    eigenvectors: FloatArray
+
+    def check(self) -> None:
+        """Raise ValueError unless the arrays are the parameters of a density."""
+        w, v = self.weights, self.eigenvectors
+        shapes_fit = (
+            w.ndim == 2
+            and v.ndim == 3
+            and self.scales.shape == w.shape
+            and self.means.shape == v.shape[:2]
+            and self.eigenvalues.shape == (v.shape[0], v.shape[2])
+            and w.shape[0] == v.shape[0]
+            and 0 < v.shape[2] <= v.shape[1]
+            and w.size > 0
+        )
+        if not shapes_fit:
+            raise ValueError("the shapes of its arrays do not fit together")
+        if not all(np.isfinite(a).all() for a in vars(self).values()):
+            raise ValueError("its parameters hold NaN or infinity")
+        if (w < 0).any() or abs(w.sum() - 1) > 1e-5:
+            raise ValueError("its weights are not at least 0 with sum 1")
+        if (self.scales <= 0).any() or (self.eigenvalues <= 0).any():
+            raise ValueError("its scales or eigenvalues are not above 0")
+        gram = v.transpose(0, 2, 1) @ v
+        if np.abs(gram - np.eye(v.shape[2])).max() > 1e-4:
+            raise ValueError("its eigenvectors are not orthonormal")
+
+    @property
+    def n_features(self) -> int:
+        return self.eigenvectors.shape[1]
+
+    @property
+    def rank(self) -> int:
+        return self.eigenvectors.shape[2]
+
+    @property
+    def covariances(self) -> FloatArray:
+        """Sigma_k, (K, d, d)."""
+        scaled = self.eigenvectors * self.eigenvalues[:, None, :]
+        return scaled @ self.eigenvectors.transpose(0, 2, 1)
+
+    @property
+    def mean(self) -> FloatArray:
+        """Mean of the whole mixture, (d,)."""
+        return self.weights.sum(axis=1) @ self.means
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance of the whole mixture, (d, d)."""
+        variances = (self.weights * self.scales).sum(axis=1)
+        deviations = self.means - self.mean
+        between = (deviations * self.weights.sum(axis=1)[:, None]).T @ deviations
+        return np.tensordot(variances, self.covariances, 1) + between
+
+    @property
+    def log_weights(self) -> FloatArray:
+        """Logarithms (K, J) of the weights over the Gaussians' normalising constants."""
+        log_det = np.log(self.eigenvalues).sum(axis=1, keepdims=True)
+        with np.errstate(divide="ignore"):  # the weight of a dead component is 0
+            log_pi = np.log(self.weights)
+        return log_pi - 0.5 * (self.rank * (LOG_2PI + np.log(self.scales)) + log_det)
+
+    @cached_property
+    def whiteners(self) -> FloatArray:
+        """Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k, (K, rank, d)."""
+        roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
+        # Reversed in both axes, the upper-trapezoidal factor of the reversed matrix is the lower
+        # one; the orthogonal factor does not change |A x|.
+        upper = np.linalg.qr(roots[:, ::-1, ::-1], mode="r")
+        return np.ascontiguousarray(upper[:, ::-1, ::-1])
+
+    @cached_property
+    def null_basis(self) -> FloatArray:
+        """Orthonormal basis (d, d - rank) of the directions in which the density has no extent."""
+        if self.rank == self.n_features:
+            return np.empty((self.n_features, 0))
+        return np.linalg.svd(self.eigenvectors[0])[0][:, self.rank :]
+
+    def distances(self, X: FloatArray) -> FloatArray:
+        """Squared Mahalanobis distances (K, n) of X (n, d) at scale 1."""
+        return mahalanobis_distances(X, self.means, self.whiteners)
+
+    def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d)."""
+        self.check_support(X)
+        posterior = np.empty((self.weights.size, X.shape[0]), X.dtype)
+        log_norm = np.empty(X.shape[0], X.dtype)
+        log_weights = self.log_weights.astype(X.dtype)
+        precisions = (1 / self.scales).astype(X.dtype)
+        responsibilities(self.distances(X), log_weights, precisions, posterior, log_norm)
+        return posterior, log_norm
+
+    def score_samples(self, X: FloatArray) -> FloatArray:
+        """Log-likelihood (n,) in nats of each sample of X (n, d)."""
+        blocks = [self.posterior(X[i : i + BLOCK])[1] for i in range(0, X.shape[0], BLOCK)]
+        return np.concatenate(blocks)
+
+    def check_support(self, X: FloatArray) -> None:
+        if self.null_basis.size == 0:
+            return
+        deviation = X - self.means[0].astype(X.dtype)
+        outside = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
+        allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
+        n_outside = int(np.count_nonzero(outside > allowed))
+        if n_outside:
+            raise ValueError(
+                f"{n_outside} of {X.shape[0]} samples lie outside of the subspace of the training "
+                f"data, which has rank {self.rank} of {self.n_features}: the model gives them no "
+                f"density. If it was trained on patches whose mean was removed, remove it here "
+                f'too (center="patch"); otherwise train on more samples.'
+            )
+
+    def wiener_bank(
+        self, noise_variance: float, dtype: Any, n_eigenvectors: int | None = None
+    ) -> WienerBank:
+        """What the denoising kernels need, at one noise level.
+
+        With ``n_eigenvectors`` below the rank, only so many leading eigenvectors of each shape
+        are rotated into; the others share their mean eigenvalue (the flat tail). The patches
+        must then lie in the support.
+        """
+        n_shapes, n_scales = self.weights.shape
+        kept = self.rank if n_eigenvectors is None else min(n_eigenvectors, self.rank)
+        rest = self.rank - kept
+        v = self.scales[:, :, None] * self.eigenvalues[:, None, :kept]
+        if rest:
+            tail = self.scales * self.eigenvalues[:, kept:].mean(axis=1, keepdims=True)
+            tail_precisions = 1 / (tail + noise_variance)
+            tail_shrinkages = tail * tail_precisions
+            tail_log_det = rest * np.log(tail + noise_variance)
+        else:
+            tail_precisions = tail_shrinkages = tail_log_det = np.zeros((n_shapes, n_scales))
+        log_det = np.log(v + noise_variance).sum(axis=2) + tail_log_det
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights) - 0.5 * (self.rank * LOG_2PI + log_det)
+
+        K, J, R, d = n_shapes, padded(n_scales), padded(kept), padded(self.n_features)
+        vectors = self.eigenvectors[:, :, :kept]
+        precisions = 1 / (v + noise_variance) - tail_precisions[:, :, None]
+        shrinkages = v / (v + noise_variance) - tail_shrinkages[:, :, None]
+        return WienerBank(
+            forward=_pad(vectors.transpose(0, 2, 1), (K, R, d), dtype),
+            backward=_pad(vectors, (K, d, R), dtype),
+            means=_pad(self.means, (K if self.means.any() else 0, d), dtype),
+            log_weights=_pad(log_weights, (K, J), dtype, -np.inf),
+            precisions=_pad(precisions, (K, J, R), dtype),
+            shrinkages=_pad(shrinkages.transpose(0, 2, 1), (K, R, J), dtype),
+            tail_precisions=_pad(tail_precisions, (K, J), dtype),
+            tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
+            support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
+        )
+
+
+def mahalanobis_distances(
+    X: FloatArray, means: FloatArray, whiteners: FloatArray
+) -> NDArray[np.floating[Any]]:
+    """Squared distances (K, n) of X (n, d) for lower-trapezoidal ``whiteners`` (K, rank, d)."""
+    n_shapes, rank, d = whiteners.shape
+    distances = np.empty((n_shapes, X.shape[0]), X.dtype)
+    padded_whiteners = _pad(whiteners, (n_shapes, padded(rank), padded(d)), X.dtype)
+    mahalanobis(X, means.astype(X.dtype), padded_whiteners, rank, distances)
+    return distances
+
+
+def _pad(
+    values: FloatArray, shape: tuple[int, ...], dtype: Any, fill: float = 0.0
+) -> NDArray[np.floating[Any]]:
+    """Copy ``values`` into the leading corner of an array of ``shape`` filled with ``fill``."""
+    result = np.full(shape, fill, dtype)
+    corner = tuple(slice(min(n, room)) for n, room in zip(values.shape, shape, strict=True))
+    result[corner] = values[corner]
+    return result

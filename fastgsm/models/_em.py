@@ -1,0 +1,273 @@
+"""The one EM loop, and the steps that the models plug into it."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastgsm._validation import FloatArray
+from fastgsm.kernels import responsibilities as kernels
+from fastgsm.kernels.moments import moments
+from fastgsm.models._density import LOG_2PI, ScaleMixtureDensity, Support
+
+
+class ConvergenceWarning(UserWarning):
+    """EM stopped at ``max_iter`` before the log-likelihood settled."""
+
+
+@dataclass(frozen=True)
+class History:
+    """How EM went: mean log-likelihood per sample before each M-step, and whether it settled."""
+
+    lower_bounds: list[float]
+    converged: bool
+
+
+def run_em(
+    e_step: Callable[[], float],
+    m_step: Callable[[], None],
+    *,
+    tol: float,
+    max_iter: int,
+    verbose: int,
+    name: str,
+) -> History:
+    """Alternate E- and M-steps until the log-likelihood gains less than ``tol`` in an iteration.
+
+    ``e_step`` returns the mean log-likelihood per sample, in nats, of the current parameters. On
+    convergence no M-step follows, so that the last value belongs to the parameters that stay.
+    """
+    lower_bounds: list[float] = []
+    start = time.perf_counter()
+    for iteration in range(1, max_iter + 1):
+        lower_bounds.append(e_step())
+        gain = lower_bounds[-1] - lower_bounds[-2] if iteration > 1 else np.inf
+        if verbose:
+            print(
+                f"{name}: iteration {iteration}, log-likelihood {lower_bounds[-1]:.6f} "
+                f"({gain:+.2e}), {time.perf_counter() - start:.2f} s",
+                file=sys.stderr,
+            )
+        if not np.isfinite(lower_bounds[-1]):
+            raise ValueError(
+                f"{name}: the log-likelihood became {lower_bounds[-1]} in iteration {iteration}. "
+                f"X may hold values too large or too small: rescale X, "
+                f"use float64, or raise reg_covar."
+            )
+        if gain < tol:
+            return History(lower_bounds, True)
+        m_step()
+    warnings.warn(
+        f"{name} did not converge in {max_iter} iterations: the log-likelihood still gained "
+        f"{gain:.2g} nats per sample (tol={tol:g}). Raise max_iter or tol, or try another "
+        f"random_state or init_params.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
+    return History(lower_bounds, False)
+
+
+def scale_statistics(
+    distances: FloatArray,
+    log_weights: FloatArray,
+    scales: FloatArray,
+    sample_weight: FloatArray,
+) -> tuple[float, FloatArray, FloatArray]:
+    """E-step of G independent mixtures of scales on the distances (G, K, n) alone.
+
+    ``log_weights`` and ``scales`` are (G, K, J). Returns the weighted sum of the log-likelihoods
+    of all groups, and (G, K, J) sums of the responsibilities and of responsibilities times
+    distances.
+    """
+    dtype = distances.dtype
+    n_groups, _, n = distances.shape
+    n_chunks = -(-n // kernels.CHUNK)
+    sums = np.empty((n_groups, n_chunks, 2, log_weights[0].size + 1))
+    kernels.scale_statistics(
+        distances, log_weights.astype(dtype), (1 / scales).astype(dtype), sample_weight, sums
+    )
+    sums = sums.sum(axis=1)
+    log_likelihood = float(sums[:, 0, -1].sum())
+    return log_likelihood, *(sums[:, i, :-1].reshape(scales.shape) for i in range(2))
+
+
+def updated_scales(
+    counts: FloatArray, weighted: FloatArray, scales: FloatArray, dimension: int, floor: float
+) -> tuple[FloatArray, FloatArray]:
+    """M-step of weights and scales from the sums over the samples, all (G, K, J).
+
+    A scale that lost all its samples keeps its value, with weight 0. None falls below ``floor``,
+    which keeps samples at distance 0 (flat patches) from pulling a scale to 0 and the
+    likelihood to infinity.
+    """
+    weights = counts / counts.sum(axis=(1, 2), keepdims=True)
+    alive = counts > np.finfo(np.float32).tiny
+    r2 = weighted / (dimension * np.where(alive, counts, 1.0))
+    return weights, np.maximum(np.where(alive, r2, scales), floor)
+
+
+class ScaleSteps:
+    """EM on the weights and scales of G groups of one shape each, whose covariances are fixed.
+
+    A GSM is one group of the data's rank; an ICA has one group of dimension 1 per coordinate.
+    """
+
+    def __init__(
+        self,
+        distances: FloatArray,
+        log_dets: FloatArray,
+        dimension: int,
+        sample_weight: FloatArray,
+        weights: FloatArray,
+        scales: FloatArray,
+        floor: float,
+    ) -> None:
+        self._distances = distances[:, None, :]
+        self._constants = dimension * LOG_2PI + log_dets[:, None]
+        self._dimension = dimension
+        self._sample_weight = sample_weight
+        self._floor = floor
+        self.weights, self.scales = weights, scales
+
+    def e_step(self) -> float:
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights) - 0.5 * (
+                self._constants + self._dimension * np.log(self.scales)
+            )
+        total, self._counts, self._weighted = scale_statistics(
+            self._distances, log_weights[:, None], self.scales[:, None], self._sample_weight
+        )
+        return total / float(self._sample_weight.sum(dtype=np.float64))
+
+    def m_step(self) -> None:
+        weights, scales = updated_scales(
+            self._counts, self._weighted, self.scales[:, None], self._dimension, self._floor
+        )
+        self.weights, self.scales = weights[:, 0], scales[:, 0]
+
+
+class ShapeSteps:
+    """EM on all parameters of a mixture of K shapes at J scales.
+
+    For J > 1 the M-step is an ECM cycle: weights and scales given the covariances, then, with
+    fresh responsibilities, the covariances given the scales. Each part raises the likelihood.
+    """
+
+    def __init__(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        density: ScaleMixtureDensity,
+        support: Support,
+        *,
+        fit_means: bool,
+        floor: float,
+    ) -> None:
+        self._X = X
+        self._sample_weight = sample_weight
+        self._support = support
+        self._fit_means = fit_means
+        self._floor = floor
+        self.density = density
+
+    def e_step(self) -> float:
+        self._distances = self.density.distances(self._X)
+        if self.density.scales.shape[1] == 1:
+            return self._weigh_samples()
+        total, self._counts, self._weighted = scale_statistics(
+            self._distances[None],
+            self.density.log_weights[None],
+            self.density.scales[None],
+            self._sample_weight,
+        )
+        return total / float(self._sample_weight.sum(dtype=np.float64))
+
+    def m_step(self) -> None:
+        if self.density.scales.shape[1] > 1:
+            weights, scales = updated_scales(
+                self._counts,
+                self._weighted,
+                self.density.scales[None],
+                self.density.rank,
+                self._floor,
+            )
+            self.density = replace(self.density, weights=weights[0], scales=scales[0])
+            self._weigh_samples()
+        self.density = self._updated_shapes()
+
+    def _weigh_samples(self) -> float:
+        """Turn the distances into the samples' weights in each covariance, in place."""
+        dtype, n = self._X.dtype, self._X.shape[0]
+        log_norm = np.empty(n, dtype)
+        counts = np.empty((-(-n // kernels.CHUNK), self.density.weights.shape[0]))
+        kernels.component_weights(
+            self._distances,
+            self.density.log_weights.astype(dtype),
+            (1 / self.density.scales).astype(dtype),
+            self._sample_weight,
+            self._distances,
+            log_norm,
+            counts,
+        )
+        self._shape_counts = counts.sum(axis=0)
+        return weighted_mean(log_norm, self._sample_weight)
+
+    def _updated_shapes(self) -> ScaleMixtureDensity:
+        """M-step of the covariances and, for one scale, of weights and means.
+
+        A component that lost all its samples keeps its mean and covariance. With several scales
+        the factor that r2 and Sigma share is fixed by trace(Sigma) = rank.
+        """
+        density = self.density
+        counts = self._shape_counts
+        alive = counts > np.finfo(np.float32).tiny
+        sums, products = weighted_moments(self._X, self._distances, density.means)
+        divisor = np.where(alive, counts, 1.0)[:, None]
+        shifts = sums / divisor if self._fit_means else np.zeros_like(sums)
+        covariances = products / divisor[:, None] - shifts[:, :, None] * shifts[:, None, :]
+        eigenvalues, eigenvectors = self._support.eigendecomposition(covariances, self._floor)
+        eigenvalues = np.where(alive[:, None], eigenvalues, density.eigenvalues)
+        eigenvectors = np.where(alive[:, None, None], eigenvectors, density.eigenvectors)
+        if density.scales.shape[1] == 1:
+            return replace(
+                density,
+                weights=(counts / counts.sum())[:, None],
+                means=density.means + shifts,
+                eigenvalues=eigenvalues,
+                eigenvectors=eigenvectors,
+            )
+        factor = eigenvalues.mean(axis=1, keepdims=True)
+        return replace(
+            density,
+            scales=density.scales * factor,
+            eigenvalues=eigenvalues / factor,
+            eigenvectors=eigenvectors,
+        )
+
+
+def weighted_mean(values: FloatArray, sample_weight: FloatArray) -> float:
+    """Mean of ``values`` in float64; values of weight 0 do not count, even where infinite."""
+    used = sample_weight > 0
+    weights = sample_weight[used].astype(np.float64)
+    return float(np.dot(weights, values[used].astype(np.float64)) / weights.sum())
+
+
+def weighted_moments(
+    X: FloatArray, weights: FloatArray, means: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Sums (K, d) and products (K, d, d) of X (n, d) about ``means`` (K, d), by ``weights`` (K, n)."""
+    n, d = X.shape
+    n_components = weights.shape[0]
+    # Enough tasks for many threads; a function of the data alone, never of the threads, so that
+    # the order of summation is fixed.
+    n_segments = int(np.clip(-(-n // 4096), 1, max(4, 32 // n_components)))
+    sums = np.empty((n_segments, n_components, d))
+    products = np.empty((n_segments, n_components, d, d))
+    moments(X, means.astype(X.dtype), weights, sums, products)
+    upper = np.triu(products.sum(axis=0))
+    return sums.sum(axis=0), upper + np.triu(upper, 1).transpose(0, 2, 1)

@@ -1,0 +1,203 @@
+"""Where EM starts from. Components that start equal stay equal, so none of these do."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.cluster.vq import kmeans2, vq
+
+from fastgsm._validation import FloatArray
+from fastgsm.models._density import ScaleMixtureDensity, Support
+from fastgsm.models._em import weighted_moments
+
+# Samples that are looked at to choose starting shapes.
+SEED_SAMPLES = 20_000
+
+
+def gaussian_of(
+    X: FloatArray, sample_weight: FloatArray, reg_covar: float, *, about_mean: bool
+) -> tuple[ScaleMixtureDensity, Support]:
+    """Give the one Gaussian of greatest likelihood, about the mean or about 0, and its support."""
+    start = X.mean(axis=0, dtype=np.float64) if about_mean else np.zeros(X.shape[1])
+    start = start.astype(X.dtype).astype(np.float64)
+    total = float(sample_weight.sum(dtype=np.float64))
+    sums, products = weighted_moments(X, sample_weight[None], start[None])
+    shift = sums[0] / total if about_mean else np.zeros(X.shape[1])
+    covariance = products[0] / total - np.outer(shift, shift)
+    support = Support.of(covariance, X.dtype)
+    eigenvalues, eigenvectors = support.eigendecomposition(
+        covariance[None], reg_covar * support.variance
+    )
+    ones = np.ones((1, 1))
+    return ScaleMixtureDensity(ones, ones, (start + shift)[None], eigenvalues, eigenvectors), support
+
+
+def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
+    """Give the starting weights (K, J): the user's, checked, or equal ones."""
+    if given is None:
+        return np.full(shape, 1.0 / (shape[0] * shape[1]))
+    weights = _given(given, shape, "weights_init")
+    if (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
+        raise ValueError(
+            f"weights_init sums to {weights.sum():g} with a least weight of {weights.min():g}; "
+            f"wanted weights of at least 0 that sum to 1."
+        )
+    return weights / weights.sum()
+
+
+def initial_scales(
+    given: Any, ratios: FloatArray, shape: tuple[int, int], method: str, rng: np.random.Generator
+) -> FloatArray:
+    """Give the starting scales (K, J): the user's, checked, or spread over those of the samples.
+
+    ``ratios`` (K, n) are the squared distances over the rank: the scale under which each sample
+    would be most likely.
+    """
+    if given is not None:
+        scales = _given(given, shape, "scales_init")
+        if (scales <= 0).any():
+            raise ValueError(
+                f"scales_init has a least value of {scales.min():g}; wanted variances above 0."
+            )
+        return scales
+    n_scales = shape[1]
+    if method == "random":
+        chosen = rng.choice(ratios.shape[1], size=n_scales, replace=ratios.shape[1] < n_scales)
+        scales = np.sort(ratios[:, chosen], axis=1).astype(np.float64)
+    else:
+        middles = (np.arange(n_scales) + 0.5) / n_scales
+        scales = np.quantile(ratios, middles, axis=1).T.astype(np.float64)
+    # Samples of equal distance give equal quantiles; spread those a little.
+    scales = np.maximum(scales, np.finfo(np.float32).tiny)
+    return scales * (1 + 1e-3 * np.arange(n_scales))
+
+
+def initial_shapes(
+    X: FloatArray,
+    sample_weight: FloatArray,
+    gaussian: ScaleMixtureDensity,
+    support: Support,
+    n_components: int,
+    method: str,
+    rng: np.random.Generator,
+    *,
+    fit_means: bool,
+    floor: float,
+) -> ScaleMixtureDensity:
+    """Give K starting shapes: the moments of a seeded partition of the samples.
+
+    "kmeans" partitions by distance, "directions" by the axis (in whitened space, where no
+    direction is favoured) that a sample is most aligned with, and "random" by chance. Every
+    shape is mixed with the covariance of all samples, worth as many samples as the data have
+    dimensions, so that small parts make sound covariances too.
+    """
+    candidates = np.flatnonzero(sample_weight > 0)
+    if candidates.size < n_components:
+        raise ValueError(
+            f"only {candidates.size} samples have a sample_weight above 0; wanted at least "
+            f"n_components = {n_components}."
+        )
+    if method == "random":
+        labels = rng.permutation(X.shape[0]) % n_components
+    elif method == "kmeans":
+        labels = _kmeans_labels(X, candidates, n_components, rng)
+    else:
+        labels = _direction_labels(X, candidates, gaussian, n_components, rng)
+    parts = np.zeros((n_components, X.shape[0]), X.dtype)
+    parts[labels, np.arange(X.shape[0])] = sample_weight
+    counts = parts.sum(axis=1, dtype=np.float64)
+    centres = np.repeat(gaussian.means, n_components, axis=0)
+    sums, products = weighted_moments(X, parts, centres)
+    divisor = np.maximum(counts, np.finfo(np.float32).tiny)[:, None]
+    shifts = sums / divisor if fit_means else np.zeros_like(sums)
+    products -= counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
+    prior = float(support.rank)
+    covariances = (products + prior * gaussian.covariances) / (counts + prior)[:, None, None]
+    eigenvalues, eigenvectors = support.eigendecomposition(covariances, floor)
+    return ScaleMixtureDensity(
+        weights=((counts + 1) / (counts + 1).sum())[:, None],
+        scales=np.ones((n_components, 1)),
+        means=centres + shifts,
+        eigenvalues=eigenvalues,
+        eigenvectors=eigenvectors,
+    )
+
+
+def _kmeans_labels(
+    X: FloatArray, candidates: Any, n_components: int, rng: np.random.Generator
+) -> Any:
+    chosen = rng.permutation(candidates)[: max(SEED_SAMPLES, n_components)]
+    with warnings.catch_warnings():
+        # An empty cluster is no harm: its shape starts as that of all samples.
+        warnings.simplefilter("ignore", UserWarning)
+        centres, _ = kmeans2(
+            X[chosen].astype(np.float64), n_components, iter=10, minit="++", seed=rng
+        )
+    return vq(X, centres.astype(X.dtype), check_finite=False)[0]
+
+
+def _direction_labels(
+    X: FloatArray,
+    candidates: Any,
+    gaussian: ScaleMixtureDensity,
+    n_components: int,
+    rng: np.random.Generator,
+) -> Any:
+    seeds = rng.choice(candidates, size=n_components, replace=False)
+    whitener = gaussian.whiteners[0].astype(X.dtype)
+    axes = X[seeds] @ whitener.T
+    axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), np.finfo(X.dtype).tiny)
+    return np.abs((X @ whitener.T) @ axes.T).argmax(axis=1)
+
+
+def given_shapes(
+    density: ScaleMixtureDensity,
+    support: Support,
+    means: Any,
+    covariances: Any,
+    floor: float,
+) -> ScaleMixtureDensity:
+    """Replace the starting means and covariances by those that the user gave, checked."""
+    n_components, d = density.means.shape
+    if means is not None:
+        density = replace(density, means=_given(means, (n_components, d), "means_init"))
+    if covariances is not None:
+        matrices = _given(covariances, (n_components, d, d), "covariances_init")
+        if not np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=1e-5, atol=0):
+            raise ValueError("covariances_init is not symmetric; wanted covariance matrices.")
+        least = float(np.linalg.eigvalsh(support.basis.T @ matrices @ support.basis).min())
+        if least <= 0:
+            raise ValueError(
+                f"covariances_init has an eigenvalue of {least:g}; wanted positive definite "
+                f"covariance matrices."
+            )
+        eigenvalues, eigenvectors = support.eigendecomposition(matrices, floor)
+        density = replace(density, eigenvalues=eigenvalues, eigenvectors=eigenvectors)
+    return density
+
+
+def check_distinct(values: FloatArray, what: str) -> None:
+    """Raise ValueError if two components start equal; ``values`` is (components, ...)."""
+    flat = values.reshape(values.shape[0], -1)
+    _, first, counts = np.unique(flat, axis=0, return_index=True, return_counts=True)
+    if (counts > 1).any():
+        repeated = int(counts.max())
+        raise ValueError(
+            f"{repeated} components start with identical parameters (equal {what}). Identical "
+            f"components never separate: they share every responsibility, so every EM update is "
+            f"the same for them, and nothing is learnt. Give them different starting values, or "
+            f"leave the initialisation to the model."
+        )
+
+
+def _given(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.size != np.prod(shape) or (array.ndim > 1 and array.shape != shape):
+        wanted = tuple(n for n in shape if n != 1) or (1,)
+        raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity; wanted finite numbers.")
+    return array.reshape(shape)

@@ -1,0 +1,210 @@
+"""Base of the models that are scale mixtures of K shapes and J scales."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgsm._validation import (
+    FloatArray,
+    check_integer,
+    check_nonnegative,
+    check_random_state,
+    check_samples,
+)
+from fastgsm.kernels.wiener import WienerBank, posterior_patches
+from fastgsm.models._base import PatchModel
+from fastgsm.models._density import ScaleMixtureDensity
+
+
+class ScaleMixtureModel(PatchModel):
+    """A model whose learned state is one `ScaleMixtureDensity`."""
+
+    _density: ScaleMixtureDensity
+    # Whether weights and scales are shown as the (K, J) arrays that they are inside, or flat.
+    _two_indices = False
+
+    def _natural(self, values: FloatArray) -> FloatArray:
+        self._check_fitted()
+        return values.copy() if self._two_indices else values.ravel().copy()
+
+    # Learned parameters are read-only views of one density, so that they cannot disagree.
+
+    @property
+    def weights_(self) -> FloatArray:
+        """Mixture weights: (J,), (K,) or (K, J); they sum to 1."""
+        self._check_fitted()
+        return self._natural(self._density.weights)
+
+    @property
+    def scales_(self) -> FloatArray:
+        """Scales r2, which multiply the covariances; shaped as `weights_`."""
+        self._check_fitted()
+        return self._natural(self._density.scales)
+
+    @property
+    def means_(self) -> FloatArray:
+        """Means of the shapes, (K, d)."""
+        self._check_fitted()
+        return self._density.means.copy()
+
+    @property
+    def covariances_(self) -> FloatArray:
+        """Covariances of the shapes, (K, d, d)."""
+        self._check_fitted()
+        return self._density.covariances
+
+    @property
+    def eigenvalues_(self) -> FloatArray:
+        """Eigenvalues of the covariances on their support, descending, (K, rank)."""
+        self._check_fitted()
+        return self._density.eigenvalues.copy()
+
+    @property
+    def eigenvectors_(self) -> FloatArray:
+        """Eigenvectors as columns, (K, d, rank)."""
+        self._check_fitted()
+        return self._density.eigenvectors.copy()
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """Give the log-likelihood of every sample.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            In nats, with respect to the volume of the support.
+
+        Raises
+        ------
+        ValueError
+            If X does not fit the model, or samples lie outside of the subspace that the training
+            data span.
+        """
+        return self._density.score_samples(self._checked(X))
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Give the responsibilities: the posterior probability of every Gaussian.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_gaussians)
+            Rows sum to 1. With K shapes at J scales column ``k * J + j`` is shape k at scale j.
+        """
+        return np.ascontiguousarray(self._density.posterior(self._checked(X))[0].T)
+
+    def predict(self, X: Any) -> Any:
+        """Give the most probable Gaussian of every sample: its column in `predict_proba`."""
+        return self.predict_proba(X).argmax(axis=1)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
+        """Draw samples from the model.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        labels : ndarray of shape (n_samples,)
+            The Gaussian that each sample came from, as in `predict`.
+        """
+        self._check_fitted()
+        n_samples = check_integer(n_samples, "n_samples")
+        rng = check_random_state(random_state)
+        density = self._density
+        labels = rng.choice(density.weights.size, size=n_samples, p=density.weights.ravel())
+        shapes = labels // density.weights.shape[1]
+        X = rng.standard_normal((n_samples, density.rank))
+        X *= np.sqrt(density.eigenvalues[shapes] * density.scales.ravel()[labels, None])
+        result = np.empty((n_samples, density.n_features))
+        for k in range(density.weights.shape[0]):
+            mine = shapes == k
+            result[mine] = density.means[k] + X[mine] @ density.eigenvectors[k].T
+        return result, labels
+
+    def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
+        """Give the posterior mean of patches seen through white Gaussian noise.
+
+        Every Gaussian's Wiener filter, blended by the responsibilities under the noise.
+
+        Parameters
+        ----------
+        Y : array_like of shape (n_patches, n_features)
+            Noisy patches, centred as the training data were.
+        sigma : float
+            Standard deviation of the noise, in the units of Y.
+        return_std : bool
+            Also give the posterior standard deviation of every pixel. Costs a rotation for each
+            Gaussian of the mixture.
+
+        Returns
+        -------
+        X : ndarray of shape (n_patches, n_features)
+            float32 if Y is, otherwise float64.
+        std : ndarray of shape (n_patches, n_features)
+            Only with `return_std`.
+
+        References
+        ----------
+        .. [1] D. Zoran and Y. Weiss, "From learning models of natural image patches to whole
+           image restoration", ICCV 2011, section 2.
+        """
+        Y = self._checked(Y, "Y")
+        sigma = check_nonnegative(sigma, "sigma")
+        if sigma == 0:
+            return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
+        bank = self.wiener_bank(sigma, Y.dtype)
+        X = np.empty_like(Y)
+        variance = np.empty_like(Y) if return_std else np.empty((0, Y.shape[1]), Y.dtype)
+        posterior_patches(Y, bank, Y.dtype.type(sigma**2), X, variance)
+        return (X, np.sqrt(variance)) if return_std else X
+
+    def wiener_bank(
+        self, sigma: float, dtype: Any, n_eigenvectors: int | None = None
+    ) -> WienerBank:
+        """Give the arrays that the denoising kernels need at noise ``sigma`` (see `kernels.wiener`)."""
+        self._check_fitted()
+        return self._density.wiener_bank(sigma**2, dtype, n_eigenvectors)
+
+    @property
+    def n_parameters_(self) -> int:
+        """Number of free parameters: of weights, scales, means and covariances."""
+        self._check_fitted()
+        n_shapes, n_scales = self._density.weights.shape
+        d, rank = self._density.n_features, self._density.rank
+        covariances = n_shapes * rank * (rank + 1) // 2
+        means = n_shapes * d if self._density.means.any() else 0
+        # The factor that scales and covariances share is no parameter.
+        scales = n_shapes * (n_scales - 1)
+        return n_shapes * n_scales - 1 + scales + means + covariances
+
+    def _checked(self, X: Any, name: str = "X") -> FloatArray:
+        self._check_fitted()
+        return check_samples(X, self.n_features_in_, name)
+
+    def _arrays(self) -> dict[str, FloatArray]:
+        density = self._density
+        return {
+            "weights": density.weights,
+            "scales": density.scales,
+            "means": density.means,
+            "eigenvalues": density.eigenvalues,
+            "eigenvectors": density.eigenvectors,
+        }
+
+    def _set_arrays(self, arrays: dict[str, FloatArray]) -> None:
+        density = ScaleMixtureDensity(**arrays)
+        density.check()
+        self._density = density
+        self.n_features_in_ = density.n_features

@@ -1,0 +1,155 @@
+"""The Gaussian mixture: K shapes at one scale each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastgsm._validation import FloatArray, check_choice, check_integer
+from fastgsm.models._em import History, ShapeSteps, run_em
+from fastgsm.models._init import (
+    check_distinct,
+    gaussian_of,
+    given_shapes,
+    initial_shapes,
+    initial_weights,
+)
+from fastgsm.models._scale_mixture import ScaleMixtureModel
+
+
+class GMM(ScaleMixtureModel):
+    """Gaussian mixture with full covariances: ``sum_k pi_k N(mu_k, Sigma_k)``.
+
+    Parameters
+    ----------
+    n_components : int
+        Number K of components. Natural patches keep rewarding more, up to a few hundred.
+    fit_means : bool
+        Learn the means; otherwise they are 0, as patches without their own mean suggest.
+    tol : float
+        EM stops when an iteration gains less than this, in nats per sample.
+    max_iter : int
+        Most EM iterations.
+    reg_covar : float
+        Floor of the covariances' eigenvalues, as a fraction of the data's mean variance.
+    init_params : {"kmeans", "random"}
+        The partition of the samples whose moments EM starts from.
+    weights_init, means_init, covariances_init : array_like, optional
+        Starting values, of shapes (K,), (K, n_features) and (K, n_features, n_features).
+        Components must differ: equal ones never separate.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Seed of the initialisation.
+    warm_start : bool
+        Start the next `fit` from the learned parameters.
+    verbose : int
+        1 to print a line for each iteration to stderr.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (K,)
+    means_ : ndarray of shape (K, n_features)
+    covariances_ : ndarray of shape (K, n_features, n_features)
+    eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
+        Descending, on the support of the data.
+    lower_bounds_ : list of float
+        Mean log-likelihood per sample, in nats, at each iteration; never falls.
+    lower_bound_, n_iter_, converged_, n_features_in_
+        As in scikit-learn's mixtures.
+
+    References
+    ----------
+    .. [1] A. Dempster, N. Laird, D. Rubin, "Maximum likelihood from incomplete data via the EM
+       algorithm", J. Royal Statistical Society B 39(1), 1977.
+    .. [2] D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image
+       restoration", ICCV 2011.
+
+    Examples
+    --------
+    >>> import numpy as np, fastgsm
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(-4, 1, (500, 2)), rng.normal(4, 1, (500, 2))])
+    >>> model = fastgsm.GMM(n_components=2, random_state=0).fit(X)
+    >>> np.sort(model.means_[:, 0]).round()
+    array([-4.,  4.])
+    """
+
+    def __init__(
+        self,
+        n_components: int = 64,
+        *,
+        fit_means: bool = True,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        reg_covar: float = 1e-6,
+        init_params: str = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        covariances_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.fit_means = fit_means
+        self.tol = tol
+        self.max_iter = max_iter
+        self.reg_covar = reg_covar
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.covariances_init = covariances_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def _check_options(self) -> None:
+        check_integer(self.n_components, "n_components")
+        check_choice(self.init_params, "init_params", ("kmeans", "random"))
+        if self.means_init is not None and not self.fit_means:
+            raise ValueError("means_init is given, but fit_means is False: the means are 0.")
+
+    def _min_samples(self) -> int:
+        return max(2, self.n_components)
+
+    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+        gaussian, support = gaussian_of(
+            X, sample_weight, self.reg_covar, about_mean=self.fit_means
+        )
+        floor = self.reg_covar * support.variance
+        shape = (self.n_components, 1)
+        if self._warm and self._density.weights.shape == shape:
+            start = self._density
+        else:
+            start = initial_shapes(
+                X,
+                sample_weight,
+                gaussian,
+                support,
+                self.n_components,
+                self.init_params,
+                rng,
+                fit_means=self.fit_means,
+                floor=floor,
+            )
+            start = given_shapes(start, support, self.means_init, self.covariances_init, floor)
+            if self.weights_init is not None:
+                start = replace(start, weights=initial_weights(self.weights_init, shape))
+        check_distinct(
+            np.concatenate([start.means, start.covariances.reshape(len(start.means), -1)], axis=1),
+            "means and covariances",
+        )
+        steps = ShapeSteps(
+            X, sample_weight, start, support, fit_means=self.fit_means, floor=floor
+        )
+        history = run_em(
+            steps.e_step,
+            steps.m_step,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            verbose=self.verbose,
+            name="GMM",
+        )
+        self._density = steps.density
+        return history

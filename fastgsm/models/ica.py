@@ -1,0 +1,331 @@
+"""Independent components: the principal coordinates, each with a scale mixture of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgsm._validation import (
+    FloatArray,
+    check_choice,
+    check_integer,
+    check_nonnegative,
+    check_random_state,
+    check_samples,
+)
+from fastgsm.models._base import PatchModel
+from fastgsm.models._density import LOG_2PI, ScaleMixtureDensity
+from fastgsm.models._em import History, ScaleSteps, run_em
+from fastgsm.models._init import check_distinct, gaussian_of, initial_scales, initial_weights
+
+
+class ICA(PatchModel):
+    """Independent scale mixtures along the eigenvectors of the covariance, with mean 0.
+
+    ``x = P s`` with P the eigenvectors of the data's second moment and every ``s_i`` an independent
+    one-dimensional mixture ``sum_j pi_ij N(0, r2_ij lambda_i)``. Denoising rotates once, shrinks
+    every coordinate by a smooth function of its own, and rotates back.
+
+    Parameters
+    ----------
+    n_scales : int
+        Number J of scales of each coordinate.
+    tol : float
+        EM stops when an iteration gains less than this, in nats per sample.
+    max_iter : int
+        Most EM iterations.
+    reg_covar : float
+        Floor of the eigenvalues, as a fraction of their mean, and of the scales.
+    init_params : {"quantiles", "random"}
+        Starting scales: quantiles of the squared coordinates, or those of random samples.
+    weights_init, scales_init : array_like of shape (rank, n_scales), optional
+        Starting weights, rows summing to 1, and scales, which must differ in each row.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Seed for ``init_params="random"``.
+    warm_start : bool
+        Start the next `fit` from the learned weights and scales.
+    verbose : int
+        1 to print a line for each iteration to stderr.
+
+    Attributes
+    ----------
+    weights_, scales_ : ndarray of shape (rank, n_scales)
+        Weights pi and scales r2 of each coordinate, the latter relative to its eigenvalue.
+    eigenvalues_ : ndarray of shape (rank,)
+        Descending.
+    eigenvectors_ : ndarray of shape (n_features, rank)
+        P.
+    means_ : ndarray of shape (1, n_features)
+        Zero.
+    covariances_ : ndarray of shape (1, n_features, n_features)
+        Second moment of the data.
+    lower_bounds_ : list of float
+        Mean log-likelihood per sample, in nats, at each iteration; never falls.
+    lower_bound_, n_iter_, converged_, n_features_in_
+        As in scikit-learn's mixtures.
+
+    References
+    ----------
+    .. [1] A. Hyvarinen, "Sparse code shrinkage: denoising of nongaussian data by maximum likelihood
+       estimation", Neural Computation 11(7), 1999.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> image = fastgsm.datasets.dead_leaves((128, 128), random_state=0)
+    >>> X = fastgsm.sample_patches(image, n_patches=2000, random_state=0)
+    >>> fastgsm.ICA(n_scales=3, tol=0.1).fit(X).weights_.shape
+    (63, 3)
+    """
+
+    _gaussian: ScaleMixtureDensity
+    _weights: FloatArray
+    _scales: FloatArray
+
+    def __init__(
+        self,
+        n_scales: int = 6,
+        *,
+        tol: float = 1e-3,
+        max_iter: int = 1000,
+        reg_covar: float = 1e-6,
+        init_params: str = "quantiles",
+        weights_init: Any = None,
+        scales_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.n_scales = n_scales
+        self.tol = tol
+        self.max_iter = max_iter
+        self.reg_covar = reg_covar
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.scales_init = scales_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def _check_options(self) -> None:
+        check_integer(self.n_scales, "n_scales")
+        check_choice(self.init_params, "init_params", ("quantiles", "random"))
+
+    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+        gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
+        eigenvalues = gaussian.eigenvalues[0]
+        coordinates = X @ gaussian.eigenvectors[0].astype(X.dtype)
+        squares = np.ascontiguousarray(np.square(coordinates).T)
+        squares /= eigenvalues[:, None].astype(X.dtype)
+        shape = (support.rank, self.n_scales)
+        if self._warm and self._weights.shape == shape:
+            weights, scales = self._weights, self._scales
+        else:
+            weights = _row_weights(self.weights_init, shape)
+            scales = initial_scales(self.scales_init, squares, shape, self.init_params, rng)
+        scales = np.maximum(scales, self.reg_covar * (1 + np.arange(self.n_scales)))
+        for row in scales:
+            check_distinct(row, "scales")
+        steps = ScaleSteps(
+            squares,
+            np.log(eigenvalues),
+            1,
+            sample_weight,
+            weights,
+            scales,
+            floor=self.reg_covar,
+        )
+        history = run_em(
+            steps.e_step,
+            steps.m_step,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            verbose=self.verbose,
+            name="ICA",
+        )
+        self._gaussian, self._weights, self._scales = gaussian, steps.weights, steps.scales
+        return history
+
+    @property
+    def weights_(self) -> FloatArray:
+        """Mixture weights of each coordinate, (rank, J)."""
+        self._check_fitted()
+        return self._weights.copy()
+
+    @property
+    def scales_(self) -> FloatArray:
+        """Scales r2 of each coordinate, (rank, J)."""
+        self._check_fitted()
+        return self._scales.copy()
+
+    @property
+    def means_(self) -> FloatArray:
+        """Zero, (1, d)."""
+        self._check_fitted()
+        return self._gaussian.means.copy()
+
+    @property
+    def covariances_(self) -> FloatArray:
+        """Second moment of the training data, (1, d, d)."""
+        self._check_fitted()
+        return self._gaussian.covariances
+
+    @property
+    def eigenvalues_(self) -> FloatArray:
+        """Eigenvalues of the second moment, descending, (rank,)."""
+        self._check_fitted()
+        return self._gaussian.eigenvalues[0].copy()
+
+    @property
+    def eigenvectors_(self) -> FloatArray:
+        """Eigenvectors as columns, (d, rank)."""
+        self._check_fitted()
+        return self._gaussian.eigenvectors[0].copy()
+
+    @property
+    def n_parameters_(self) -> int:
+        """Number of free parameters: of weights, scales and the covariance."""
+        self._check_fitted()
+        rank, n_scales = self._weights.shape
+        return 2 * rank * (n_scales - 1) + rank * (rank + 1) // 2
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """Give the log-likelihood (n_samples,) in nats of every sample; see `PatchModel`."""
+        return self._posterior(self._checked(X))[1]
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Give the responsibilities of every coordinate's Gaussians.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, rank, n_scales)
+            Each coordinate's sum to 1.
+        """
+        return self._posterior(self._checked(X))[0]
+
+    def predict(self, X: Any) -> Any:
+        """Give the most probable scale of every coordinate, (n_samples, rank)."""
+        return self.predict_proba(X).argmax(axis=2)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
+        """Draw samples from the model.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        labels : ndarray of shape (n_samples, rank)
+            The scale that each coordinate came from.
+        """
+        self._check_fitted()
+        n_samples = check_integer(n_samples, "n_samples")
+        rng = check_random_state(random_state)
+        rank = self._weights.shape[0]
+        steps = self._weights.cumsum(axis=1)[:, :-1]
+        labels = (rng.random((n_samples, rank))[:, :, None] >= steps).sum(axis=2)
+        variances = self._scales[np.arange(rank), labels] * self._gaussian.eigenvalues[0]
+        s = rng.standard_normal((n_samples, rank)) * np.sqrt(variances)
+        return s @ self._gaussian.eigenvectors[0].T, labels
+
+    def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
+        """Give the posterior mean of patches seen through white Gaussian noise.
+
+        Parameters
+        ----------
+        Y : array_like of shape (n_patches, n_features)
+            Noisy patches, centred as the training data were.
+        sigma : float
+            Standard deviation of the noise, in the units of Y.
+        return_std : bool
+            Also give the posterior standard deviation of every pixel.
+
+        Returns
+        -------
+        X : ndarray of shape (n_patches, n_features)
+            float32 if Y is, otherwise float64.
+        std : ndarray of shape (n_patches, n_features)
+            Only with `return_std`.
+        """
+        Y = self._checked(Y, "Y")
+        sigma = check_nonnegative(sigma, "sigma")
+        if sigma == 0:
+            return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
+        P = self._gaussian.eigenvectors[0].astype(Y.dtype)
+        z = Y @ P
+        v = self._scales * self._gaussian.eigenvalues[0][:, None]
+        shrinkages = (v / (v + sigma**2)).astype(Y.dtype)
+        responsibilities, _ = self._mixtures(z, v + sigma**2)
+        factor = np.einsum("nij,ij->ni", responsibilities, shrinkages)
+        X = (factor * z) @ P.T
+        if not return_std:
+            return X
+        spread = np.einsum("nij,ij->ni", responsibilities, np.square(shrinkages)) - factor**2
+        variance = Y.dtype.type(sigma**2) * factor + np.maximum(spread, 0) * z**2
+        return X, np.sqrt(variance @ np.square(P).T)
+
+    def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        self._gaussian.check_support(X)
+        z = X @ self._gaussian.eigenvectors[0].astype(X.dtype)
+        return self._mixtures(z, self._scales * self._gaussian.eigenvalues[0][:, None])
+
+    def _mixtures(self, z: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Responsibilities (n, rank, J) and log-likelihoods (n,) of coordinates z under variances v."""
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self._weights) - 0.5 * (LOG_2PI + np.log(v))
+        halves = (0.5 / v).astype(z.dtype)
+        log_prob = log_weights.astype(z.dtype) - halves * np.square(z)[:, :, None]
+        peak = log_prob.max(axis=2, keepdims=True)
+        responsibilities = np.exp(log_prob - peak)
+        total = responsibilities.sum(axis=2, keepdims=True)
+        responsibilities /= total
+        return responsibilities, (peak + np.log(total)).sum(axis=(1, 2))
+
+    def _checked(self, X: Any, name: str = "X") -> FloatArray:
+        self._check_fitted()
+        return check_samples(X, self.n_features_in_, name)
+
+    def _arrays(self) -> dict[str, FloatArray]:
+        return {
+            "weights": self._weights,
+            "scales": self._scales,
+            "eigenvalues": self._gaussian.eigenvalues[0],
+            "eigenvectors": self._gaussian.eigenvectors[0],
+        }
+
+    def _set_arrays(self, arrays: dict[str, FloatArray]) -> None:
+        weights, scales = arrays["weights"], arrays["scales"]
+        ones = np.ones((1, 1))
+        gaussian = ScaleMixtureDensity(
+            ones,
+            ones,
+            np.zeros((1, arrays["eigenvectors"].shape[0])),
+            arrays["eigenvalues"][None],
+            arrays["eigenvectors"][None],
+        )
+        gaussian.check()
+        if weights.shape != scales.shape or weights.shape[:-1] != (gaussian.rank,):
+            raise ValueError("the shapes of its arrays do not fit together")
+        # Written so that NaN fails too.
+        sums_to_one = np.abs(weights.sum(axis=1) - 1) < 1e-5
+        if not ((weights >= 0).all() and sums_to_one.all() and (scales > 0).all()):
+            raise ValueError("its weights are not at least 0 with sum 1, or its scales not above 0")
+        self._gaussian, self._weights, self._scales = gaussian, weights, scales
+        self.n_features_in_ = gaussian.n_features
+
+
+def _row_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
+    if given is None:
+        return np.full(shape, 1.0 / shape[1])
+    rows = np.asarray(given, dtype=np.float64)
+    if rows.shape != shape:
+        raise ValueError(f"weights_init has shape {rows.shape}; wanted {shape}.")
+    return np.concatenate([initial_weights(row, (1, shape[1])) for row in rows])

@@ -1,0 +1,181 @@
+"""The mixture of Gaussian scale mixtures: K shapes, each at J contrasts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastgsm._validation import FloatArray, check_choice, check_integer
+from fastgsm.models._em import History, ShapeSteps, run_em
+from fastgsm.models._init import (
+    check_distinct,
+    gaussian_of,
+    given_shapes,
+    initial_scales,
+    initial_shapes,
+    initial_weights,
+)
+from fastgsm.models._scale_mixture import ScaleMixtureModel
+
+
+class MoGSM(ScaleMixtureModel):
+    """Mixture of Gaussian scale mixtures with mean 0: ``sum_kj pi_kj N(0, r2_kj Sigma_k)``.
+
+    K x J Gaussians for the price of K: the scales of a shape share its rotation. On natural
+    patches it explains more than a Gaussian mixture of many times as many shapes.
+
+    Learned by ECM: in each iteration weights and scales given the covariances, then the
+    covariances ``Sigma_k = sum_ij c_ikj x_i x_i^T / r2_kj / sum_ij c_ikj`` given the scales. The
+    factor that r2 and Sigma share is fixed by trace(Sigma_k) = rank.
+
+    Parameters
+    ----------
+    n_components : int
+        Number K of shapes.
+    n_scales : int
+        Number J of scales of each shape.
+    tol : float
+        EM stops when an iteration gains less than this, in nats per sample.
+    max_iter : int
+        Most EM iterations.
+    reg_covar : float
+        Floor of the eigenvalues, as a fraction of their mean, and of the scales, as a fraction
+        of the data's mean variance.
+    init_params : {"directions", "random"}
+        The partition of the samples whose moments EM starts from: by the seeded direction that
+        a sample is most aligned with, or by chance.
+    weights_init, scales_init : array_like of shape (K, J), optional
+        Starting weights and scales.
+    covariances_init : array_like of shape (K, n_features, n_features), optional
+        Starting covariances; those of unit mean variance go with scales in units of the data.
+        Components must differ: equal ones never separate.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Seed of the initialisation.
+    warm_start : bool
+        Start the next `fit` from the learned parameters.
+    verbose : int
+        1 to print a line for each iteration to stderr.
+
+    Attributes
+    ----------
+    weights_, scales_ : ndarray of shape (K, J)
+        Mixture weights pi and scales r2: mean variances, in squared units of the data.
+    means_ : ndarray of shape (K, n_features)
+        Zero.
+    covariances_ : ndarray of shape (K, n_features, n_features)
+        Sigma_k, of trace equal to the rank.
+    eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
+        Descending, on the support of the data.
+    lower_bounds_ : list of float
+        Mean log-likelihood per sample, in nats, at each iteration; never falls.
+    lower_bound_, n_iter_, converged_, n_features_in_
+        As in scikit-learn's mixtures.
+
+    References
+    ----------
+    .. [1] X.-L. Meng and D. Rubin, "Maximum likelihood estimation via the ECM algorithm: a general
+       framework", Biometrika 80(2), 1993.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> image = fastgsm.datasets.dead_leaves((128, 128), random_state=0)
+    >>> X = fastgsm.sample_patches(image, n_patches=4000, random_state=0)
+    >>> model = fastgsm.MoGSM(n_components=2, n_scales=3, tol=0.1, random_state=0).fit(X)
+    >>> model.scales_.shape
+    (2, 3)
+    >>> model.predict_proba(X[:5]).shape
+    (5, 6)
+    """
+
+    _two_indices = True
+
+    def __init__(
+        self,
+        n_components: int = 32,
+        n_scales: int = 8,
+        *,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        reg_covar: float = 1e-6,
+        init_params: str = "directions",
+        weights_init: Any = None,
+        scales_init: Any = None,
+        covariances_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.n_scales = n_scales
+        self.tol = tol
+        self.max_iter = max_iter
+        self.reg_covar = reg_covar
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.scales_init = scales_init
+        self.covariances_init = covariances_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def _check_options(self) -> None:
+        check_integer(self.n_components, "n_components")
+        check_integer(self.n_scales, "n_scales")
+        check_choice(self.init_params, "init_params", ("directions", "random"))
+
+    def _min_samples(self) -> int:
+        return max(2, self.n_components)
+
+    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+        gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
+        floor = self.reg_covar * support.variance
+        shape = (self.n_components, self.n_scales)
+        if self._warm and self._density.weights.shape == shape:
+            start = self._density
+        else:
+            start = initial_shapes(
+                X,
+                sample_weight,
+                gaussian,
+                support,
+                self.n_components,
+                self.init_params,
+                rng,
+                fit_means=False,
+                floor=floor,
+            )
+            start = given_shapes(start, support, None, self.covariances_init, floor)
+            factor = start.eigenvalues.mean(axis=1, keepdims=True)
+            ratios = gaussian.distances(X) * (support.variance / support.rank)
+            scales = initial_scales(
+                self.scales_init, np.repeat(ratios, shape[0], axis=0), shape, "quantiles", rng
+            )
+            weights = (
+                np.repeat(start.weights, shape[1], axis=1) / shape[1]
+                if self.weights_init is None
+                else initial_weights(self.weights_init, shape)
+            )
+            start = replace(
+                start,
+                weights=weights,
+                scales=np.maximum(scales, floor),
+                eigenvalues=start.eigenvalues / factor,
+            )
+        covariances = start.covariances[:, None] * start.scales[:, :, None, None]
+        check_distinct(covariances.reshape(start.weights.size, -1), "covariances and scales")
+        steps = ShapeSteps(
+            X, sample_weight, start, support, fit_means=False, floor=self.reg_covar
+        )
+        history = run_em(
+            steps.e_step,
+            steps.m_step,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            verbose=self.verbose,
+            name="MoGSM",
+        )
+        self._density = steps.density
+        return history

@@ -1,0 +1,148 @@
+"""Estimation of the noise level of an image from the image alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+from fastgsm._validation import FloatArray, as_float_image, check_image_2d
+
+__all__ = ["estimate_sigma"]
+
+PATCH = 8
+# Patches looked at, and the share of them that is trusted. Of 1/50 to 1/5, 1/20 was the best
+# compromise on 24 photographs: fewer are noisier estimates, more have texture in them.
+MAX_PATCHES = 32768
+SMOOTH_SHARE = 20
+# Fewer patches than this would make the estimate of a small image too noisy.
+MIN_SMOOTH = 256
+# So few unclipped patches still tell the noise better than all the clipped ones, which halve it.
+MIN_NOISY = 16
+
+
+def estimate_sigma(image: ArrayLike, *, channel_axis: int | None = None) -> float:
+    """Estimate the standard deviation of the white Gaussian noise in an image.
+
+    Each 8x8 patch is split by the discrete cosine transform into low frequencies, which tell how
+    smooth what is under the noise is, and high frequencies, of which a smooth patch has only
+    noise. The estimate is the root mean square of the high frequencies in the twentieth of the
+    patches whose low frequencies are weakest. White noise is independent between the two, so
+    choosing patches by one does not bias the other.
+
+    Over 24 photographs of 500x500 pixels the median error is about 1 % for noise of 10/255 or
+    more and 4 % for 5/255. The fine texture of an image without any smooth part is taken for
+    noise, so weaker noise is overestimated; so are the edges of a drawing without any noise.
+    Noise that is correlated between pixels, as after demosaicing, resizing or JPEG compression,
+    is underestimated.
+
+    Parameters
+    ----------
+    image : array_like of shape (height, width), or with one more axis for channels
+        Noisy image of at least 8x8 pixels, floats or integers. Patches with a row or column of a
+        single value, or a pixel at the image's least or greatest value, are left out where
+        others remain, so that borders, masked parts and clipping do not hide the noise.
+    channel_axis : int or None, default None
+        Axis of the channels; None for a grey image. The noise of a colour image is the root mean
+        square of its channels' noise.
+
+    Returns
+    -------
+    float
+        Standard deviation in the image's own units (grey levels for integers); 0.0 for a
+        constant image.
+
+    Raises
+    ------
+    TypeError
+        If the image is not of integers or real floats.
+    ValueError
+        If it is not (height, width) apart from `channel_axis`, is smaller than 8x8, or holds NaN
+        or infinity.
+
+    Notes
+    -----
+    At most some 32,768 patches on a regular grid are looked at, so that a large image takes little
+    longer than a small one. The estimate is deterministic.
+
+    References
+    ----------
+    N. N. Ponomarenko, V. V. Lukin, M. S. Zriakhov, A. Kaarna and J. Astola, "An automatic
+    approach to lossy compression of AVIRIS images", IEEE International Geoscience and Remote
+    Sensing Symposium, 2007.
+
+    M. Colom and A. Buades, "Analysis and extension of the Ponomarenko et al. method, estimating a
+    noise curve from a single image", Image Processing On Line 3, 2013.
+
+    Examples
+    --------
+    >>> from fastgsm import estimate_sigma
+    >>> from fastgsm.datasets import add_noise, dead_leaves
+    >>> noisy = add_noise(dead_leaves((256, 256), random_state=0), 0.1, random_state=1)
+    >>> round(estimate_sigma(noisy), 1)
+    0.1
+    """
+    pixels, data_range = as_float_image(image)
+    channels = pixels[None] if channel_axis is None else _channels_first(pixels, channel_axis)
+    for channel in channels:
+        check_image_2d(channel, PATCH, "image" if channel_axis is None else "a channel of image")
+    variances = [_noise_variance(channel) for channel in channels]
+    return data_range * math.sqrt(sum(variances) / len(variances))
+
+
+def _channels_first(image: FloatArray, channel_axis: int) -> FloatArray:
+    """Return a view of `image` with the channels along the first axis."""
+    if not -image.ndim <= channel_axis < image.ndim:
+        raise ValueError(
+            f"channel_axis is {channel_axis}; wanted one of the {image.ndim} axes of image, "
+            f"whose shape is {image.shape}."
+        )
+    return np.moveaxis(image, channel_axis, 0)
+
+
+def _noise_variance(image: FloatArray) -> float:
+    """Return the noise variance of one channel."""
+    patches = _sample_patches(image).astype(np.float64)
+    # Without its first pixel's value a flat patch is exactly 0, and so is its estimate.
+    energy = (BASIS @ (patches - patches[0])) ** 2
+    texture = energy[LOW].sum(axis=0)
+    n_patches = len(texture)
+    n_smooth = min(max(n_patches // SMOOTH_SHARE, MIN_SMOOTH), n_patches)
+    smoothest = np.argpartition(texture, n_smooth - 1)[:n_smooth]
+    return float(energy[HIGH][:, smoothest].mean())
+
+
+def _sample_patches(image: FloatArray) -> FloatArray:
+    """Return patches (64, n) on a regular grid, those that can show the noise if enough of them do.
+
+    Clipped pixels have lost some of it; borders and masked parts have none, which a flat row or
+    column gives away.
+    """
+    windows = sliding_window_view(image, (PATCH, PATCH))
+    n_windows = windows.shape[0] * windows.shape[1]
+    stride = max(1, math.ceil(math.sqrt(n_windows / MAX_PATCHES)))
+    # Pixels first: minima and maxima over so short an axis are slow unless it is the outer one.
+    patches = windows[::stride, ::stride].transpose(2, 3, 0, 1).reshape(PATCH, PATCH, -1)
+    noisy = (image.min() < patches.min(axis=(0, 1))) & (patches.max(axis=(0, 1)) < image.max())
+    for axis in (0, 1):
+        noisy &= (np.ptp(patches, axis=axis) > 0).all(axis=0)
+    if np.count_nonzero(noisy) >= MIN_NOISY:
+        patches = patches[:, :, noisy]
+    return patches.reshape(PATCH * PATCH, -1)
+
+
+def _dct_basis() -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return a patch's orthonormal DCT (64, 64), and which rows are low and high frequencies.
+
+    Of the 64, one is the mean, 42 are low and 21 high frequencies.
+    """
+    k = np.arange(PATCH)
+    cosines = np.cos(np.pi / PATCH * np.outer(k, k + 0.5))
+    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+    order = np.add.outer(k, k).ravel()
+    return np.kron(cosines, cosines), (order > 0) & (order <= PATCH), order > PATCH
+
+
+BASIS, LOW, HIGH = _dct_basis()

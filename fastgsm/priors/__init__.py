@@ -1,0 +1,56 @@
+"""The priors that come with the package, each with a model card beside it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from fastgsm.models._base import PatchModel
+from fastgsm.models._files import load
+
+_FOLDER = Path(__file__).parent
+
+
+def list_priors() -> list[str]:
+    """Give the names of the bundled priors.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> "gsm" in fastgsm.list_priors()
+    True
+    """
+    return sorted(path.stem for path in _FOLDER.glob("*.npz"))
+
+
+@cache
+def load_prior(name: str) -> PatchModel:
+    """Give a bundled prior.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_priors`.
+
+    Returns
+    -------
+    model : fitted model
+        The same object at every call.
+
+    Raises
+    ------
+    ValueError
+        If there is no prior of that name.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> fastgsm.load_prior("gsm").n_features_in_
+    64
+    """
+    if name not in list_priors():
+        raise ValueError(
+            f"there is no bundled prior {name!r}; wanted one of {', '.join(list_priors())}. "
+            f"A model file is read with fastgsm.load(path)."
+        )
+    return load(_FOLDER / f"{name}.npz")

@@ -1,0 +1,282 @@
+"""The study that compares the five models (``compare``), and a one-minute demonstration (``demo``).
+
+Both print only what they have measured on this machine. The study's parts: ``_study`` measures,
+``_verdict`` says what the figures mean, ``_tables``, ``plot`` and ``_html`` show them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fastgsm
+from fastgsm import _html, _study, _tables, _verdict
+from fastgsm._study import mse, psnr, sample_images
+from fastgsm.io import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["compare", "demo", "mse", "psnr", "sample_images"]
+
+NOISE_LEVELS = (0.01, 0.05, 0.1, 0.2)
+CROP = 96  # side of the part of an image that is pictured, in pixels
+
+
+def compare(
+    images: str | Path | None,
+    out: str | Path,
+    *,
+    n_patches: int = 10_000,
+    seed: int = 0,
+    progress: bool = True,
+    noise_levels: Sequence[float] = NOISE_LEVELS,
+    models: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train the five models on half of the images, and compare them on the other half.
+
+    Every second image, in the order of the names, trains; the others test. Colour images are
+    turned into grey. Prints tables and the verdict, and writes ``results.json``, ``report.html``,
+    ``denoised.png`` and ``likelihood.png``. Everything that is timed has run once before, so that
+    no time includes compiling.
+
+    Parameters
+    ----------
+    images : path or None
+        A folder of images; None takes :func:`sample_images`. Integer images are divided by the
+        maximum of their type, float images must lie in [0, 1].
+    out : path
+        The folder to write to; made if missing. Files of these names in it are replaced.
+    n_patches : int
+        How many 8x8 patches to learn from, and how many others to measure the likelihood on.
+    seed : int
+        Seeds the patches, the models and the noise; image number i gets the noise of
+        ``numpy.random.default_rng(seed + i)``.
+    progress : bool
+        Whether to show progress on stderr.
+    noise_levels : sequence of float
+        The noise standard deviations, on images in [0, 1].
+    models : mapping of str to model, optional
+        The models to compare, by name, in place of the five. They are fitted here.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images, one is unsuitable, a noise level is not positive, or
+        ``out`` is not a folder.
+    ImportError
+        If matplotlib or what reads images is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from contextlib import redirect_stdout
+    >>> import fastgsm
+    >>> from fastgsm.report import compare
+    >>> with tempfile.TemporaryDirectory() as out, redirect_stdout(None):
+    ...     results = compare(
+    ...         None,
+    ...         out,
+    ...         n_patches=1000,
+    ...         noise_levels=(0.1,),
+    ...         models={"MVN": fastgsm.MVN()},
+    ...         progress=False,
+    ...     )
+    >>> results["verdict"][0]
+    'MVN denoises best at noise 0.1: no other model took part.'
+    """
+    from fastgsm import plot
+
+    started = perf_counter()
+    levels = _check_levels(noise_levels)
+    folder = _output_folder(out)
+    plot.new_figure(1, 1)  # if matplotlib is missing, say so now rather than after the study
+    named = sample_images() if images is None else _study.folder_images(Path(images))
+    if len(named) < 2:
+        raise ValueError(
+            f"{images} holds one image: the study needs at least two, to train and to test"
+        )
+    names = list(named)
+    train, test = names[::2], names[1::2]
+    models = _study.default_models(seed) if models is None else dict(models)
+
+    patches, held_out = (
+        fastgsm.sample_patches(
+            [named[name] for name in half],
+            _study.PATCH_SIZE,
+            n_patches,
+            center="patch",
+            random_state=seed,
+        )
+        for half in (train, test)
+    )
+    learning = _study.learn(models, patches, held_out, progress)
+    shown = names.index(test[len(test) // 2])
+    numbered = {names.index(name): named[name] for name in test}
+    denoised = _study.denoise_all(models, numbered, levels, seed, shown, progress)
+
+    results: dict[str, Any] = {
+        "schema": 1,
+        "versions": _study.versions(),
+        "machine": _study.machine(),
+        "settings": {
+            "images": "scikit-image's samples" if images is None else str(images),
+            "train": train,
+            "test": test,
+            "n_patches": n_patches,
+            "patch_size": _study.PATCH_SIZE,
+            "center": "patch",
+            "seed": seed,
+            "noise_levels": levels,
+            "dtype": str(named[names[0]].dtype),
+            "pictured": names[shown],
+        },
+        "noisy": denoised.noisy,
+        "models": {
+            name: figures | {"denoising": denoised.models[name]}
+            for name, figures in learning.items()
+        },
+    }
+    results["contrasts"] = _verdict.contrasts(results)
+    results["verdict"] = _verdict.verdict(results)
+    results["seconds"] = perf_counter() - started
+
+    clean = named[names[shown]]
+    window = _study.most_detailed_window(clean, CROP)
+    curves = plot.new_figure(8, 4.5, layout="constrained")
+    plot.plot_likelihood(models, curves.add_subplot())
+    pictures = {
+        "denoised.png": _png(
+            plot.plot_denoised(clean, denoised.noisy_pictures, denoised.pictures, crop=window)
+        ),
+        "likelihood.png": _png(curves),
+    }
+    page = _html.page(results, pictures)
+    written = {
+        "results.json": json.dumps(results, indent=1, allow_nan=False).encode(),
+        **pictures,
+        "report.html": page.encode(),
+    }
+    for name, content in written.items():
+        _write(folder / name, content)
+    print(_tables.text(results))
+    print(f"\n{results['seconds']:.0f} s in all. Written to {folder}: {', '.join(written)}")
+    return results
+
+
+def demo(out: str | Path) -> dict[str, Any]:
+    """Add noise to a photograph, denoise it with the defaults, and show the difference.
+
+    Prints the PSNR before and after and the time, and writes ``demo.png``.
+
+    Parameters
+    ----------
+    out : path
+        The folder to write to; made if missing.
+
+    Returns
+    -------
+    dict
+        ``image``, ``sigma``, ``psnr_noisy`` and ``psnr_denoised`` (dB), ``seconds_first`` (with
+        compiling, if nothing was compiled before) and ``seconds``, and ``files``.
+
+    Raises
+    ------
+    ValueError
+        If ``out`` is not a folder.
+    ImportError
+        If matplotlib or scikit-image is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from fastgsm.report import demo
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     figures = demo(out)  # doctest: +ELLIPSIS
+    astronaut...
+    >>> figures["psnr_denoised"] > figures["psnr_noisy"] + 8
+    True
+    """
+    from fastgsm import plot
+
+    folder = _output_folder(out)
+    plot.new_figure(1, 1)  # if matplotlib is missing, say so before the work
+    name, sigma = "astronaut", 25 / 255
+    clean = (_study.sample(name) / 255).astype(np.float32)
+    noise = np.random.default_rng(0).standard_normal(clean.shape)
+    noisy = (clean + sigma * noise).astype(np.float32)
+    print(f"{name}, a colour photograph of {clean.shape[1]}x{clean.shape[0]} pixels")
+    print(f"noisy     {psnr(clean, noisy):.2f} dB (noise of standard deviation 25 grey levels)")
+    seconds = []
+    for _ in range(2):  # the first call may have to compile
+        start = perf_counter()
+        denoised = fastgsm.denoise(noisy, sigma, channel_axis=-1)
+        seconds.append(perf_counter() - start)
+    print(
+        f"denoised  {psnr(clean, denoised):.2f} dB in {seconds[1]:.2f} s "
+        f"({seconds[0]:.2f} s the first time, with any compiling)"
+    )
+    file = folder / "demo.png"
+    face = np.s_[64:184, 160:280]
+    _write(file, _png(plot.plot_before_after(clean, noisy, denoised, zoom=face)))
+    print(
+        f"pictured  {file}\n\n"
+        "Next, try\n"
+        "  fastgsm denoise photo.png clean.png           to denoise an image of yours\n"
+        "  fastgsm train photos/ -o mine.npz             to learn a prior from your images\n"
+        "  fastgsm compare --images photos/ --out study  to compare the five models on them"
+    )
+    return {
+        "image": name,
+        "sigma": sigma,
+        "psnr_noisy": psnr(clean, noisy),
+        "psnr_denoised": psnr(clean, denoised),
+        "seconds_first": seconds[0],
+        "seconds": seconds[1],
+        "files": [str(file)],
+    }
+
+
+def _check_levels(noise_levels: Sequence[float]) -> list[float]:
+    """Return the noise levels as a list of distinct positive numbers, in their order."""
+    levels = [float(level) for level in noise_levels]
+    if not levels or not all(0 < level < float("inf") for level in levels):
+        raise ValueError(f"noise_levels is {levels}: give at least one, each above 0 and finite")
+    if len(set(levels)) < len(levels):
+        raise ValueError(f"noise_levels is {levels}: give each level once")
+    return levels
+
+
+def _output_folder(out: str | Path) -> Path:
+    """Make the folder, and find out before the work that files can be written to it."""
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: give a folder to write to")
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        return folder
+
+
+def _png(figure: Figure) -> bytes:
+    """Return a figure as the content of a PNG file."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,169 @@
+"""What is built, what it holds, and what importing it costs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+import fastgsm
+
+PROJECT = Path(__file__).resolve().parents[1]
+IMPORTED_FROM = Path(fastgsm.__file__).resolve().parents[1]
+OPTIONAL = (
+    "dask",
+    "distributed",
+    "imageio",
+    "matplotlib",
+    "skimage",
+    "sklearn",
+    "tifffile",
+    "tqdm",
+    "zarr",
+)
+
+
+def run_python(code: str, path: Path = IMPORTED_FROM, **environment: str) -> str:
+    """Run code in a fresh interpreter that finds fastgsm under `path`; return what it prints."""
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(path), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the sdist, and the wheel built from that sdist."""
+    folder = tmp_path_factory.mktemp("built")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, PROJECT]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (path,) = built.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel_names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def dist_info(wheel_names: set[str]) -> str:
+    (name,) = {name.split("/")[0] for name in wheel_names if ".dist-info/" in name}
+    return name
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path, dist_info: str) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        return Parser().parsestr(archive.read(f"{dist_info}/METADATA").decode())
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel_names: set[str], dist_info: str) -> None:
+    source = {
+        path.relative_to(PROJECT).as_posix()
+        for path in (PROJECT / "fastgsm").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for name in wheel_names if not name.startswith(dist_info)} == source
+
+
+def test_wheel_holds_types_priors_and_licence(wheel_names: set[str], dist_info: str) -> None:
+    priors = {PurePosixPath(name) for name in wheel_names if name.startswith("fastgsm/priors/")}
+    models = {path.stem for path in priors if path.suffix == ".npz"}
+    assert "fastgsm/py.typed" in wheel_names
+    assert models == set(fastgsm.list_priors())
+    assert models <= {path.stem for path in priors if path.suffix == ".md"}, "model card missing"
+    assert f"{dist_info}/licenses/LICENSE" in wheel_names
+
+
+def test_metadata(metadata: Message) -> None:
+    assert metadata["Name"] == "fastgsm"
+    assert metadata["Version"] == fastgsm.__version__
+    assert metadata["License-Expression"] == "BSD-3-Clause"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "all",
+        "bench",
+        "cli",
+        "dask",
+        "docs",
+        "test",
+    }
+
+
+def test_runtime_dependencies_are_numpy_numba_scipy(metadata: Message) -> None:
+    requirements = metadata.get_all("Requires-Dist", [])
+    runtime = {line.split(">")[0] for line in requirements if "extra ==" not in line}
+    assert runtime == {"numpy", "numba", "scipy"}
+
+
+def test_console_script(wheel: Path, dist_info: str) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        scripts = archive.read(f"{dist_info}/entry_points.txt").decode()
+    assert scripts.split() == ["[console_scripts]", "fastgsm", "=", "fastgsm.cli:main"]
+
+
+def test_sdist_holds_what_is_needed_to_test_it(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tops = {name.split("/")[0] for name in names}
+    assert {"tests/test_packaging.py", "benchmarks/denoise.py", "asv.conf.json"} <= names
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"} <= names
+    assert not {".ci", ".github", ".asv", ".venv"} & tops
+
+
+def test_unpacked_wheel_works_without_the_extras(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = f"""
+import sys
+for name in {OPTIONAL}:
+    sys.modules[name] = None  # importing it now raises ImportError
+import fastgsm
+for name in fastgsm.list_priors():
+    fastgsm.load_prior(name)
+print(fastgsm.__file__)
+"""
+    imported = run_python(code, path=tmp_path)
+    assert Path(imported) == tmp_path / "fastgsm" / "__init__.py"
+
+
+def test_import_loads_no_optional_package() -> None:
+    code = f"import sys, fastgsm; print(*sorted(set({OPTIONAL}) & set(sys.modules)))"
+    assert run_python(code) == ""
+
+
+def test_import_compiles_nothing(tmp_path: Path) -> None:
+    code = """
+from numba.core import event
+with event.install_recorder("numba:compile") as recorder:
+    import fastgsm
+print(len(recorder.buffer))
+"""
+    # A fresh cache: a kernel found in an old one would not be compiled, and not be noticed.
+    assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "0"
+
+
+def test_version_is_the_changelogs_newest() -> None:
+    changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = next(line for line in changelog.splitlines() if line.startswith("## ["))
+    assert newest.startswith(f"## [{fastgsm.__version__}]")
