@@ -116,8 +116,7 @@ def _train(args: argparse.Namespace) -> None:
     model.fit(X)
     seconds = time.perf_counter() - start
     likelihood = model.score(X)
-    with io.atomic_path(output) as temporary:
-        model.save(temporary)
+    model.save(output)
     if not args.quiet:
         n_colour = sum(image.channel_axis is not None for image in images)
         turned = f" ({n_colour} of them from colour to grey, by luminance)" if n_colour else ""
@@ -178,7 +177,7 @@ def _check_model_path(output: str, force: bool) -> Path:
     from fastgsm import io
 
     path = Path(output)
-    if path.suffix.lower() != ".npz":
+    if path.suffix != ".npz":
         raise ValueError(f"a model is written as .npz; give {path.with_suffix('.npz')}")
     io.check_output_path(path)
     if path.exists() and not force:

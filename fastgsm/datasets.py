@@ -18,8 +18,8 @@ from fastgsm._validation import (
 
 __all__ = ["add_noise", "dead_leaves"]
 
-# Leaves are drawn at random, and the hidden ones dropped, in batches of one leaf per so many pixels:
-# looking for the open pixels then costs no more than painting.
+# Leaves are drawn at random, and the hidden ones dropped, in batches of one leaf per so many
+# pixels: looking for the open pixels then costs no more than painting.
 PIXELS_PER_LEAF = 64
 MIN_BATCH = 64
 # A pixel counts as covered once less than this share of it can still be seen through.

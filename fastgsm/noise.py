@@ -104,7 +104,7 @@ def _channels_first(image: FloatArray, channel_axis: int) -> FloatArray:
 
 def _noise_variance(image: FloatArray) -> float:
     """Return the noise variance of one channel."""
-    patches = _sample_patches(image).astype(np.float64)
+    patches = _sample_patches(image)
     # Without its first pixel's value a flat patch is exactly 0, and so is its estimate.
     energy = (BASIS @ (patches - patches[0])) ** 2
     texture = energy[LOW].sum(axis=0)

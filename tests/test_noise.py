@@ -7,7 +7,7 @@ import pytest
 from scipy.fft import dctn
 
 from fastgsm.datasets import add_noise, dead_leaves
-from fastgsm.noise import BASIS, HIGH, LOW, estimate_sigma
+from fastgsm.noise import BASIS, HIGH, LOW, MAX_PATCHES, _sample_patches, estimate_sigma
 
 LEVELS = (5, 10, 25, 50)
 
@@ -71,12 +71,19 @@ def test_dead_leaves(level: int) -> None:
 def test_small_images_without_bias(size: int) -> None:
     estimates = [estimate_sigma(white_noise(size, size, seed=seed)) for seed in range(60)]
     assert np.mean(estimates) == pytest.approx(1, abs=0.07)
-    assert np.std(estimates) < 0.2
+    assert np.std(estimates) < max(1.8 / size, 0.04)
 
 
 @pytest.mark.parametrize("shape", [(8, 20_000), (20_000, 8), (1500, 1501)])
 def test_long_and_large_images(shape: tuple[int, int]) -> None:
     assert estimate_sigma(white_noise(*shape)) == pytest.approx(1, rel=0.03)
+
+
+@pytest.mark.parametrize("shape", [(181, 181), (700, 900), (2000, 40)])
+def test_patches_looked_at_are_many_but_limited(shape: tuple[int, int]) -> None:
+    patches = _sample_patches(white_noise(*shape))
+    assert patches.shape[0] == 64
+    assert MAX_PATCHES / 4 < patches.shape[1] < 1.1 * MAX_PATCHES
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -148,11 +155,15 @@ def test_clipping_does_not_hide_the_noise(level: int) -> None:
 
 
 @pytest.mark.parametrize("fill", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("shape", ["letterbox", "disc"])
+@pytest.mark.parametrize("shape", ["letterbox", "pillarbox", "disc"])
 def test_flat_parts_do_not_hide_the_noise(shape: str, fill: float) -> None:
     y, x = np.mgrid[-128:128, -128:128]
-    shown = np.abs(y) < 80 if shape == "letterbox" else y**2 + x**2 < 110**2
-    noisy = np.where(shown, add_noise(smooth(256, 256), 0.1, random_state=0), fill)
+    shown = {
+        "letterbox": np.abs(y) < 80,
+        "pillarbox": np.abs(x) < 80,
+        "disc": y**2 + x**2 < 110**2,
+    }
+    noisy = np.where(shown[shape], add_noise(smooth(256, 256), 0.1, random_state=0), fill)
     assert estimate_sigma(noisy) == pytest.approx(0.1, rel=0.05)
 
 

@@ -89,7 +89,8 @@ class Kernel:
     ----------
     function : callable
         Python source whose outermost loop is a ``numba.prange`` over independent blocks. Its
-        result must not depend on how the blocks are shared out.
+        result must not depend on how the blocks are shared out. Convert the loop's index with
+        ``np.intp``: it is unsigned, and unsigned with signed integers make floats.
 
     Attributes
     ----------

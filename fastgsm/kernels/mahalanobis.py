@@ -36,7 +36,7 @@ def mahalanobis(X, means, whiteners, rank, distances):
     n, d = X.shape
     n_components, _, room = whiteners.shape
     for block in prange((n + TILE - 1) // TILE):
-        first = block * TILE
+        first = np.intp(block) * TILE
         count = min(TILE, n - first)
         tile = np.zeros((room, TILE), X.dtype)
         centred = np.zeros((room, TILE), X.dtype)

@@ -50,7 +50,7 @@ def moments(X, means, weights, sums, products):
     length = (n + n_segments - 1) // n_segments
     room = (d + 3) // 4 * 4
     for task in prange(n_segments * n_components):
-        segment, k = divmod(task, n_components)
+        segment, k = divmod(np.intp(task), n_components)
         batch = np.zeros((BATCH, room), X.dtype)
         weighted = np.zeros((BATCH, room), X.dtype)
         gram = np.empty((room, room), X.dtype)

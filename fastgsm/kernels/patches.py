@@ -91,11 +91,42 @@ def scatter_add(tile, rows, cols, first, count, patch_size, top_row, sums):
         lane += run
 
 
+@jit
+def scatter_centres(tile, rows, cols, first, count, patch_size, top_row, sums):
+    """Write the central pixel of every patch in the lanes of ``tile`` to ``sums``."""
+    n_cols = cols.shape[0]
+    middle = patch_size // 2
+    source = tile[middle * patch_size + middle]
+    for t in range(count):
+        grid_row, grid_col = divmod(first + t, n_cols)
+        sums[rows[grid_row] - top_row + middle, cols[grid_col] + middle] = source[t]
+
+
+@jit
+def scatter_patches(patches, rows, cols, patch_size, center, sums):
+    """Add the ``patches`` (n, d) to ``sums`` in the order of their numbers.
+
+    With ``center``, write the central pixel of each instead.
+    """
+    n_cols = cols.shape[0]
+    middle = patch_size // 2
+    for n in range(patches.shape[0]):
+        grid_row, grid_col = divmod(n, n_cols)
+        top, left = rows[grid_row], cols[grid_col]
+        if center:
+            sums[top + middle, left + middle] = patches[n, middle * patch_size + middle]
+        else:
+            for dy in range(patch_size):
+                for dx in range(patch_size):
+                    sums[top + dy, left + dx] += patches[n, dy * patch_size + dx]
+
+
 @Kernel
 def extract(image, rows, cols, patch_size, patches):
     """Copy the patches of ``image`` (H, W) on the grid into ``patches`` (n, d)."""
     n_cols = cols.shape[0]
-    for grid_row in prange(rows.shape[0]):
+    for task in prange(rows.shape[0]):
+        grid_row = np.intp(task)
         for grid_col in range(n_cols):
             patch = patches[grid_row * n_cols + grid_col]
             for dy in range(patch_size):
@@ -112,7 +143,8 @@ def aggregate(patches, rows, cols, patch_size, image):
     """
     n_rows, n_cols = rows.shape[0], cols.shape[0]
     height, width = image.shape
-    for y in prange(height):
+    for task in prange(height):
+        y = np.intp(task)
         counts = np.zeros(width, image.dtype)
         image[y] = 0.0
         for grid_row in range(n_rows):

@@ -78,7 +78,7 @@ def responsibilities(distances, log_weights, precisions, posterior, log_norm):
     n = distances.shape[1]
     size = log_weights.size
     for block in prange((n + LANES - 1) // LANES):
-        first = block * LANES
+        first = np.intp(block) * LANES
         count = min(LANES, n - first)
         tile = np.empty((size, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
@@ -105,7 +105,7 @@ def scale_statistics(distances, log_weights, precisions, sample_weight, statisti
     size = n_components * n_scales
     n_chunks = statistics.shape[1]
     for task in prange(n_groups * n_chunks):
-        group, chunk = divmod(task, n_chunks)
+        group, chunk = divmod(np.intp(task), n_chunks)
         sums = statistics[group, chunk]
         sums[:] = 0.0
         tile = np.empty((size, LANES), distances.dtype)
@@ -150,7 +150,8 @@ def component_weights(
     """
     n_components, n = distances.shape
     n_scales = log_weights.shape[1]
-    for chunk in prange(counts.shape[0]):
+    for task in prange(counts.shape[0]):
+        chunk = np.intp(task)
         tile = np.empty((n_components * n_scales, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
         responsibility = np.empty(LANES, distances.dtype)

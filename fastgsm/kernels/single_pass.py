@@ -11,28 +11,32 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel
-from fastgsm.kernels.patches import gather, scatter_add, subtract_mean
+from fastgsm.kernels.patches import gather, scatter_add, scatter_centres, subtract_mean
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.wiener import new_scratch, tile_posterior_mean
 
 
 @Kernel
-def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, bank, sums, spill):
+def denoise_bands(
+    image, rows, cols, bands, patch_size, remove_mean, center, bank, sums, spill
+):
     """Sum the posterior means of the patches of ``image`` (H, W), band by band.
 
     ``rows`` and ``cols`` are the grid (see ``kernels.patches``); band b is the grid rows
     ``bands[b]`` to ``bands[b + 1]``. With ``remove_mean`` every patch is restored about its own
-    mean. Fills ``sums`` (H, W), but for what ``spill[b]`` (patch_size - 1, W) holds: band b's part
+    mean; with ``center`` only its central pixel is kept. Fills ``sums`` (H, W), but for what ``spill[b]`` (patch_size - 1, W) holds: band b's part
     of the rows below its last grid row's first.
     """
     d = patch_size * patch_size
     width = image.shape[1]
     room = bank.forward.shape[2]
     n_bands = bands.shape[0] - 1
-    for band in prange(n_bands):
+    for task in prange(n_bands):
+        band = np.intp(task)
         grid = rows[bands[band] : bands[band + 1]]
         top = grid[0]
-        bottom = rows[bands[band + 1]] if band + 1 < n_bands else image.shape[0]
+        last = bands[band + 1]
+        bottom = rows[last] if last < rows.shape[0] else image.shape[0]
         total = np.zeros((grid[-1] - top + patch_size, width), image.dtype)
         scratch = new_scratch(bank, image.dtype)
         noisy = np.zeros((room, TILE), image.dtype)
@@ -49,7 +53,10 @@ def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, bank, sums,
                 for i in range(d):
                     for t in range(TILE):
                         clean[i, t] += mean[t]
-            scatter_add(clean, grid, cols, first, count, patch_size, top, total)
+            if center:
+                scatter_centres(clean, grid, cols, first, count, patch_size, top, total)
+            else:
+                scatter_add(clean, grid, cols, first, count, patch_size, top, total)
         spill[band] = 0.0
         for y in range(total.shape[0]):
             if top + y < bottom:

@@ -234,7 +234,7 @@ def posterior_patches(Y, bank, noise_variance, X, variance):
     n, d = Y.shape
     room = bank.forward.shape[2]
     for block in prange((n + TILE - 1) // TILE):
-        first = block * TILE
+        first = np.intp(block) * TILE
         count = min(TILE, n - first)
         scratch = new_scratch(bank, Y.dtype)
         noisy = np.zeros((room, TILE), Y.dtype)

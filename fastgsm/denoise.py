@@ -1,0 +1,419 @@
+"""Denoising of whole images: the entry point, and the single pass over all patches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastgsm._progress import Progress
+from fastgsm._validation import (
+    FloatArray,
+    as_float_image,
+    check_choice,
+    check_image_2d,
+    check_integer,
+    check_nonnegative,
+    check_random_state,
+)
+from fastgsm.colour import decorrelating_matrix
+from fastgsm.kernels._jit import limit_workers
+from fastgsm.kernels.patches import extract, scatter_patches
+from fastgsm.kernels.single_pass import denoise_bands
+from fastgsm.models import PatchModel
+from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.noise import estimate_sigma
+from fastgsm.patches import check_stride, grid_positions
+from fastgsm.priors import load_prior
+
+# Rows of the patch grid in a band. Constants, whatever the number of threads: the order in which
+# patches are summed, and so every bit of the result, follows from them.
+BAND_ROWS = 16
+# Bands denoised in one call of a kernel: between calls, progress is shown and Ctrl-C is heard.
+BANDS_PER_CALL = 64
+
+QUALITIES = ("fast", "balanced", "best")
+
+
+def denoise(
+    image: ArrayLike,
+    sigma: float | None = None,
+    *,
+    prior: PatchModel | str | None = None,
+    quality: str = "balanced",
+    aggregation: str = "mean",
+    stride: int | None = None,
+    channel_axis: int | None = None,
+    data_range: float | None = None,
+    mask: ArrayLike | None = None,
+    out: NDArray[Any] | None = None,
+    workers: int | None = None,
+    random_state: Any = 0,
+    progress: bool = False,
+    return_std: bool = False,
+) -> NDArray[Any]:
+    """Remove white Gaussian noise from an image.
+
+    Every overlapping patch is replaced by its posterior mean under a patch prior, and every pixel
+    by the average over the patches that cover it.
+
+    Parameters
+    ----------
+    image : array_like of shape (height, width), or with one more axis for channels
+        Noisy image, floats or integers, at least one patch large. Not modified.
+    sigma : float, optional
+        Standard deviation of the noise in the image's own units: grey levels for integers. By
+        default it is estimated (see `estimate_sigma`). 0 returns a copy.
+    prior : fitted model or str, optional
+        Model of the patches, or name of a bundled one (see `list_priors`). By default the
+        bundled ``"gsm"``. How the training patches were centred is read off the model: one without
+        variance along the constant patch is applied to patches without their mean; one of mean
+        zero otherwise to the image without its mean; any other to the patches as they are.
+    quality : {"fast", "balanced", "best"}
+        Method. In this version "fast" and "balanced" both take a single pass over the patches;
+        "best" is not available yet.
+    aggregation : {"mean", "center"}
+        "mean" averages all the patches that cover a pixel. "center" keeps each patch's central
+        pixel only: the textbook baseline, for comparison.
+    stride : int, optional
+        Distance between patches in pixels, 1 by default; larger is faster and worse.
+        "center" needs 1.
+    channel_axis : int, optional
+        Axis of the channels of a colour image; None for grey. Channels are decorrelated by an
+        orthonormal transform and denoised one by one; the noise is taken to be equal in all.
+    data_range : float, optional
+        Value that the prior's 1.0 stands for. By default 1.0 for floats and the type's maximum
+        for integers.
+    mask : array_like of bool, optional
+        Not available yet.
+    out : ndarray, optional
+        Array of the image's shape and of the result's type to write to; may be `image` itself.
+    workers : int, optional
+        Most threads to use; by default as many as Numba is set to. The result does not depend
+        on it.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Seed of the methods that draw numbers; a single pass draws none.
+    progress : bool
+        Show progress on standard error.
+    return_std : bool
+        Not available yet.
+
+    Returns
+    -------
+    denoised : ndarray
+        Of the image's shape. float16, float32 and float64 are kept; integers come back in their
+        type, rounded and clipped to its range.
+
+    Raises
+    ------
+    TypeError
+        If the image is not of integers or real floats, or sigma is not a number.
+    ValueError
+        If the image is smaller than a patch, holds NaN or has the wrong dimension, if sigma is
+        negative or NaN, or if the prior is unknown.
+    NotImplementedError
+        For what is not available yet, as said above.
+
+    References
+    ----------
+    .. [1] J. Portilla, V. Strela, M. Wainwright, E. Simoncelli, "Image denoising using scale
+       mixtures of Gaussians in the wavelet domain", IEEE Trans. Image Processing 12(11), 2003.
+    .. [2] D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image
+       restoration", ICCV 2011.
+
+    Examples
+    --------
+    >>> import numpy as np, fastgsm
+    >>> clean = fastgsm.datasets.dead_leaves((96, 96), random_state=0)
+    >>> noisy = fastgsm.datasets.add_noise(clean, 0.1, random_state=0)
+    >>> denoised = fastgsm.denoise(noisy, sigma=0.1)
+    >>> bool(np.mean((denoised - clean) ** 2) < 0.3 * np.mean((noisy - clean) ** 2))
+    True
+    """
+    check_choice(quality, "quality", QUALITIES)
+    check_choice(aggregation, "aggregation", ("mean", "center"))
+    _refuse_unavailable(quality=quality, mask=mask, return_std=return_std)
+    check_random_state(random_state)
+    if workers is not None:
+        workers = check_integer(workers, "workers")
+    original = np.asarray(image)
+    pixels, data_range = as_float_image(original, data_range=data_range)
+    planes = _planes(pixels, channel_axis)
+    model = _resolve_prior(prior)
+    patch_size = _patch_size(model)
+    check_image_2d(planes[0], patch_size)
+    stride = check_stride(1 if stride is None else stride, patch_size)
+    if aggregation == "center" and stride != 1:
+        raise ValueError(
+            f"stride is {stride}; aggregation='center' takes one pixel from each patch and needs "
+            f"stride 1."
+        )
+    _check_out(out, original)
+    if sigma is None:
+        sigma = estimate_sigma(original, channel_axis=channel_axis)
+    scaled_sigma = _check_sigma(sigma) / data_range
+    if scaled_sigma == 0:
+        return _finish(original, out)
+    with limit_workers(workers):
+        restored = _denoise_planes(
+            planes, scaled_sigma, model, patch_size, stride, aggregation == "center", progress
+        )
+    result = restored[0] if channel_axis is None else np.moveaxis(restored, 0, channel_axis)
+    return _finish(_as_type(result, original.dtype, data_range), out)
+
+
+def _refuse_unavailable(*, quality: str, mask: Any, return_std: bool) -> None:
+    for given, what in (
+        (quality == "best", 'quality="best"'),
+        (mask is not None, "mask"),
+        (return_std, "return_std"),
+    ):
+        if given:
+            raise NotImplementedError(
+                f"{what} is not available in this version of fastgsm; leave it out."
+            )
+
+
+def _planes(pixels: FloatArray, channel_axis: int | None) -> FloatArray:
+    """Give the image as (channels, height, width)."""
+    if channel_axis is None:
+        if pixels.ndim != 2:
+            raise ValueError(
+                f"image has {pixels.ndim} dimensions, shape {pixels.shape}; wanted (height, width). "
+                f"For a colour image give channel_axis (channel_axis=-1 if the channels are last)."
+            )
+        return pixels[None]
+    if isinstance(channel_axis, bool) or not isinstance(channel_axis, (int, np.integer)):
+        raise TypeError(f"channel_axis is {channel_axis!r}; wanted an integer or None.")
+    if pixels.ndim != 3 or not -3 <= channel_axis < 3:
+        raise ValueError(
+            f"image has shape {pixels.shape} and channel_axis is {channel_axis}; wanted two axes "
+            f"of pixels and one of channels."
+        )
+    return np.moveaxis(pixels, channel_axis, 0)
+
+
+def _resolve_prior(prior: PatchModel | str | None) -> PatchModel:
+    if prior is None:
+        return load_prior("gsm")
+    if isinstance(prior, str):
+        return load_prior(prior)
+    if not isinstance(prior, PatchModel):
+        raise TypeError(
+            f"prior is a {type(prior).__name__}; wanted a fitted fastgsm model or the name of a "
+            f"bundled prior (see fastgsm.list_priors())."
+        )
+    prior._check_fitted()
+    return prior
+
+
+def _patch_size(model: PatchModel) -> int:
+    d = model.n_features_in_
+    if math.isqrt(d) ** 2 != d:
+        raise ValueError(
+            f"prior has {d} features, which is no square; wanted a model of square patches."
+        )
+    return math.isqrt(d)
+
+
+def _check_sigma(sigma: Any) -> float:
+    if np.ndim(sigma) > 0:
+        raise NotImplementedError(
+            f"sigma has shape {np.shape(sigma)}: a noise level for each pixel is not available in "
+            f"this version of fastgsm; give one number."
+        )
+    return check_nonnegative(sigma, "sigma")
+
+
+def _check_out(out: Any, image: NDArray[Any]) -> None:
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}; wanted a NumPy array.")
+    if out.shape != image.shape or out.dtype != image.dtype or not out.flags.writeable:
+        raise ValueError(
+            f"out has shape {out.shape} and dtype {out.dtype}; wanted a writable array of shape "
+            f"{image.shape} and dtype {image.dtype}."
+        )
+
+
+def _finish(result: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+    if out is None:
+        return np.array(result)
+    out[...] = result
+    return out
+
+
+def _as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDArray[Any]:
+    """Give the restored values in the image's own units and type."""
+    values = values * values.dtype.type(data_range) if data_range != 1.0 else values
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        # The largest 64-bit integers are no floats: clip to the last float inside the range.
+        top = float(limits.max)
+        top = top if int(top) <= limits.max else float(np.nextafter(top, 0))
+        values = np.clip(np.rint(values.astype(np.float64)), float(limits.min), top)
+    return values.astype(dtype, copy=False)
+
+
+def _denoise_planes(
+    planes: FloatArray,
+    sigma: float,
+    model: PatchModel,
+    patch_size: int,
+    stride: int,
+    center: bool,
+    progress: bool,
+) -> FloatArray:
+    """Denoise (channels, height, width) in units of the data range."""
+    n_channels = planes.shape[0]
+    transform = decorrelating_matrix(n_channels).astype(planes.dtype)
+    mixed = np.tensordot(transform, planes, 1) if n_channels > 1 else planes
+    single_pass = SinglePass(model, patch_size, stride, center)
+    restored = np.empty(planes.shape, planes.dtype)
+    n_calls = n_channels * single_pass.n_calls(planes.shape[1])
+    with Progress(n_calls, "denoising", enabled=bool(progress)) as bar:
+        for channel in range(n_channels):
+            # Back to the contrast of a grey image, which the prior knows: the transform of equal
+            # channels is the square root of their number times one of them.
+            gain = planes.dtype.type(math.sqrt(n_channels))
+            plane = np.ascontiguousarray(mixed[channel] / gain)
+            restored[channel] = single_pass(plane, sigma / float(gain), bar) * gain
+    if n_channels > 1:
+        return np.tensordot(transform.T, restored, 1)
+    return restored
+
+
+class SinglePass:
+    """Posterior mean of every patch of a grid, averaged.
+
+    Parameters
+    ----------
+    model : fitted model
+    patch_size, stride : int
+    center : bool
+        Keep only each patch's central pixel; the image is mirrored beyond its borders.
+    """
+
+    def __init__(self, model: PatchModel, patch_size: int, stride: int, center: bool) -> None:
+        self._model = model
+        self._patch_size = patch_size
+        self._stride = stride
+        self._center = center
+        self._remove_mean, self._remove_global_mean = _centring(model)
+
+    def n_calls(self, height: int) -> int:
+        """Number of kernel calls, and of progress updates, that an image takes."""
+        if self._center:
+            height += self._patch_size - 1
+        grid_rows = grid_positions(height, self._patch_size, self._stride).size
+        return -(-(self._bands(grid_rows).size - 1) // BANDS_PER_CALL)
+
+    def __call__(self, image: FloatArray, sigma: float, bar: Progress) -> FloatArray:
+        """Denoise ``image`` (height, width) in the units of the prior."""
+        level = image.mean(dtype=np.float64) if self._remove_global_mean else 0.0
+        shifted = image - image.dtype.type(level) if self._remove_global_mean else image
+        before = self._patch_size // 2
+        if self._center:
+            after = self._patch_size - 1 - before
+            shifted = np.pad(shifted, ((before, after), (before, after)), mode="symmetric")
+        rows = grid_positions(shifted.shape[0], self._patch_size, self._stride)
+        cols = grid_positions(shifted.shape[1], self._patch_size, self._stride)
+        sums = self._sum_patches(shifted, sigma, rows, cols, bar)
+        if self._center:
+            height, width = image.shape
+            sums = sums[before : before + height, before : before + width]
+        else:
+            sums /= _coverage(rows, image.shape[0], self._patch_size, image.dtype)[:, None]
+            sums /= _coverage(cols, image.shape[1], self._patch_size, image.dtype)
+        if self._remove_global_mean:
+            sums += image.dtype.type(level)
+        return sums
+
+    def _bands(self, grid_rows: int) -> NDArray[np.intp]:
+        """First grid row of every band, and the end; a band is at least one patch high."""
+        step = max(BAND_ROWS, self._patch_size)
+        return np.append(np.arange(0, grid_rows, step, dtype=np.intp), grid_rows)
+
+    def _sum_patches(
+        self,
+        image: FloatArray,
+        sigma: float,
+        rows: NDArray[np.intp],
+        cols: NDArray[np.intp],
+        bar: Progress,
+    ) -> FloatArray:
+        """Sum of all restored patches (or of their central pixels) at every pixel."""
+        bands = self._bands(rows.size)
+        sums = np.zeros(image.shape, image.dtype)
+        spill = np.empty((bands.size - 1, self._patch_size - 1, image.shape[1]), image.dtype)
+        if isinstance(self._model, ScaleMixtureModel):
+            bank = self._model.wiener_bank(sigma, image.dtype)
+        for start in range(0, bands.size - 1, BANDS_PER_CALL):
+            stop = min(start + BANDS_PER_CALL, bands.size - 1)
+            part = bands[start : stop + 1]
+            if isinstance(self._model, ScaleMixtureModel):
+                denoise_bands(
+                    image, rows, cols, part, self._patch_size, self._remove_mean, self._center,
+                    bank, sums, spill[start:stop],
+                )  # fmt: skip
+            else:
+                self._sum_bands(image, sigma, rows, cols, part, sums, spill[start:stop])
+            bar.update()
+        for band in range(bands.size - 2):
+            top = rows[bands[band + 1]]
+            sums[top : top + self._patch_size - 1] += spill[band]
+        return sums
+
+    def _sum_bands(
+        self,
+        image: FloatArray,
+        sigma: float,
+        rows: NDArray[np.intp],
+        cols: NDArray[np.intp],
+        bands: NDArray[np.intp],
+        sums: FloatArray,
+        spill: FloatArray,
+    ) -> None:
+        """What `denoise_bands` does, for a model that has only `denoise_patches`."""
+        d = self._patch_size**2
+        for band in range(bands.size - 1):
+            grid = rows[bands[band] : bands[band + 1]]
+            bottom = rows[bands[band + 1]] if bands[band + 1] < rows.size else image.shape[0]
+            noisy = np.empty((grid.size * cols.size, d), image.dtype)
+            extract(image, grid, cols, self._patch_size, noisy)
+            mean = noisy.mean(axis=1, keepdims=True) if self._remove_mean else 0
+            clean = np.ascontiguousarray(self._model.denoise_patches(noisy - mean, sigma) + mean)
+            total = np.zeros((grid[-1] - grid[0] + self._patch_size, image.shape[1]), image.dtype)
+            scatter_patches(clean, grid - grid[0], cols, self._patch_size, self._center, total)
+            own = bottom - grid[0]
+            sums[grid[0] : bottom] = total[:own]
+            spill[band] = 0
+            spill[band, : len(total) - own] = total[own:]
+
+
+def _centring(model: PatchModel) -> tuple[bool, bool]:
+    """Tell from a model whether its patches had their own mean, or the data's mean, removed."""
+    covariance = np.asarray(model.covariances_)  # type: ignore[attr-defined]
+    weights = np.asarray(model.weights_)  # type: ignore[attr-defined]
+    means = np.asarray(model.means_)  # type: ignore[attr-defined]
+    d = covariance.shape[-1]
+    brightness = covariance.sum(axis=(1, 2)).max() / d
+    spread = np.trace(covariance, axis1=1, axis2=2).max() / d
+    if brightness < 1e-6 * spread:
+        return True, False
+    shape_weights = weights.reshape(len(means), -1).sum(axis=1) if len(means) > 1 else np.ones(1)
+    level = float((shape_weights @ means).mean())
+    return False, abs(level) < 1e-3 * math.sqrt(brightness)
+
+
+def _coverage(
+    positions: NDArray[np.intp], length: int, patch_size: int, dtype: Any
+) -> FloatArray:
+    """Number of patches that cover each pixel along one axis."""
+    steps = np.zeros(length + 1)
+    np.add.at(steps, positions, 1)
+    np.add.at(steps, positions + patch_size, -1)
+    return steps.cumsum()[:-1].astype(dtype)
