@@ -55,7 +55,7 @@ def as_float_image(
     narrow = array.dtype in (np.float16, np.float32) or (
         array.dtype.kind in "iu" and array.dtype.itemsize <= 2
     )
-    scaled = array.astype(np.float32 if narrow else np.float64, copy=False)
+    scaled: FloatArray = array.astype(np.float32 if narrow else np.float64, copy=False)
     if array.dtype.kind == "f":
         n_bad = scaled.size - int(np.count_nonzero(np.isfinite(scaled)))
         if n_bad:
@@ -64,7 +64,7 @@ def as_float_image(
                 f"wanted finite pixels. Replace them first."
             )
     if data_range != 1.0:
-        scaled = scaled / scaled.dtype.type(data_range)
+        scaled = np.divide(scaled, data_range, dtype=scaled.dtype)
     return scaled, data_range
 
 
@@ -132,12 +132,11 @@ def check_random_state(random_state: Any) -> np.random.Generator:
         return random_state
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31, size=4))
-    if random_state is None or (
-        isinstance(random_state, numbers.Integral)
-        and not isinstance(random_state, bool)
-        and random_state >= 0
-    ):
-        return np.random.default_rng(random_state)  # type: ignore[arg-type]
+    if random_state is None:
+        return np.random.default_rng()
+    is_seed = isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool)
+    if is_seed and int(random_state) >= 0:
+        return np.random.default_rng(int(random_state))
     raise ValueError(
         f"random_state is {random_state!r}; wanted None, an integer of at least 0, "
         f"a numpy.random.Generator or a numpy.random.RandomState."

@@ -402,16 +402,15 @@ def _centring(model: PatchModel) -> tuple[bool, bool]:
     d = covariance.shape[-1]
     brightness = covariance.sum(axis=(1, 2)).max() / d
     spread = np.trace(covariance, axis1=1, axis2=2).max() / d
-    if brightness < 1e-6 * spread:
+    # Well above the floor that the models put under their eigenvalues.
+    if brightness < 1e-5 * spread:
         return True, False
     shape_weights = weights.reshape(len(means), -1).sum(axis=1) if len(means) > 1 else np.ones(1)
     level = float((shape_weights @ means).mean())
     return False, abs(level) < 1e-3 * math.sqrt(brightness)
 
 
-def _coverage(
-    positions: NDArray[np.intp], length: int, patch_size: int, dtype: Any
-) -> FloatArray:
+def _coverage(positions: NDArray[np.intp], length: int, patch_size: int, dtype: Any) -> FloatArray:
     """Number of patches that cover each pixel along one axis."""
     steps = np.zeros(length + 1)
     np.add.at(steps, positions, 1)

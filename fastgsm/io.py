@@ -65,8 +65,8 @@ class ImageFile:
     def stored(self) -> np.ndarray:
         """Pixels with alpha as the last channel: (height, width[, 2, 3 or 4])."""
         if self.alpha is None:
-            return self.array
-        return np.dstack([self.array, self.alpha])
+            return np.ascontiguousarray(self.array)
+        return np.ascontiguousarray(np.dstack([self.array, self.alpha]))
 
 
 def read_image(path: str | os.PathLike[str]) -> ImageFile:

@@ -133,13 +133,13 @@ def _sample_patches(image: FloatArray) -> FloatArray:
     return patches.reshape(PATCH * PATCH, -1)
 
 
-def _dct_basis() -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+def _dct_basis() -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
     """Return a patch's orthonormal DCT (64, 64), and which rows are low and high frequencies.
 
     Of the 64, one is the mean, 42 are low and 21 high frequencies.
     """
     k = np.arange(PATCH)
-    cosines = np.cos(np.pi / PATCH * np.outer(k, k + 0.5))
+    cosines: NDArray[np.float64] = np.cos(np.pi / PATCH * np.outer(k, k + 0.5))
     cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
     order = np.add.outer(k, k).ravel()
     return np.kron(cosines, cosines), (order > 0) & (order <= PATCH), order > PATCH

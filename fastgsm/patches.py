@@ -207,8 +207,9 @@ def sample_patches(
     )
     for number, window in enumerate(windows):
         mine = owners == number
-        y, x = np.divmod(places[mine] - ends[number] + window.shape[0] * window.shape[1],
-                         window.shape[1])
+        y, x = np.divmod(
+            places[mine] - ends[number] + window.shape[0] * window.shape[1], window.shape[1]
+        )
         patches[mine] = window[y, x].reshape(-1, patch_size**2)
     return _centre(patches, center)
 
@@ -229,7 +230,7 @@ def _as_sequence(images: Any) -> Iterable[ArrayLike]:
         return [images]
     if isinstance(images, np.ndarray) and images.ndim < 2:
         raise ValueError(f"images has shape {images.shape}; wanted grey images (height, width).")
-    return images  # type: ignore[no-any-return]
+    return images
 
 
 def _centre(patches: FloatArray, center: str | None) -> FloatArray:

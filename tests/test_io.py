@@ -74,6 +74,23 @@ def test_round_trip_is_exact(tmp_path: Path, shape: Any, extension: str, dtype: 
     assert only(tmp_path) == [path.name]
 
 
+@pytest.mark.parametrize("extension", [".png", ".tif", ".npy"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_any_memory_order_is_written(
+    tmp_path: Path, extension: str, dtype: Any, with_alpha: bool
+) -> None:
+    planes = pixels((3, 13, 11), dtype)
+    array = np.moveaxis(planes, 0, -1)  # as denoising gives it
+    alpha = pixels((11, 13), dtype).T if with_alpha else None
+    write_image(tmp_path / f"a{extension}", ImageFile(array, alpha))
+    image = read_image(tmp_path / f"a{extension}")
+    np.testing.assert_array_equal(image.array, array)
+    np.testing.assert_array_equal(image.alpha, alpha)
+    write_image(tmp_path / f"grey{extension}", ImageFile(planes[0].T))
+    np.testing.assert_array_equal(read_image(tmp_path / f"grey{extension}").array, planes[0].T)
+
+
 @pytest.mark.parametrize("shape", [(40, 30), (40, 30, 3)])
 @pytest.mark.parametrize("extension", [".jpg", ".jpeg"])
 def test_jpeg_is_close_and_of_quality_95(tmp_path: Path, shape: Any, extension: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.data
 from scipy.fft import dctn
 
 from fastgsm.datasets import add_noise, dead_leaves
@@ -13,8 +14,7 @@ LEVELS = (5, 10, 25, 50)
 
 
 def photograph(name: str) -> np.ndarray:
-    data = pytest.importorskip("skimage.data")  # images that ship inside its wheel
-    return getattr(data, name)() / 255.0
+    return getattr(skimage.data, name)() / 255.0  # one that ships inside the wheel
 
 
 def white_noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -20,7 +20,7 @@ IMPORTED_FROM = Path(fastgsm.__file__).resolve().parents[1]
 OPTIONAL = (
     "dask",
     "distributed",
-    "imageio",
+    "PIL",
     "matplotlib",
     "skimage",
     "sklearn",

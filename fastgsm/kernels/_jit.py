@@ -6,7 +6,7 @@ This is the only module that applies Numba's ``njit``. Two decorators cover ever
     a building block (micro-kernel, tile function) that other compiled code calls;
 ``Kernel``
     an entry point called from Python, compiled twice from one source: a serial build that holds
-    no lock and starts no thread, and a parallel build whose ``prange`` loops run on Numba's threads.
+    no lock and starts no thread, and a parallel one whose ``prange`` loops run on Numba's threads.
 
 Everything is compiled at its first call for the argument types it meets, never at import.
 """
@@ -74,7 +74,7 @@ def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Calla
         compiled = numba.njit(cache=True, **OPTIONS, **options)(copy)
     except RuntimeError:  # no directory is writable: compile anew in every process
         compiled = numba.njit(**OPTIONS, **options)(copy)
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 def jit(function: _Function) -> _Function:

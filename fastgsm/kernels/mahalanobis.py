@@ -16,7 +16,7 @@ from fastgsm.kernels.rotation import TILE, add_trapezoid_energy
 
 @jit
 def load_transposed(X, first, count, tile):
-    """Write samples ``first`` to ``first + count`` of X (n, d) into the lanes of ``tile`` (>= d, T)."""
+    """Write the ``count`` samples of X (n, d) from ``first`` on into the lanes of ``tile``."""
     d = X.shape[1]
     for t in range(count):
         for i in range(d):

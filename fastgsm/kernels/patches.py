@@ -14,7 +14,7 @@ from fastgsm.kernels._jit import Kernel, jit
 
 @jit
 def subtract_mean(tile, d, mean):
-    """Remove every lane's mean over the first ``d`` rows of ``tile`` (rows, T); fill ``mean`` (T,)."""
+    """Remove every lane's mean over the first ``d`` rows of ``tile``; fill ``mean`` (T,)."""
     lanes = tile.shape[1]
     for t in range(lanes):
         mean[t] = 0.0
@@ -158,4 +158,3 @@ def aggregate(patches, rows, cols, patch_size, image):
                         counts[x] += 1.0
         for x in range(width):
             image[y, x] /= counts[x]
-

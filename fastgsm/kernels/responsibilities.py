@@ -137,9 +137,7 @@ def scale_statistics(distances, log_weights, precisions, sample_weight, statisti
 
 
 @Kernel
-def component_weights(
-    distances, log_weights, precisions, sample_weight, weights, log_norm, counts
-):
+def component_weights(distances, log_weights, precisions, sample_weight, weights, log_norm, counts):
     """Weight of every sample in each covariance's M-step: ``sum_j c_kj / r2_kj``.
 
     Arguments as in ``responsibilities``. Fills ``weights`` (K, n), which may be ``distances``

@@ -1,22 +1,23 @@
 """Products of a small matrix with a tile of patches: the micro-kernel under every hot loop.
 
-A *tile* holds TILE patches (or other columns) side by side: an array (K, TILE), C-contiguous, so that
-every row is one run of TILE numbers and a loop over t is SIMD without shuffles. A small matrix A
-(M, K) multiplies it from the left. All widths are padded with zeros to multiples of 4 by the caller.
-Tiles must not overlap each other.
+A *tile* holds TILE patches (or other columns) side by side: an array (K, TILE), C-contiguous, so
+that every row is one run of TILE numbers and a loop over t is SIMD without shuffles. A small
+matrix A (M, K) multiplies it from the left. M and K are padded with zeros to multiples of 4 by
+the caller. Tiles must not overlap each other.
 
-Why it looks as it does (float32 / float64 GFLOP/s on one Zen 4 core, 64x64 by a tile; NumPy's
-1024x1024 product: 100 / 52). `rotate_add` as below: 113 / 53.
+Why it looks as it does, in float32 / float64 GFLOP/s on one Zen 4 core, 64x64 by a tile. NumPy's
+1024x1024 product reaches 100 / 52, ``rotate_add`` as below 113 / 53.
 
-- TILE is a constant and rows are reached as b[t + TILE], b[t + 2 * TILE] of one flat view: LLVM sees
-  the distances between rows and needs one overlap check per inner loop instead of 28.
-  With T = B.shape[1] instead: 73 / 43; with rows as eight separate 1-D views: 67-103 / 43.
-- Rows x terms unrolled: 4x4 113 / 53, 6x4 113 / 50, 4x6 110 / 51, 8x4 109 / 40, 5x6 106 / 49, 3x8 105 / 49,
-  4x8 95-104 / 48, 2x8 90 / 44, 2x16 53 / 25. Sixteen coefficients stay in registers; 32 are spilled.
+- TILE is a constant and rows are reached as b[t + TILE], b[t + 2 * TILE] of one flat view: LLVM
+  sees the distances between rows and needs one overlap check per inner loop instead of 28. With
+  T = B.shape[1] instead: 73 / 43; with rows as eight separate 1-D views: 67-103 / 43.
+- Rows x terms unrolled: 4x4 113 / 53, 6x4 113 / 50, 4x6 110 / 51, 8x4 109 / 40, 5x6 106 / 49,
+  3x8 105 / 49, 4x8 95-104 / 48, 2x8 90 / 44, 2x16 53 / 25. Sixteen coefficients stay in
+  registers; 32 are spilled.
 - TILE = 128: 98 / 57; 512: 105 / 31 (rows 4096 bytes apart fall into the same cache sets).
-- c[t] + a0 * b0 + ... is a chain of fused multiply-adds. c[t] += a0 * b0 + ... costs an addition more.
-- Not filling C with zeros first but writing the first four terms with = gains 4 % for a second copy
-  of the loop.
+- c[t] + a0 * b0 + ... is a chain of fused multiply-adds; c[t] += a0 * b0 + ... adds once more.
+- Not filling C with zeros first but writing the first four terms with = gains 4 % for a second
+  copy of the loop.
 - Tiles that start at odd multiples of 16 bytes (large NumPy arrays do) lose 10 %; arrays made by
   np.empty inside a kernel are aligned to 32 bytes and do not.
 """
@@ -35,7 +36,7 @@ def padded(n: int) -> int:
 
 @jit
 def _add_four_rows(A, i, n_terms, b, c):
-    """c (4 * TILE,) += rows i .. i + 3 of A[:, :n_terms] times b (K * TILE,), both tiles flat."""
+    """C (4 * TILE,) += rows i .. i + 3 of A[:, :n_terms] times b (K * TILE,), both tiles flat."""
     for k in range(0, n_terms, 4):
         a00, a01, a02, a03 = A[i, k], A[i, k + 1], A[i, k + 2], A[i, k + 3]
         a10, a11, a12, a13 = A[i + 1, k], A[i + 1, k + 1], A[i + 1, k + 2], A[i + 1, k + 3]
@@ -68,7 +69,7 @@ def rotate(A, B, C):
 
 @jit
 def add_trapezoid_energy(A, excess, B, scratch, energy):
-    """energy (TILE,) += sum_i (A @ B)[i]**2 for a trapezoid A: A[i, k] = 0 where k > excess + i.
+    """Energy (TILE,) += sum_i (A @ B)[i]**2 for a trapezoid A: A[i, k] = 0 where k > excess + i.
 
     Half the work of a full product, which is not kept: ``scratch`` (4 * TILE,) holds four of its
     rows.

@@ -17,15 +17,13 @@ from fastgsm.kernels.wiener import new_scratch, tile_posterior_mean
 
 
 @Kernel
-def denoise_bands(
-    image, rows, cols, bands, patch_size, remove_mean, center, bank, sums, spill
-):
+def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, center, bank, sums, spill):
     """Sum the posterior means of the patches of ``image`` (H, W), band by band.
 
     ``rows`` and ``cols`` are the grid (see ``kernels.patches``); band b is the grid rows
     ``bands[b]`` to ``bands[b + 1]``. With ``remove_mean`` every patch is restored about its own
-    mean; with ``center`` only its central pixel is kept. Fills ``sums`` (H, W), but for what ``spill[b]`` (patch_size - 1, W) holds: band b's part
-    of the rows below its last grid row's first.
+    mean; with ``center`` only its central pixel is kept. Fills ``sums`` (H, W), but for what
+    ``spill[b]`` (patch_size - 1, W) holds: band b's part of the rows that the next band owns.
     """
     d = patch_size * patch_size
     width = image.shape[1]

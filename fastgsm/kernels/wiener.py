@@ -29,7 +29,9 @@ class WienerBank(NamedTuple):
     forward: Any  # (K, R', d'), U_k^T
     backward: Any  # (K, d', R'), U_k
     means: Any  # (K, d'), or (0, d') when all are zero
-    log_weights: Any  # (K, J'), log(pi_kj) - log(det(2 pi (r2_kj Sigma_k + s2 I))) / 2; padding -inf
+    log_weights: (
+        Any  # (K, J'), log(pi_kj) - log(det(2 pi (r2_kj Sigma_k + s2 I))) / 2; padding -inf
+    )
     precisions: Any  # (K, J', R'), 1 / (v_kji + s2) - tail_precisions
     shrinkages: Any  # (K, R', J'), v_kji / (v_kji + s2) - tail_shrinkages
     tail_precisions: Any  # (K, J'), 1 / (r2_kj lbar_k + s2), or 0 without a tail
@@ -127,7 +129,7 @@ def _any_positive(values):
 
 @jit
 def tile_posterior_mean(Y, bank, scratch, X):
-    """Posterior mean X (d', T) of the noisy tile Y (d', T); responsibilities stay in ``scratch``."""
+    """Posterior mean X (d', T) of the tile Y (d', T); responsibilities stay in ``scratch``."""
     n_components = bank.forward.shape[0]
     n_scales = bank.log_weights.shape[1]
     tile_responsibilities(Y, bank, scratch)

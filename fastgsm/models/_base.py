@@ -144,7 +144,7 @@ class PatchModel(ABC):
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
         """Learn from checked samples."""
 
-    def _check_options(self) -> None:
+    def _check_options(self) -> None:  # noqa: B027  (a model may have none of its own)
         """Raise unless the model's own options are valid."""
 
     def _min_samples(self) -> int:

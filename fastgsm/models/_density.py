@@ -72,7 +72,7 @@ class Support:
     def eigendecomposition(
         self, covariances: FloatArray, floor: float
     ) -> tuple[FloatArray, FloatArray]:
-        """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances (K, d, d).
+        """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances.
 
         Eigenvalues below ``floor`` are raised to it: among the covariances that are at least
         ``floor`` in every direction, this is the most likely one, so that EM stays monotone.
@@ -169,7 +169,7 @@ class ScaleMixtureDensity:
         roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
         # Reversed in both axes, the upper-trapezoidal factor of the reversed matrix is the lower
         # one; the orthogonal factor does not change |A x|.
-        upper = np.linalg.qr(roots[:, ::-1, ::-1], mode="r")
+        upper = np.asarray(np.linalg.qr(roots[:, ::-1, ::-1], mode="r"))
         return np.ascontiguousarray(upper[:, ::-1, ::-1])
 
     @cached_property

@@ -260,7 +260,7 @@ def weighted_mean(values: FloatArray, sample_weight: FloatArray) -> float:
 def weighted_moments(
     X: FloatArray, weights: FloatArray, means: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Sums (K, d) and products (K, d, d) of X (n, d) about ``means`` (K, d), by ``weights`` (K, n)."""
+    """Sums (K, d) and products (K, d, d) of X (n, d) about ``means``, by ``weights`` (K, n)."""
     n, d = X.shape
     n_components = weights.shape[0]
     # Enough tasks for many threads; a function of the data alone, never of the threads, so that

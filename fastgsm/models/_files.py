@@ -73,9 +73,12 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
         "lower_bounds": model.lower_bounds_,
         "converged": model.converged_,
     }
-    arrays = {name: np.asarray(values, dtype) for name, values in model._arrays().items()}
+    arrays: dict[str, Any] = {
+        name: np.asarray(values, dtype) for name, values in model._arrays().items()
+    }
     with atomic_write(path) as file:
-        np.savez(file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load(path: str | Path) -> PatchModel:
@@ -114,7 +117,7 @@ def load(path: str | Path) -> PatchModel:
         with zipfile.ZipFile(path) as archive:
             header = _read_header(archive)
             model = MODELS[header["model"]](**header["options"])
-            arrays = {
+            arrays: dict[str, FloatArray] = {
                 name.removesuffix(".npy"): _read_array(archive, name).astype(np.float64)
                 for name in archive.namelist()
                 if name != "header.npy"

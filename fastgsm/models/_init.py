@@ -15,24 +15,36 @@ from fastgsm.models._em import weighted_moments
 
 # Samples that are looked at to choose starting shapes.
 SEED_SAMPLES = 20_000
+# Samples that are converted to float64 at once.
+MOMENT_SAMPLES = 65_536
 
 
 def gaussian_of(
     X: FloatArray, sample_weight: FloatArray, reg_covar: float, *, about_mean: bool
 ) -> tuple[ScaleMixtureDensity, Support]:
     """Give the one Gaussian of greatest likelihood, about the mean or about 0, and its support."""
-    start = X.mean(axis=0, dtype=np.float64) if about_mean else np.zeros(X.shape[1])
-    start = start.astype(X.dtype).astype(np.float64)
+    d = X.shape[1]
+    start = X.mean(axis=0, dtype=np.float64) if about_mean else np.zeros(d)
+    sums, products = np.zeros((1, d)), np.zeros((1, d, d))
+    # In float64 whatever the type of X: which directions have no variance at all is told from
+    # eigenvalues far below float32's rounding error.
+    for first in range(0, X.shape[0], MOMENT_SAMPLES):
+        part = slice(first, first + MOMENT_SAMPLES)
+        block, weights = X[part].astype(np.float64), sample_weight[None, part].astype(np.float64)
+        more_sums, more_products = weighted_moments(block, weights, start[None])
+        sums += more_sums
+        products += more_products
     total = float(sample_weight.sum(dtype=np.float64))
-    sums, products = weighted_moments(X, sample_weight[None], start[None])
-    shift = sums[0] / total if about_mean else np.zeros(X.shape[1])
+    shift = sums[0] / total if about_mean else np.zeros(d)
     covariance = products[0] / total - np.outer(shift, shift)
     support = Support.of(covariance, X.dtype)
     eigenvalues, eigenvectors = support.eigendecomposition(
         covariance[None], reg_covar * support.variance
     )
     ones = np.ones((1, 1))
-    return ScaleMixtureDensity(ones, ones, (start + shift)[None], eigenvalues, eigenvectors), support
+    return ScaleMixtureDensity(
+        ones, ones, (start + shift)[None], eigenvalues, eigenvectors
+    ), support
 
 
 def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
@@ -182,7 +194,7 @@ def given_shapes(
 def check_distinct(values: FloatArray, what: str) -> None:
     """Raise ValueError if two components start equal; ``values`` is (components, ...)."""
     flat = values.reshape(values.shape[0], -1)
-    _, first, counts = np.unique(flat, axis=0, return_index=True, return_counts=True)
+    counts = np.unique(flat, axis=0, return_counts=True)[1]
     if (counts > 1).any():
         repeated = int(counts.max())
         raise ValueError(

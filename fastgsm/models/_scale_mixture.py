@@ -173,7 +173,7 @@ class ScaleMixtureModel(PatchModel):
     def wiener_bank(
         self, sigma: float, dtype: Any, n_eigenvectors: int | None = None
     ) -> WienerBank:
-        """Give the arrays that the denoising kernels need at noise ``sigma`` (see `kernels.wiener`)."""
+        """Give what the kernels of `kernels.wiener` need to denoise at noise ``sigma``."""
         self._check_fitted()
         return self._density.wiener_bank(sigma**2, dtype, n_eigenvectors)
 

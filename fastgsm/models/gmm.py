@@ -114,9 +114,7 @@ class GMM(ScaleMixtureModel):
         return max(2, self.n_components)
 
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
-        gaussian, support = gaussian_of(
-            X, sample_weight, self.reg_covar, about_mean=self.fit_means
-        )
+        gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=self.fit_means)
         floor = self.reg_covar * support.variance
         shape = (self.n_components, 1)
         if self._warm and self._density.weights.shape == shape:
@@ -140,9 +138,7 @@ class GMM(ScaleMixtureModel):
             np.concatenate([start.means, start.covariances.reshape(len(start.means), -1)], axis=1),
             "means and covariances",
         )
-        steps = ShapeSteps(
-            X, sample_weight, start, support, fit_means=self.fit_means, floor=floor
-        )
+        steps = ShapeSteps(X, sample_weight, start, support, fit_means=self.fit_means, floor=floor)
         history = run_em(
             steps.e_step,
             steps.m_step,

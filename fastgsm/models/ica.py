@@ -278,7 +278,7 @@ class ICA(PatchModel):
         return self._mixtures(z, self._scales * self._gaussian.eigenvalues[0][:, None])
 
     def _mixtures(self, z: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Responsibilities (n, rank, J) and log-likelihoods (n,) of coordinates z under variances v."""
+        """Responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
         with np.errstate(divide="ignore"):
             log_weights = np.log(self._weights) - 0.5 * (LOG_2PI + np.log(v))
         halves = (0.5 / v).astype(z.dtype)

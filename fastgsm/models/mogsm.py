@@ -166,9 +166,7 @@ class MoGSM(ScaleMixtureModel):
             )
         covariances = start.covariances[:, None] * start.scales[:, :, None, None]
         check_distinct(covariances.reshape(start.weights.size, -1), "covariances and scales")
-        steps = ShapeSteps(
-            X, sample_weight, start, support, fit_means=False, floor=self.reg_covar
-        )
+        steps = ShapeSteps(X, sample_weight, start, support, fit_means=False, floor=self.reg_covar)
         history = run_em(
             steps.e_step,
             steps.m_step,

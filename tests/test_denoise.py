@@ -1,0 +1,266 @@
+"""Whole images: every option of `denoise` against what it promises."""
+
+import numpy as np
+import pytest
+
+import fastgsm
+from fastgsm.colour import decorrelating_matrix
+
+SIGMA = 0.1
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return fastgsm.datasets.dead_leaves((90, 77), random_state=0)
+
+
+@pytest.fixture(scope="module")
+def noisy(clean):
+    return fastgsm.datasets.add_noise(clean, SIGMA, random_state=1)
+
+
+@pytest.fixture(scope="module")
+def models():
+    image = fastgsm.datasets.dead_leaves((200, 200), random_state=5)
+    X = fastgsm.sample_patches(image, 6, 4000, random_state=0)
+    raw = fastgsm.sample_patches(image, 6, 4000, center=None, random_state=0)
+    return {
+        "mvn": fastgsm.MVN().fit(X),
+        "gsm": fastgsm.GSM(4).fit(X),
+        "gmm": fastgsm.GMM(3, tol=0.1, random_state=0).fit(X),
+        "mogsm": fastgsm.MoGSM(2, 3, tol=0.1, random_state=0).fit(X),
+        "ica": fastgsm.ICA(3, tol=0.1).fit(X),
+        "raw mvn": fastgsm.MVN().fit(raw),
+        "global gsm": fastgsm.GSM(4).fit(raw - raw.mean(axis=0)),
+    }
+
+
+def mse(a, b):
+    return float(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2))
+
+
+def naive_denoise(image, sigma, model, p, stride=1):
+    """Extract, centre, restore and average, patch by patch."""
+    level = 0.0
+    patches = fastgsm.extract_patches(image, p, stride)
+    mean = np.zeros((len(patches), 1))
+    if model.eigenvectors_.shape[-1] == p * p - 1:
+        mean = patches.mean(axis=1, keepdims=True)
+    elif np.abs(model.means_).max() < 1e-10:
+        level = image.mean()
+    restored = model.denoise_patches(patches - level - mean, sigma) + level + mean
+    return fastgsm.aggregate_patches(restored, image.shape, p, stride)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5])
+@pytest.mark.parametrize("name", ["mvn", "gsm", "gmm", "mogsm", "ica", "raw mvn", "global gsm"])
+def test_equals_the_patchwise_computation(noisy, models, name, stride):
+    image = noisy.astype(np.float64)
+    expected = naive_denoise(image, SIGMA, models[name], 6, stride)
+    result = fastgsm.denoise(image, SIGMA, prior=models[name], stride=stride)
+    np.testing.assert_allclose(result, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gsm", "ica"])
+def test_centre_takes_the_central_pixel_of_each_patch(noisy, models, name):
+    image = noisy.astype(np.float64)
+    result = fastgsm.denoise(image, SIGMA, prior=models[name], aggregation="center")
+    assert result.shape == image.shape
+    padded = np.pad(image, ((3, 2), (3, 2)), mode="symmetric")
+    patches = fastgsm.extract_patches(padded, 6)
+    mean = patches.mean(axis=1, keepdims=True)
+    restored = models[name].denoise_patches(patches - mean, SIGMA) + mean
+    np.testing.assert_allclose(result.ravel(), restored[:, 3 * 6 + 3], atol=1e-9)
+
+
+def test_default_prior_removes_most_of_the_noise(clean, noisy):
+    before = mse(noisy, clean)
+    assert mse(fastgsm.denoise(noisy, SIGMA), clean) < 0.3 * before
+    assert mse(fastgsm.denoise(noisy), clean) < 0.3 * before
+    assert mse(fastgsm.denoise(noisy, SIGMA, aggregation="center"), clean) < 0.4 * before
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 0.1, 0.2])
+def test_scales_beat_one_gaussian_and_averaging_beats_centres(clean, models, sigma):
+    noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=2)
+    errors = {
+        (name, how): mse(fastgsm.denoise(noisy, sigma, prior=models[name], aggregation=how), clean)
+        for name in ("mvn", "gsm")
+        for how in ("mean", "center")
+    }
+    assert errors["gsm", "mean"] < errors["mvn", "mean"] < mse(noisy, clean)
+    assert errors["gsm", "mean"] < errors["gsm", "center"]
+    assert errors["mvn", "mean"] < errors["mvn", "center"]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4", ">f8"])
+def test_float_types_are_kept(noisy, dtype):
+    image = noisy.astype(dtype)
+    result = fastgsm.denoise(image, SIGMA)
+    assert result.dtype == np.dtype(dtype)
+    tolerance = 2e-3 if np.dtype(dtype).itemsize == 2 else 1e-4
+    np.testing.assert_allclose(
+        result.astype(float), fastgsm.denoise(noisy.astype(float), SIGMA), atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32])
+def test_integers_come_back_rounded_and_clipped(clean, dtype):
+    top = np.iinfo(dtype).max
+    rng = np.random.default_rng(0)
+    image = np.clip(np.rint((clean + SIGMA * rng.standard_normal(clean.shape)) * top), 0, top)
+    image = image.astype(dtype)
+    result = fastgsm.denoise(image, SIGMA * top)
+    assert result.dtype == dtype
+    expected = fastgsm.denoise(image / top, SIGMA)
+    np.testing.assert_allclose(result / top, expected, atol=0.6 / top + 1e-5)
+
+
+def test_data_range_scales_the_problem(noisy):
+    result = fastgsm.denoise(noisy * 255, SIGMA * 255, data_range=255.0)
+    np.testing.assert_allclose(result, fastgsm.denoise(noisy, SIGMA) * 255, atol=0.01)
+
+
+def test_colour_is_decorrelated(clean):
+    colour = np.stack([clean, clean[::-1], 0.5 * clean], axis=-1)
+    noisy = fastgsm.datasets.add_noise(colour, SIGMA, random_state=3)
+    result = fastgsm.denoise(noisy, SIGMA, channel_axis=-1)
+    assert result.shape == colour.shape
+    assert mse(result, colour) < 0.3 * mse(noisy, colour)
+    first = fastgsm.denoise(np.moveaxis(noisy, -1, 0), SIGMA, channel_axis=0)
+    np.testing.assert_array_equal(np.moveaxis(first, 0, -1), result)
+
+
+def test_one_channel_is_a_grey_image(noisy):
+    expected = fastgsm.denoise(noisy, SIGMA)
+    np.testing.assert_array_equal(fastgsm.denoise(noisy[None], SIGMA, channel_axis=0)[0], expected)
+
+
+@pytest.mark.parametrize("n_channels", [2, 3, 5])
+def test_decorrelating_matrix_is_orthonormal_with_the_mean_first(n_channels):
+    matrix = decorrelating_matrix(n_channels)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(n_channels), atol=1e-12)
+    np.testing.assert_allclose(matrix[0], n_channels**-0.5)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 9), (9, 8), (8, 300), (40, 8)])
+def test_any_size_down_to_one_patch(shape):
+    image = np.random.default_rng(0).random(shape)
+    for aggregation in ("mean", "center"):
+        result = fastgsm.denoise(image, 0.3, aggregation=aggregation)
+        assert result.shape == shape
+        assert np.isfinite(result).all()
+        assert result.std() < image.std()
+
+
+@pytest.mark.parametrize("name", ["gsm", "mogsm", "ica"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_bits_do_not_depend_on_the_workers(noisy, models, name, dtype):
+    image = noisy.astype(dtype)
+    one = fastgsm.denoise(image, SIGMA, prior=models[name], workers=1)
+    np.testing.assert_array_equal(one, fastgsm.denoise(image, SIGMA, prior=models[name]))
+    np.testing.assert_array_equal(one, fastgsm.denoise(image, SIGMA, prior=models[name], workers=2))
+
+
+def test_the_bits_do_not_depend_on_the_calls(noisy, monkeypatch):
+    expected = fastgsm.denoise(noisy, SIGMA)
+    import sys
+
+    monkeypatch.setattr(sys.modules["fastgsm.denoise"], "BANDS_PER_CALL", 1)
+    np.testing.assert_array_equal(fastgsm.denoise(noisy, SIGMA), expected)
+
+
+def test_input_is_not_modified_and_layout_does_not_matter(noisy):
+    image = noisy.copy()
+    image.flags.writeable = False
+    expected = fastgsm.denoise(image, SIGMA)
+    np.testing.assert_array_equal(image, noisy)
+    np.testing.assert_array_equal(fastgsm.denoise(np.asfortranarray(image), SIGMA), expected)
+    wide = np.repeat(image, 2, axis=1)[:, ::2]
+    np.testing.assert_array_equal(fastgsm.denoise(wide, SIGMA), expected)
+    np.testing.assert_allclose(fastgsm.denoise(image.tolist(), SIGMA), expected, atol=1e-5)
+
+
+def test_out_is_filled_and_may_be_the_image(noisy):
+    expected = fastgsm.denoise(noisy, SIGMA)
+    out = np.empty_like(noisy)
+    assert fastgsm.denoise(noisy, SIGMA, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    own = noisy.copy()
+    fastgsm.denoise(own, SIGMA, out=own)
+    np.testing.assert_array_equal(own, expected)
+
+
+def test_no_noise_gives_a_copy(noisy):
+    result = fastgsm.denoise(noisy, 0)
+    np.testing.assert_array_equal(result, noisy)
+    assert not np.shares_memory(result, noisy)
+
+
+def test_constant_images_stay_constant():
+    np.testing.assert_allclose(fastgsm.denoise(np.full((20, 20), 0.3), 0.1), 0.3, atol=1e-12)
+    np.testing.assert_array_equal(fastgsm.denoise(np.full((20, 20), 7, np.uint8), 5.0), 7)
+
+
+def test_progress_goes_to_stderr(noisy, capsys):
+    fastgsm.denoise(noisy, SIGMA, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "denoising" in captured.err
+
+
+def test_bundled_priors_have_cards():
+    from pathlib import Path
+
+    folder = Path(fastgsm.priors.__file__).parent
+    assert fastgsm.list_priors() == ["gsm"]
+    for name in fastgsm.list_priors():
+        assert fastgsm.load_prior(name).n_features_in_ == 64
+        assert name in (folder / f"{name}.md").read_text()
+
+
+IMAGE = np.zeros((20, 20))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"image": np.zeros((5, 9))}, ValueError, "5x9 pixels is smaller than one patch of 8x8"),
+        ({"image": np.zeros((20, 20, 3))}, ValueError, "give channel_axis"),
+        ({"image": np.zeros(20)}, ValueError, "1 dimensions"),
+        ({"image": np.zeros((20, 20), complex)}, TypeError, "complex128"),
+        ({"image": np.array([["a"]])}, TypeError, "wanted integers or real floats"),
+        ({"image": np.where(np.eye(20), np.nan, 0)}, ValueError, "20 NaN or infinite"),
+        ({"sigma": -1}, ValueError, "sigma is -1"),
+        ({"sigma": np.nan}, ValueError, "sigma is nan"),
+        ({"sigma": "high"}, TypeError, "sigma is 'high'"),
+        ({"sigma": np.ones((20, 20))}, NotImplementedError, "for each pixel"),
+        ({"prior": "nope"}, ValueError, "no bundled prior 'nope'; wanted one of gsm"),
+        ({"prior": 3}, TypeError, "prior is a int"),
+        ({"prior": fastgsm.GSM()}, fastgsm.NotFittedError, "not fitted"),
+        ({"quality": "top"}, ValueError, "quality is 'top'"),
+        ({"quality": "best"}, NotImplementedError, "best"),
+        ({"mask": np.ones((20, 20), bool)}, NotImplementedError, "mask"),
+        ({"return_std": True}, NotImplementedError, "return_std"),
+        ({"aggregation": "median"}, ValueError, "aggregation is 'median'"),
+        ({"aggregation": "center", "stride": 2}, ValueError, "needs stride 1"),
+        ({"stride": 9}, ValueError, "stride is 9"),
+        ({"channel_axis": 0}, ValueError, "two axes of pixels and one of channels"),
+        ({"channel_axis": "last"}, TypeError, "channel_axis is 'last'"),
+        ({"data_range": 0}, ValueError, "data_range is 0"),
+        ({"workers": 0}, ValueError, "workers is 0"),
+        ({"out": np.zeros((20, 21))}, ValueError, "out has shape"),
+        ({"out": [1]}, TypeError, "out is a list"),
+        ({"random_state": -1}, ValueError, "random_state is -1"),
+    ],
+)
+def test_bad_input_is_named(options, error, message):
+    arguments = {"image": IMAGE, "sigma": 0.1} | options
+    with pytest.raises(error, match=message):
+        fastgsm.denoise(arguments.pop("image"), arguments.pop("sigma"), **arguments)
+
+
+def test_a_prior_of_no_square_is_refused():
+    model = fastgsm.MVN().fit(np.random.default_rng(0).random((50, 5)))
+    with pytest.raises(ValueError, match="5 features, which is no square"):
+        fastgsm.denoise(IMAGE, 0.1, prior=model)
