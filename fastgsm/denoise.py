@@ -181,7 +181,7 @@ def _planes(pixels: FloatArray, channel_axis: int | None) -> FloatArray:
     if channel_axis is None:
         if pixels.ndim != 2:
             raise ValueError(
-                f"image has {pixels.ndim} dimensions, shape {pixels.shape}; wanted (height, width). "
+                f"image has {pixels.ndim} dimensions: {pixels.shape}; wanted (height, width). "
                 f"For a colour image give channel_axis (channel_axis=-1 if the channels are last)."
             )
         return pixels[None]

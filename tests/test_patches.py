@@ -69,7 +69,7 @@ def test_samples_are_patches_of_the_images_and_follow_the_seed():
     again = fastgsm.sample_patches(images, n_patches=300, center=None, random_state=3)
     np.testing.assert_array_equal(X, again)
     other = fastgsm.sample_patches(images, n_patches=300, center=None, random_state=4)
-    assert (X != other).any()
+    assert (other != X).any()
 
 
 @pytest.mark.parametrize(
