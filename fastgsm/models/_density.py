@@ -34,7 +34,7 @@ class Support:
     Attributes
     ----------
     basis : ndarray of shape (d, rank)
-        Orthonormal; the identity where the rank is full.
+        Orthonormal; the identity where the rank is full. Its transpose is lower trapezoidal.
     null_basis : ndarray of shape (d, d - rank)
         Orthonormal basis of what is left.
     variance : float
@@ -63,24 +63,33 @@ class Support:
         variance = float(eigenvalues[d - rank :].mean())
         if rank == d:
             return cls(np.eye(d), np.empty((d, 0)), variance)
-        return cls(vectors[:, d - rank :], vectors[:, : d - rank], variance)
+        return cls(lower_trapezoidal(vectors[:, d - rank :].T).T, vectors[:, : d - rank], variance)
 
     @property
     def rank(self) -> int:
         return self.basis.shape[1]
 
-    def eigendecomposition(
-        self, covariances: FloatArray, floor: float
-    ) -> tuple[FloatArray, FloatArray]:
+    def eigendecomposition(self, inner: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
         """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances.
 
-        Eigenvalues below ``floor`` are raised to it: among the covariances that are at least
-        ``floor`` in every direction, this is the most likely one, so that EM stays monotone.
+        ``inner`` (K, rank, rank) are the covariances in coordinates of the basis. Eigenvalues
+        below ``floor`` are raised to it: among the covariances that are at least ``floor`` in
+        every direction, this is the most likely one, so that EM stays monotone.
         """
-        inner = self.basis.T @ covariances @ self.basis
         eigenvalues, vectors = np.linalg.eigh(inner)
-        vectors = self.basis @ vectors[:, :, ::-1]
-        return np.maximum(eigenvalues[:, ::-1], floor), vectors
+        return np.maximum(eigenvalues[:, ::-1], floor), self.basis @ vectors[:, :, ::-1]
+
+    def floored(self, inner: FloatArray, floor: float) -> FloatArray:
+        """Give ``inner`` (K, rank, rank) with eigenvalues of at least ``floor``."""
+        result = inner.copy()
+        for k in range(len(inner)):
+            try:
+                # Mostly there is nothing to raise, and a Cholesky factor tells so cheaply.
+                np.linalg.cholesky(inner[k] - floor * np.eye(self.rank))
+            except np.linalg.LinAlgError:
+                eigenvalues, vectors = np.linalg.eigh(inner[k])
+                result[k] = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
+        return result
 
 
 @dataclass(frozen=True)
@@ -167,10 +176,7 @@ class ScaleMixtureDensity:
     def whiteners(self) -> FloatArray:
         """Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k, (K, rank, d)."""
         roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
-        # Reversed in both axes, the upper-trapezoidal factor of the reversed matrix is the lower
-        # one; the orthogonal factor does not change |A x|.
-        upper = np.asarray(np.linalg.qr(roots[:, ::-1, ::-1], mode="r"))
-        return np.ascontiguousarray(upper[:, ::-1, ::-1])
+        return lower_trapezoidal(roots)
 
     @cached_property
     def null_basis(self) -> FloatArray:
@@ -252,6 +258,16 @@ class ScaleMixtureDensity:
             tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
             support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
         )
+
+
+def lower_trapezoidal(matrices: FloatArray) -> FloatArray:
+    """Rotate the rows of (..., rank, d) so that all is 0 where column > d - rank + row.
+
+    The products of the columns, and so the length of A x, stay as they are.
+    """
+    # Reversed in both axes, the lower factor is the upper one of the QR decomposition.
+    upper = np.asarray(np.linalg.qr(matrices[..., ::-1, ::-1], mode="r"))
+    return np.ascontiguousarray(upper[..., ::-1, ::-1])
 
 
 def mahalanobis_distances(

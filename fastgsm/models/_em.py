@@ -6,14 +6,19 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from fastgsm._validation import FloatArray
 from fastgsm.kernels import responsibilities as kernels
 from fastgsm.kernels.moments import moments
-from fastgsm.models._density import LOG_2PI, ScaleMixtureDensity, Support
+from fastgsm.models._density import (
+    LOG_2PI,
+    ScaleMixtureDensity,
+    Support,
+    mahalanobis_distances,
+)
 
 
 class ConvergenceWarning(UserWarning):
@@ -156,13 +161,16 @@ class ShapeSteps:
 
     For J > 1 the M-step is an ECM cycle: weights and scales given the covariances, then, with
     fresh responsibilities, the covariances given the scales. Each part raises the likelihood.
+
+    The covariances are kept in coordinates of the support and factored by Cholesky. An
+    eigendecomposition in every iteration would cost many times as much, so it waits for the end.
     """
 
     def __init__(
         self,
         X: FloatArray,
         sample_weight: FloatArray,
-        density: ScaleMixtureDensity,
+        start: ScaleMixtureDensity,
         support: Support,
         *,
         fit_means: bool,
@@ -173,42 +181,62 @@ class ShapeSteps:
         self._support = support
         self._fit_means = fit_means
         self._floor = floor
-        self.density = density
+        self._weights, self._scales, self._means = start.weights, start.scales, start.means
+        self._inner: FloatArray = support.basis.T @ start.covariances @ support.basis
+
+    @property
+    def density(self) -> ScaleMixtureDensity:
+        """The current parameters."""
+        eigenvalues, eigenvectors = self._support.eigendecomposition(self._inner, self._floor)
+        return ScaleMixtureDensity(
+            self._weights, self._scales, self._means, eigenvalues, eigenvectors
+        )
+
+    @property
+    def _log_weights(self) -> FloatArray:
+        rank = self._support.rank
+        with np.errstate(divide="ignore"):
+            log_pi = np.log(self._weights)
+        return log_pi - 0.5 * (rank * (LOG_2PI + np.log(self._scales)) + self._log_dets[:, None])
 
     def e_step(self) -> float:
-        self._distances = self.density.distances(self._X)
-        if self.density.scales.shape[1] == 1:
+        factors = np.linalg.cholesky(self._inner)
+        self._log_dets = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+        # The product of a lower triangle and the support's lower-trapezoidal basis.
+        whiteners = np.tril(np.linalg.inv(factors)) @ self._support.basis.T
+        self._distances = mahalanobis_distances(self._X, self._means, whiteners)
+        if self._scales.shape[1] == 1:
             return self._weigh_samples()
         total, self._counts, self._weighted = scale_statistics(
             self._distances[None],
-            self.density.log_weights[None],
-            self.density.scales[None],
+            self._log_weights[None],
+            self._scales[None],
             self._sample_weight,
         )
         return total / float(self._sample_weight.sum(dtype=np.float64))
 
     def m_step(self) -> None:
-        if self.density.scales.shape[1] > 1:
+        if self._scales.shape[1] > 1:
             weights, scales = updated_scales(
                 self._counts,
                 self._weighted,
-                self.density.scales[None],
-                self.density.rank,
+                self._scales[None],
+                self._support.rank,
                 self._floor,
             )
-            self.density = replace(self.density, weights=weights[0], scales=scales[0])
+            self._weights, self._scales = weights[0], scales[0]
             self._weigh_samples()
-        self.density = self._updated_shapes()
+        self._update_shapes()
 
     def _weigh_samples(self) -> float:
         """Turn the distances into the samples' weights in each covariance, in place."""
         dtype, n = self._X.dtype, self._X.shape[0]
         log_norm = np.empty(n, dtype)
-        counts = np.empty((-(-n // kernels.CHUNK), self.density.weights.shape[0]))
+        counts = np.empty((-(-n // kernels.CHUNK), self._weights.shape[0]))
         kernels.component_weights(
             self._distances,
-            self.density.log_weights.astype(dtype),
-            (1 / self.density.scales).astype(dtype),
+            self._log_weights.astype(dtype),
+            (1 / self._scales).astype(dtype),
             self._sample_weight,
             self._distances,
             log_norm,
@@ -217,37 +245,29 @@ class ShapeSteps:
         self._shape_counts = counts.sum(axis=0)
         return weighted_mean(log_norm, self._sample_weight)
 
-    def _updated_shapes(self) -> ScaleMixtureDensity:
+    def _update_shapes(self) -> None:
         """M-step of the covariances and, for one scale, of weights and means.
 
         A component that lost all its samples keeps its mean and covariance. With several scales
         the factor that r2 and Sigma share is fixed by trace(Sigma) = rank.
         """
-        density = self.density
         counts = self._shape_counts
         alive = counts > np.finfo(np.float32).tiny
-        sums, products = weighted_moments(self._X, self._distances, density.means)
         divisor = np.where(alive, counts, 1.0)[:, None]
+        sums, products = weighted_moments(self._X, self._distances, self._means)
         shifts = sums / divisor if self._fit_means else np.zeros_like(sums)
         covariances = products / divisor[:, None] - shifts[:, :, None] * shifts[:, None, :]
-        eigenvalues, eigenvectors = self._support.eigendecomposition(covariances, self._floor)
-        eigenvalues = np.where(alive[:, None], eigenvalues, density.eigenvalues)
-        eigenvectors = np.where(alive[:, None, None], eigenvectors, density.eigenvectors)
-        if density.scales.shape[1] == 1:
-            return replace(
-                density,
-                weights=(counts / counts.sum())[:, None],
-                means=density.means + shifts,
-                eigenvalues=eigenvalues,
-                eigenvectors=eigenvectors,
-            )
-        factor = eigenvalues.mean(axis=1, keepdims=True)
-        return replace(
-            density,
-            scales=density.scales * factor,
-            eigenvalues=eigenvalues / factor,
-            eigenvectors=eigenvectors,
-        )
+        basis = self._support.basis
+        inner = self._support.floored(basis.T @ covariances @ basis, self._floor)
+        inner[~alive] = self._inner[~alive]
+        if self._scales.shape[1] == 1:
+            self._weights = (counts / counts.sum())[:, None]
+            self._means = self._means + shifts
+        else:
+            factor = np.trace(inner, axis1=1, axis2=2) / self._support.rank
+            self._scales = self._scales * factor[:, None]
+            inner /= factor[:, None, None]
+        self._inner = inner
 
 
 def weighted_mean(values: FloatArray, sample_weight: FloatArray) -> float:

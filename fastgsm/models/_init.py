@@ -38,9 +38,8 @@ def gaussian_of(
     shift = sums[0] / total if about_mean else np.zeros(d)
     covariance = products[0] / total - np.outer(shift, shift)
     support = Support.of(covariance, X.dtype)
-    eigenvalues, eigenvectors = support.eigendecomposition(
-        covariance[None], reg_covar * support.variance
-    )
+    inner = support.basis.T @ covariance[None] @ support.basis
+    eigenvalues, eigenvectors = support.eigendecomposition(inner, reg_covar * support.variance)
     ones = np.ones((1, 1))
     return ScaleMixtureDensity(
         ones, ones, (start + shift)[None], eigenvalues, eigenvectors
@@ -61,7 +60,12 @@ def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
 
 
 def initial_scales(
-    given: Any, ratios: FloatArray, shape: tuple[int, int], method: str, rng: np.random.Generator
+    given: Any,
+    ratios: FloatArray,
+    shape: tuple[int, int],
+    method: str,
+    rng: np.random.Generator,
+    floor: float,
 ) -> FloatArray:
     """Give the starting scales (K, J): the user's, checked, or spread over those of the samples.
 
@@ -74,7 +78,7 @@ def initial_scales(
             raise ValueError(
                 f"scales_init has a least value of {scales.min():g}; wanted variances above 0."
             )
-        return scales
+        return np.maximum(scales, floor)
     n_scales = shape[1]
     if method == "random":
         chosen = rng.choice(ratios.shape[1], size=n_scales, replace=ratios.shape[1] < n_scales)
@@ -82,8 +86,8 @@ def initial_scales(
     else:
         middles = (np.arange(n_scales) + 0.5) / n_scales
         scales = np.quantile(ratios, middles, axis=1).T.astype(np.float64)
-    # Samples of equal distance give equal quantiles; spread those a little.
-    scales = np.maximum(scales, np.finfo(np.float32).tiny)
+    # Samples of equal distance give equal quantiles, as do flat ones; spread those a little.
+    scales = np.maximum(scales, max(floor, float(np.finfo(np.float32).tiny)))
     return scales * (1 + 1e-3 * np.arange(n_scales))
 
 
@@ -128,7 +132,8 @@ def initial_shapes(
     products -= counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
     prior = float(support.rank)
     covariances = (products + prior * gaussian.covariances) / (counts + prior)[:, None, None]
-    eigenvalues, eigenvectors = support.eigendecomposition(covariances, floor)
+    inner = support.basis.T @ covariances @ support.basis
+    eigenvalues, eigenvectors = support.eigendecomposition(inner, floor)
     return ScaleMixtureDensity(
         weights=((counts + 1) / (counts + 1).sum())[:, None],
         scales=np.ones((n_components, 1)),
@@ -180,13 +185,14 @@ def given_shapes(
         matrices = _given(covariances, (n_components, d, d), "covariances_init")
         if not np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=1e-5, atol=0):
             raise ValueError("covariances_init is not symmetric; wanted covariance matrices.")
-        least = float(np.linalg.eigvalsh(support.basis.T @ matrices @ support.basis).min())
+        inner = support.basis.T @ matrices @ support.basis
+        least = float(np.linalg.eigvalsh(inner).min())
         if least <= 0:
             raise ValueError(
                 f"covariances_init has an eigenvalue of {least:g}; wanted positive definite "
                 f"covariance matrices."
             )
-        eigenvalues, eigenvectors = support.eigendecomposition(matrices, floor)
+        eigenvalues, eigenvectors = support.eigendecomposition(inner, floor)
         density = replace(density, eigenvalues=eigenvalues, eigenvectors=eigenvectors)
     return density
 

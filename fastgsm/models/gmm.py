@@ -134,10 +134,10 @@ class GMM(ScaleMixtureModel):
             start = given_shapes(start, support, self.means_init, self.covariances_init, floor)
             if self.weights_init is not None:
                 start = replace(start, weights=initial_weights(self.weights_init, shape))
-        check_distinct(
-            np.concatenate([start.means, start.covariances.reshape(len(start.means), -1)], axis=1),
-            "means and covariances",
-        )
+            check_distinct(
+                np.hstack([start.means, start.covariances.reshape(len(start.means), -1)]),
+                "means and covariances",
+            )
         steps = ShapeSteps(X, sample_weight, start, support, fit_means=self.fit_means, floor=floor)
         history = run_em(
             steps.e_step,

@@ -113,10 +113,14 @@ class GSM(ScaleMixtureModel):
         else:
             weights = initial_weights(self.weights_init, shape)
             scales = initial_scales(
-                self.scales_init, distances / support.rank, shape, self.init_params, rng
+                self.scales_init,
+                distances / support.rank,
+                shape,
+                self.init_params,
+                rng,
+                self.reg_covar,
             )
-        scales = np.maximum(scales, self.reg_covar)
-        check_distinct(scales[0], "scales")
+            check_distinct(scales[0], "scales")
         steps = ScaleSteps(
             distances,
             np.log(gaussian.eigenvalues).sum(axis=1),

@@ -14,6 +14,7 @@ from fastgsm._validation import (
     check_random_state,
     check_samples,
 )
+from fastgsm.kernels.separable import shrink_coordinates
 from fastgsm.models._base import PatchModel
 from fastgsm.models._density import LOG_2PI, ScaleMixtureDensity
 from fastgsm.models._em import History, ScaleSteps, run_em
@@ -123,10 +124,11 @@ class ICA(PatchModel):
             weights, scales = self._weights, self._scales
         else:
             weights = _row_weights(self.weights_init, shape)
-            scales = initial_scales(self.scales_init, squares, shape, self.init_params, rng)
-        scales = np.maximum(scales, self.reg_covar * (1 + np.arange(self.n_scales)))
-        for row in scales:
-            check_distinct(row, "scales")
+            scales = initial_scales(
+                self.scales_init, squares, shape, self.init_params, rng, self.reg_covar
+            )
+            for row in scales:
+                check_distinct(row, "scales")
         steps = ScaleSteps(
             squares,
             np.log(eigenvalues),
@@ -263,14 +265,17 @@ class ICA(PatchModel):
         z = Y @ P
         v = self._scales * self._gaussian.eigenvalues[0][:, None]
         shrinkages = (v / (v + sigma**2)).astype(Y.dtype)
+        if not return_std:
+            log_weights, halves = self._constants(v + sigma**2, Y.dtype)
+            restored = np.empty_like(z)
+            tables = (np.ascontiguousarray(a.T) for a in (log_weights, halves, shrinkages))
+            shrink_coordinates(z, *tables, restored)
+            return restored @ P.T
         responsibilities, _ = self._mixtures(z, v + sigma**2)
         factor = np.einsum("nij,ij->ni", responsibilities, shrinkages)
-        X = (factor * z) @ P.T
-        if not return_std:
-            return X
         spread = np.einsum("nij,ij->ni", responsibilities, np.square(shrinkages)) - factor**2
         variance = Y.dtype.type(sigma**2) * factor + np.maximum(spread, 0) * z**2
-        return X, np.sqrt(variance @ np.square(P).T)
+        return (factor * z) @ P.T, np.sqrt(variance @ np.square(P).T)
 
     def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         self._gaussian.check_support(X)
@@ -279,15 +284,19 @@ class ICA(PatchModel):
 
     def _mixtures(self, z: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self._weights) - 0.5 * (LOG_2PI + np.log(v))
-        halves = (0.5 / v).astype(z.dtype)
-        log_prob = log_weights.astype(z.dtype) - halves * np.square(z)[:, :, None]
+        log_weights, halves = self._constants(v, z.dtype)
+        log_prob = log_weights - halves * np.square(z)[:, :, None]
         peak = log_prob.max(axis=2, keepdims=True)
         responsibilities = np.exp(log_prob - peak)
         total = responsibilities.sum(axis=2, keepdims=True)
         responsibilities /= total
         return responsibilities, (peak + np.log(total)).sum(axis=(1, 2))
+
+    def _constants(self, v: FloatArray, dtype: Any) -> tuple[FloatArray, FloatArray]:
+        """Logarithms (rank, J) of weights over normalising constants, and halves of 1 / v."""
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self._weights) - 0.5 * (LOG_2PI + np.log(v))
+        return log_weights.astype(dtype), (0.5 / v).astype(dtype)
 
     def _checked(self, X: Any, name: str = "X") -> FloatArray:
         self._check_fitted()

@@ -151,7 +151,12 @@ class MoGSM(ScaleMixtureModel):
             factor = start.eigenvalues.mean(axis=1, keepdims=True)
             ratios = gaussian.distances(X) * (support.variance / support.rank)
             scales = initial_scales(
-                self.scales_init, np.repeat(ratios, shape[0], axis=0), shape, "quantiles", rng
+                self.scales_init,
+                np.repeat(ratios, shape[0], axis=0),
+                shape,
+                "quantiles",
+                rng,
+                floor,
             )
             weights = (
                 np.repeat(start.weights, shape[1], axis=1) / shape[1]
@@ -161,11 +166,11 @@ class MoGSM(ScaleMixtureModel):
             start = replace(
                 start,
                 weights=weights,
-                scales=np.maximum(scales, floor),
+                scales=scales,
                 eigenvalues=start.eigenvalues / factor,
             )
-        covariances = start.covariances[:, None] * start.scales[:, :, None, None]
-        check_distinct(covariances.reshape(start.weights.size, -1), "covariances and scales")
+            covariances = start.covariances[:, None] * start.scales[:, :, None, None]
+            check_distinct(covariances.reshape(start.weights.size, -1), "covariances and scales")
         steps = ShapeSteps(X, sample_weight, start, support, fit_means=False, floor=self.reg_covar)
         history = run_em(
             steps.e_step,

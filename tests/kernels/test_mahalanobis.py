@@ -1,0 +1,69 @@
+"""Squared Mahalanobis distances against the pseudo-inverse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastgsm.kernels.mahalanobis import load_transposed, mahalanobis
+from fastgsm.kernels.rotation import TILE, padded
+from tests.kernels import naive
+from tests.kernels.helpers import (
+    DTYPES,
+    assert_close,
+    assert_same_bits,
+    filled,
+    mixture,
+    pick,
+    run,
+    samples,
+)
+
+# Samples, dimension, rank, shapes.
+CASES = pick(
+    [(1, 1, 1, 1), (7, 4, 4, 1), (TILE, 9, 9, 3), (TILE + 1, 9, 8, 3), (3 * TILE, 25, 11, 2),
+     (100, 64, 63, 4)],
+    [(3, 5, 5, 2), (TILE + 1, 5, 4, 1)],
+)  # fmt: skip
+
+
+def distances(case: tuple[int, int, int, int], dtype: Any, order: Any = slice(None)) -> Any:
+    n, d, rank, n_shapes = case
+    density = mixture(d, n_shapes, 1, rank=rank)
+    X = samples(density, n, dtype)[order]
+    means = density.means.astype(dtype)
+    whiteners = np.zeros((n_shapes, padded(rank), padded(d)), dtype)
+    whiteners[:, :rank, :d] = density.whiteners
+
+    def fill(kernel: Any) -> tuple[np.ndarray, ...]:
+        result = filled((n_shapes, n), dtype)
+        kernel(X, means, whiteners, rank, result)
+        return (result,)
+
+    return run(mahalanobis, fill)[0], naive.mahalanobis(X, density.means, density.covariances)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_mahalanobis(case: tuple[int, int, int, int], dtype: Any) -> None:
+    assert_close(*distances(case, dtype), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sample_does_not_depend_on_its_place(dtype: Any) -> None:
+    case = CASES[-2] if CASES[-2][0] > TILE else CASES[-1]
+    order = np.random.default_rng(5).permutation(case[0])
+    plain, shuffled = distances(case, dtype)[0], distances(case, dtype, order)[0]
+    assert_same_bits(shuffled, np.ascontiguousarray(plain[:, order]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_load_transposed(dtype: Any) -> None:
+    X = np.arange(35, dtype=dtype).reshape(7, 5)
+    tile = filled((8, 6), dtype)
+    load_transposed(X, 2, 4, tile)
+    np.testing.assert_array_equal(tile[:5, :4], X[2:6].T)
+    assert not tile[:5, 4:].any()
+    assert np.isnan(tile[5:]).all()

@@ -1,0 +1,122 @@
+"""Patches out of images and back, against plain slicing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastgsm.kernels import patches as kernels
+from tests.kernels import naive
+from tests.kernels.helpers import (
+    DTYPES,
+    assert_close,
+    assert_same_bits,
+    filled,
+    pick,
+    run,
+)
+
+# Height, width, patch size, stride.
+CASES = pick(
+    [(8, 8, 8, 1), (9, 13, 3, 1), (20, 17, 8, 1), (20, 17, 5, 2), (31, 40, 8, 5), (7, 9, 1, 1)],
+    [(9, 11, 3, 1), (9, 10, 3, 2), (4, 5, 1, 1)],
+)
+LANES = 16
+
+
+def grid(length: int, p: int, stride: int) -> np.ndarray:
+    """Corners from one end to the other; the last step may be shorter."""
+    return np.unique(np.append(np.arange(0, length - p + 1, stride), length - p))
+
+
+def scene(case: tuple[int, int, int, int], dtype: Any) -> tuple[np.ndarray, ...]:
+    height, width, p, stride = case
+    image = np.random.default_rng(0).standard_normal((height, width)).astype(dtype)
+    return image, grid(height, p, stride), grid(width, p, stride)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_extract(case: tuple[int, int, int, int], dtype: Any) -> None:
+    image, rows, cols = scene(case, dtype)
+    p = case[2]
+
+    def fill(kernel: Any) -> tuple[np.ndarray, ...]:
+        patches = filled((rows.size * cols.size, p * p), dtype)
+        kernel(image, rows, cols, p, patches)
+        return (patches,)
+
+    assert_same_bits(run(kernels.extract, fill)[0], naive.extract(image, rows, cols, p))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_aggregate(case: tuple[int, int, int, int], dtype: Any) -> None:
+    image, rows, cols = scene(case, dtype)
+    p = case[2]
+    shape = (rows.size * cols.size, p * p)
+    patches = np.random.default_rng(1).standard_normal(shape).astype(dtype)
+
+    def fill(kernel: Any) -> tuple[np.ndarray, ...]:
+        mean = filled(image.shape, dtype)
+        kernel(patches, rows, cols, p, mean)
+        return (mean,)
+
+    wanted = naive.aggregate(patches, rows, cols, p, image.shape)
+    assert_close(run(kernels.aggregate, fill)[0], wanted, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_gather_fills_the_lanes_and_zeroes_the_rest(
+    case: tuple[int, int, int, int], dtype: Any
+) -> None:
+    image, rows, cols = scene(case, dtype)
+    p, n = case[2], rows.size * cols.size
+    wanted = naive.extract(image, rows, cols, p)
+    for first in range(0, n, LANES):
+        count = min(LANES, n - first)
+        tile = filled((p * p, LANES), dtype)
+        kernels.gather(image, rows, cols, first, count, p, tile)
+        np.testing.assert_array_equal(tile[:, :count].T, wanted[first : first + count])
+        assert not tile[:, count:].any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("center", [False, True])
+def test_scatters(case: tuple[int, int, int, int], center: bool, dtype: Any) -> None:
+    image, rows, cols = scene(case, dtype)
+    p, n = case[2], rows.size * cols.size
+    patches = np.random.default_rng(1).standard_normal((n, p * p)).astype(dtype)
+    twin = naive.centres if center else naive.sums
+    wanted = twin(patches, rows, cols, p, image.shape)
+
+    at_once = np.zeros_like(image)
+    kernels.scatter_patches(patches, rows, cols, p, center, at_once)
+    assert_close(at_once, wanted, dtype)
+
+    scatter = kernels.scatter_centres if center else kernels.scatter_add
+    for lanes in (LANES, LANES - 3):
+        tiled = np.zeros((image.shape[0] + 2, image.shape[1]), dtype)
+        for first in range(0, n, lanes):
+            tile = filled((p * p, LANES), dtype)
+            count = min(lanes, n - first)
+            tile[:, :count] = patches[first : first + count].T
+            scatter(tile, rows, cols, first, count, p, -2, tiled)
+        assert not tiled[:2].any()
+        # A pixel gets its patches in the order of their numbers, wherever the tiles begin.
+        assert_same_bits(tiled[2:], at_once)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_subtract_mean(dtype: Any) -> None:
+    tile = np.random.default_rng(0).standard_normal((12, LANES)).astype(dtype)
+    before, mean = tile.copy(), filled((LANES,), dtype)
+    kernels.subtract_mean(tile, 9, mean)
+    wanted = before[:9].mean(axis=0, dtype=np.float64)
+    assert_close(mean, wanted, dtype)
+    assert_close(tile[:9], before[:9] - wanted, dtype)
+    assert_same_bits(tile[9:], before[9:])

@@ -1,0 +1,359 @@
+"""Learning: EM climbs, finds what the data were drawn from, and survives bad components."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture
+
+import fastgsm
+from fastgsm.kernels._jit import limit_workers
+
+Model = fastgsm.models.PatchModel
+MODELS: dict[str, Callable[..., Model]] = {
+    "MVN": fastgsm.MVN,
+    "GSM": lambda **options: fastgsm.GSM(4, **options),
+    "GMM": lambda **options: fastgsm.GMM(4, **options),
+    "GMM without means": lambda **options: fastgsm.GMM(4, fit_means=False, **options),
+    "MoGSM": lambda **options: fastgsm.MoGSM(3, 3, **options),
+    "ICA": lambda **options: fastgsm.ICA(3, **options),
+}
+ITERATIVE = [name for name in MODELS if name != "MVN"]
+
+
+def heavy_tailed(n: int, d: int, seed: int = 0) -> np.ndarray:
+    """Correlated samples at random contrasts, like patches."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.standard_normal((d, d)) / np.sqrt(d)
+    return np.exp(rng.standard_normal((n, 1))) * (rng.standard_normal((n, d)) @ mixing)
+
+
+def centred(X: np.ndarray) -> np.ndarray:
+    return X - X.mean(axis=1, keepdims=True)
+
+
+def fit_quietly(model: Model, X: np.ndarray, sample_weight: Any = None) -> Model:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
+        return model.fit(X, sample_weight=sample_weight)
+
+
+def learned(model: Model) -> dict[str, np.ndarray]:
+    return {name: np.asarray(values) for name, values in model._arrays().items()}
+
+
+# --- the likelihood never falls -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dc_removed", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_likelihood_never_falls(name: str, dc_removed: bool, weighted: bool, dtype: type) -> None:
+    X = heavy_tailed(3000, 9)
+    X = (centred(X) if dc_removed else X).astype(dtype)
+    weights = np.random.default_rng(1).uniform(0, 2, 3000) if weighted else None
+    if weights is not None:
+        weights[::7] = 0
+    model = fit_quietly(MODELS[name](max_iter=30, tol=0.0, random_state=0), X, weights)
+    bounds = np.array(model.lower_bounds_)
+    # A sum of d terms in the type of the data, averaged over thousands of samples.
+    rounding = 10 * np.finfo(dtype).eps * max(1.0, float(np.abs(bounds).max()))
+    falls = -np.diff(bounds)
+    assert falls.max(initial=0.0) <= rounding
+    assert name == "MVN" or bounds[-1] > bounds[0] + 1e-3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_lower_bound_is_the_score_of_what_was_learned(name: str) -> None:
+    X = heavy_tailed(2000, 6)
+    weights = np.random.default_rng(1).uniform(0, 2, 2000)
+    options = {} if name == "MVN" else {"tol": 1e-2, "max_iter": 500}
+    model = MODELS[name](random_state=0, **options).fit(X, sample_weight=weights)
+    assert model.converged_
+    assert model.n_iter_ == len(model.lower_bounds_)
+    assert model.lower_bound_ == model.lower_bounds_[-1]
+    expected = np.average(model.score_samples(X), weights=weights)
+    assert model.lower_bound_ == pytest.approx(expected, rel=1e-12)
+
+
+# --- known answers ------------------------------------------------------------------------
+
+
+def test_gsm_recovers_weights_and_scales() -> None:
+    rng = np.random.default_rng(0)
+    weights, scales = np.array([0.5, 0.3, 0.2]), np.array([0.1, 1.0, 8.0])
+    d, n = 9, 200_000
+    factor = rng.standard_normal((d, d))
+    labels = rng.choice(3, size=n, p=weights)
+    X = np.sqrt(scales[labels, None]) * (rng.standard_normal((n, d)) @ factor.T)
+    model = fastgsm.GSM(3, tol=1e-8, max_iter=2000).fit(X)
+    order = np.argsort(model.scales_)
+    # A GSM's scales are relative to the covariance of the data, weights @ scales times the shape.
+    np.testing.assert_allclose(model.scales_[order], scales / (weights @ scales), rtol=0.05)
+    np.testing.assert_allclose(model.weights_[order], weights, atol=0.02)
+    np.testing.assert_allclose(
+        model.covariances_[0], weights @ scales * factor @ factor.T, rtol=0, atol=0.05 * d * 2
+    )
+
+
+def test_mogsm_recovers_weights_scales_and_shapes() -> None:
+    rng = np.random.default_rng(0)
+    d, n = 8, 200_000
+    weights = np.array([[0.3, 0.25], [0.25, 0.2]])
+    scales = np.array([[0.05, 3.0], [0.2, 20.0]])
+    shapes = np.stack([np.diag(np.geomspace(1, 100, d)), np.diag(np.geomspace(100, 1, d))])
+    shapes *= d / np.trace(shapes, axis1=1, axis2=2)[:, None, None]
+    labels = rng.choice(4, size=n, p=weights.ravel())
+    spread = np.sqrt(
+        scales.ravel()[labels, None] * np.diagonal(shapes, axis1=1, axis2=2)[labels // 2]
+    )
+    X = spread * rng.standard_normal((n, d))
+    model = fastgsm.MoGSM(2, 2, tol=1e-6, max_iter=500, random_state=0).fit(X)
+    shape_order = np.argsort(model.covariances_[:, 0, 0])
+    for k, found in enumerate(shape_order):
+        order = np.argsort(model.scales_[found])
+        np.testing.assert_allclose(model.scales_[found, order], scales[k], rtol=0.05)
+        np.testing.assert_allclose(model.weights_[found, order], weights[k], atol=0.02)
+        np.testing.assert_allclose(model.covariances_[found], shapes[k], atol=0.05)
+    np.testing.assert_allclose(np.trace(model.covariances_, axis1=1, axis2=2), d)
+
+
+def test_ica_recovers_each_coordinate() -> None:
+    rng = np.random.default_rng(0)
+    n, variances = 200_000, np.array([16.0, 1.0])
+    weights, scales = np.array([0.7, 0.3]), np.array([0.1, 3.1])  # of mean 1
+    labels = rng.choice(2, size=(n, 2), p=weights)
+    s = np.sqrt(scales[labels] * variances) * rng.standard_normal((n, 2))
+    rotation = np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+    model = fastgsm.ICA(2, tol=1e-8, max_iter=2000).fit(s @ rotation.T)
+    np.testing.assert_allclose(np.abs(model.eigenvectors_), np.abs(rotation), atol=0.02)
+    np.testing.assert_allclose(np.sort(model.scales_, axis=1), [scales] * 2, rtol=0.05)
+    order = np.argsort(model.scales_, axis=1)
+    found = np.take_along_axis(model.weights_, order, axis=1)
+    np.testing.assert_allclose(found, [weights] * 2, atol=0.02)
+
+
+@pytest.mark.parametrize("fit_iterations", [1, 25])
+def test_gmm_reaches_scikit_learns_likelihood(fit_iterations: int) -> None:
+    rng = np.random.default_rng(3)
+    d, K = 8, 5
+    X = np.concatenate(
+        [
+            rng.normal(0, 2, d) + rng.standard_normal((1500, d)) @ rng.standard_normal((d, d))
+            for _ in range(K)
+        ]
+    )
+    weights = np.array([0.1, 0.15, 0.2, 0.25, 0.3])
+    means = X[rng.choice(len(X), K, replace=False)]
+    covariances = np.stack([np.cov(X.T) * factor for factor in (0.2, 0.3, 0.4, 0.5, 0.6)])
+    ours = fastgsm.GMM(
+        K,
+        weights_init=weights,
+        means_init=means,
+        covariances_init=covariances,
+        reg_covar=1e-12,
+        tol=0.0,
+        max_iter=fit_iterations,
+    )
+    theirs = GaussianMixture(
+        K,
+        weights_init=weights,
+        means_init=means,
+        precisions_init=np.linalg.inv(covariances),
+        reg_covar=1e-12,
+        tol=0.0,
+        max_iter=fit_iterations,
+    )
+    fit_quietly(ours, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs.fit(X)
+    assert ours.score(X) == pytest.approx(theirs.score(X), rel=1e-6)
+    assert ours.bic(X) == pytest.approx(theirs.bic(X), rel=1e-6)
+    assert ours.aic(X) == pytest.approx(theirs.aic(X), rel=1e-6)
+    np.testing.assert_allclose(ours.weights_, theirs.weights_, rtol=1e-4)
+    np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-3, atol=1e-4)
+
+
+# --- sample weights -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_integer_weights_equal_repeated_samples(name: str) -> None:
+    X = heavy_tailed(600, 5)
+    counts = np.random.default_rng(1).integers(0, 4, 600)
+    given = {
+        "GMM": {"means_init": X[:4], "covariances_init": np.stack([np.cov(X.T)] * 4)},
+        "GMM without means": {
+            "covariances_init": np.stack([np.diag(np.arange(1.0, 6)) ** p for p in (-1, 0, 1, 2)])
+        },
+        "MoGSM": {
+            "covariances_init": np.stack([np.diag(np.arange(1.0, 6)) ** p for p in (-1, 0, 1)]),
+            "scales_init": np.geomspace(0.1, 10, 9).reshape(3, 3),
+        },
+        "GSM": {"scales_init": [0.1, 0.5, 2.0, 9.0]},
+        "ICA": {"scales_init": np.tile([0.1, 1.0, 5.0], (5, 1))},
+        "MVN": {},
+    }[name]
+    if name.startswith(("GMM", "MoGSM")):
+        given = given | {"weights_init": np.full((3, 3), 1 / 9) if name == "MoGSM" else [0.25] * 4}
+    weighted = fit_quietly(MODELS[name](max_iter=5, tol=0.0, random_state=0, **given), X, counts)
+    repeated = fit_quietly(
+        MODELS[name](max_iter=5, tol=0.0, random_state=0, **given), np.repeat(X, counts, axis=0)
+    )
+    np.testing.assert_allclose(weighted.lower_bounds_, repeated.lower_bounds_, rtol=1e-8)
+    np.testing.assert_allclose(weighted.score_samples(X), repeated.score_samples(X), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_samples_of_weight_zero_do_not_matter(name: str) -> None:
+    X = heavy_tailed(900, 5)
+    weights = np.ones(900)
+    weights[::3] = 0
+    model = MODELS[name](max_iter=5, tol=0.0, random_state=0)
+    before = learned(fit_quietly(model, X, weights))
+    moved = X.copy()
+    moved[::3] = 0.5 * X[::3] + 0.1
+    if name in ("GSM", "MoGSM", "ICA"):
+        # Their starting scales are quantiles over all samples; only the start may differ.
+        options = {"GSM": (4,), "MoGSM": (3, 3), "ICA": (5, 3)}[name]
+        model.set_params(scales_init=np.geomspace(0.1, 10, int(np.prod(options))).reshape(options))
+        before = learned(fit_quietly(model, X, weights))
+    after = learned(fit_quietly(model, moved, weights))
+    for key, values in before.items():
+        np.testing.assert_allclose(np.abs(after[key]), np.abs(values), rtol=1e-7, atol=1e-10)
+
+
+# --- running EM ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_warm_start_continues(name: str) -> None:
+    X = heavy_tailed(1500, 5)
+    whole = fit_quietly(MODELS[name](max_iter=10, tol=0.0, random_state=0), X)
+    parts = MODELS[name](max_iter=5, tol=0.0, random_state=0, warm_start=True)
+    bounds = list(fit_quietly(parts, X).lower_bounds_)
+    bounds += fit_quietly(parts, X).lower_bounds_
+    np.testing.assert_allclose(bounds, whole.lower_bounds_, rtol=1e-12)
+    np.testing.assert_allclose(parts.score(X), whole.score(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_without_warm_start_fit_forgets(name: str) -> None:
+    X = heavy_tailed(800, 5)
+    model = MODELS[name](max_iter=4, tol=0.0, random_state=0)
+    first = list(fit_quietly(model, X).lower_bounds_)
+    assert fit_quietly(model, X).lower_bounds_ == first
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_warning_when_max_iter_comes_first(name: str) -> None:
+    model = MODELS[name](max_iter=2, tol=0.0, random_state=0)
+    with pytest.warns(fastgsm.ConvergenceWarning, match="did not converge in 2 iterations") as log:
+        model.fit(heavy_tailed(500, 5))
+    assert not model.converged_
+    assert model.n_iter_ == 2
+    assert log[0].filename == __file__  # it points at the caller's line
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", MODELS)
+def test_same_bits_on_any_number_of_threads(name: str, dtype: type) -> None:
+    X = heavy_tailed(9000, 7).astype(dtype)
+    model = MODELS[name](max_iter=4, tol=0.0, random_state=0)
+    parallel = learned(fit_quietly(model, X))
+    with limit_workers(1):
+        serial = learned(fit_quietly(model, X))
+    for key, values in parallel.items():
+        np.testing.assert_array_equal(serial[key], values)
+
+
+def test_verbose_writes_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
+    fit_quietly(fastgsm.GSM(2, max_iter=3, tol=0.0, verbose=1), heavy_tailed(100, 3))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 3
+    assert err.startswith("GSM: iteration 1, log-likelihood ")
+
+
+# --- components that start equal, die or collapse -----------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        fastgsm.GSM(3, scales_init=[1.0, 1.0, 1.0]),
+        fastgsm.ICA(2, scales_init=np.ones((4, 2))),
+        fastgsm.GMM(2, means_init=np.ones((2, 4)), covariances_init=np.stack([np.eye(4)] * 2)),
+        fastgsm.MoGSM(
+            2, 2, scales_init=np.ones((2, 2)), covariances_init=np.stack([np.eye(4)] * 2)
+        ),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_identical_components_are_an_error(model: Model) -> None:
+    with pytest.raises(ValueError, match="never separate"):
+        model.fit(heavy_tailed(100, 4))
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_equal_covariances_with_different_means_are_no_error() -> None:
+    X = heavy_tailed(300, 4)
+    model = fastgsm.GMM(2, means_init=X[:2], covariances_init=np.stack([np.eye(4)] * 2), tol=0.1)
+    assert model.fit(X).converged_
+
+
+def duplicates() -> np.ndarray:
+    """Return few different points, many times each."""
+    return np.repeat(np.random.default_rng(0).standard_normal((6, 4)), 50, axis=0)
+
+
+def mostly_flat() -> np.ndarray:
+    """Patches of which most are exactly 0, as in a saturated sky."""
+    X = heavy_tailed(300, 4)
+    X[60:] = 0
+    return X
+
+
+def tight_clump() -> np.ndarray:
+    """A broad cloud and one point that is there many times."""
+    X = heavy_tailed(300, 4)
+    X[:100] = X[0]
+    return X
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("data", [duplicates, mostly_flat, tight_clump])
+@pytest.mark.parametrize("name", MODELS)
+def test_collapsing_components_stay_finite(name: str, data: Any, dtype: type) -> None:
+    X = data().astype(dtype)
+    model = fit_quietly(MODELS[name](max_iter=60, random_state=0), X)
+    for values in learned(model).values():
+        assert np.isfinite(values).all()
+    assert np.isfinite(model.score_samples(X)).all()
+    assert np.isfinite(model.denoise_patches(X, 0.1, return_std=True)).all()
+    falls = -np.diff(model.lower_bounds_)
+    scale = max(1.0, float(np.abs(model.lower_bounds_).max()))
+    assert falls.max(initial=0.0) <= 10 * np.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("model", [fastgsm.GMM(20), fastgsm.MoGSM(20, 3)], ids=["GMM", "MoGSM"])
+def test_as_many_components_as_samples(model: Model) -> None:
+    X = heavy_tailed(20, 6)
+    fit_quietly(model.set_params(random_state=0), X)
+    assert np.isfinite(model.score(X))
+    assert model.weights_.sum() == pytest.approx(1)
+
+
+def test_component_that_starts_far_from_all_samples() -> None:
+    X = heavy_tailed(500, 3)
+    model = fastgsm.GMM(2, means_init=[[0.0] * 3, [1e6] * 3], covariances_init=[np.eye(3)] * 2)
+    fit_quietly(model, X)
+    assert all(np.isfinite(values).all() for values in learned(model).values())
+    assert model.score(X) >= fastgsm.GMM(1).fit(X).score(X) - 1e-9
+    assert model.predict_proba(X).sum(axis=1) == pytest.approx(1)
