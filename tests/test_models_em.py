@@ -97,7 +97,7 @@ def test_gsm_recovers_weights_and_scales() -> None:
     np.testing.assert_allclose(model.scales_[order], scales / (weights @ scales), rtol=0.05)
     np.testing.assert_allclose(model.weights_[order], weights, atol=0.02)
     np.testing.assert_allclose(
-        model.covariances_[0], weights @ scales * factor @ factor.T, rtol=0, atol=0.05 * d * 2
+        model.covariances_[0], weights @ scales * factor @ factor.T, rtol=0, atol=0.05 * d
     )
 
 
@@ -187,21 +187,20 @@ def test_gmm_reaches_scikit_learns_likelihood(fit_iterations: int) -> None:
 def test_integer_weights_equal_repeated_samples(name: str) -> None:
     X = heavy_tailed(600, 5)
     counts = np.random.default_rng(1).integers(0, 4, 600)
-    given = {
-        "GMM": {"means_init": X[:4], "covariances_init": np.stack([np.cov(X.T)] * 4)},
-        "GMM without means": {
-            "covariances_init": np.stack([np.diag(np.arange(1.0, 6)) ** p for p in (-1, 0, 1, 2)])
-        },
+    shapes = np.stack([np.diag(np.arange(1.0, 6) ** power) for power in (-1, 0, 1, 2)])
+    weights = [0.1, 0.2, 0.3, 0.4]
+    given: dict[str, Any] = {
+        "GMM": {"weights_init": weights, "means_init": X[:4], "covariances_init": shapes},
+        "GMM without means": {"weights_init": weights, "covariances_init": shapes},
         "MoGSM": {
-            "covariances_init": np.stack([np.diag(np.arange(1.0, 6)) ** p for p in (-1, 0, 1)]),
+            "weights_init": np.full((3, 3), 1 / 9),
+            "covariances_init": shapes[:3],
             "scales_init": np.geomspace(0.1, 10, 9).reshape(3, 3),
         },
         "GSM": {"scales_init": [0.1, 0.5, 2.0, 9.0]},
         "ICA": {"scales_init": np.tile([0.1, 1.0, 5.0], (5, 1))},
         "MVN": {},
     }[name]
-    if name.startswith(("GMM", "MoGSM")):
-        given = given | {"weights_init": np.full((3, 3), 1 / 9) if name == "MoGSM" else [0.25] * 4}
     weighted = fit_quietly(MODELS[name](max_iter=5, tol=0.0, random_state=0, **given), X, counts)
     repeated = fit_quietly(
         MODELS[name](max_iter=5, tol=0.0, random_state=0, **given), np.repeat(X, counts, axis=0)
@@ -338,8 +337,9 @@ def test_collapsing_components_stay_finite(name: str, data: Any, dtype: type) ->
     assert np.isfinite(model.score_samples(X)).all()
     assert np.isfinite(model.denoise_patches(X, 0.1, return_std=True)).all()
     falls = -np.diff(model.lower_bounds_)
-    scale = max(1.0, float(np.abs(model.lower_bounds_).max()))
-    assert falls.max(initial=0.0) <= 10 * np.finfo(dtype).eps * scale
+    # Rounding is amplified by how thin a component may become: 1 / reg_covar.
+    rounding = float(np.finfo(dtype).eps) / model.reg_covar
+    assert falls.max(initial=0.0) <= rounding * max(1.0, *np.abs(model.lower_bounds_))
 
 
 @pytest.mark.parametrize("model", [fastgsm.GMM(20), fastgsm.MoGSM(20, 3)], ids=["GMM", "MoGSM"])

@@ -122,6 +122,11 @@ def initial_shapes(
         labels = _kmeans_labels(X, candidates, n_components, rng)
     else:
         labels = _direction_labels(X, candidates, gaussian, n_components, rng)
+    # Equal samples (flat patches, say) can leave parts empty, and the shapes of empty parts would
+    # all be the same: give each a random share of the samples.
+    for empty in np.setdiff1d(np.arange(n_components), labels[candidates]):
+        share = max(1, candidates.size // (2 * n_components))
+        labels[rng.choice(candidates, size=share, replace=False)] = empty
     parts = np.zeros((n_components, X.shape[0]), X.dtype)
     parts[labels, np.arange(X.shape[0])] = sample_weight
     counts = parts.sum(axis=1, dtype=np.float64)

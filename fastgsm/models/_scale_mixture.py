@@ -85,7 +85,8 @@ class ScaleMixtureModel(PatchModel):
             If X does not fit the model, or samples lie outside of the subspace that the training
             data span.
         """
-        return self._density.score_samples(self._checked(X))
+        X = self._checked(X)
+        return self._density.score_samples(X)
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Give the responsibilities: the posterior probability of every Gaussian.
@@ -99,7 +100,8 @@ class ScaleMixtureModel(PatchModel):
         responsibilities : ndarray of shape (n_samples, n_gaussians)
             Rows sum to 1. With K shapes at J scales column ``k * J + j`` is shape k at scale j.
         """
-        return np.ascontiguousarray(self._density.posterior(self._checked(X))[0].T)
+        X = self._checked(X)
+        return np.ascontiguousarray(self._density.posterior(X)[0].T)
 
     def predict(self, X: Any) -> Any:
         """Give the most probable Gaussian of every sample: its column in `predict_proba`."""

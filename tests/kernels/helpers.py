@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm.kernels._jit import Kernel, limit_workers
-from fastgsm.models._density import ScaleMixtureDensity, Support
+from fastgsm.models._density import ScaleMixtureDensity
 
 # Interpreted (NUMBA_DISABLE_JIT=1), a kernel is a thousand times slower: the cases are smaller.
 JIT = not numba.config.DISABLE_JIT
@@ -76,19 +76,16 @@ def mixture(
     rng = np.random.default_rng(seed)
     rank = d if rank is None else rank
     basis = np.linalg.qr(rng.standard_normal((d, d)))[0]
-    inside, outside = basis[:, :rank], basis[:, rank:]
-    support = Support(inside, outside, 1.0)
-    roots = inside @ rng.standard_normal((n_shapes, rank, 2 * rank + 2))
-    eigenvalues, vectors = support.eigendecomposition(
-        roots @ roots.transpose(0, 2, 1) / (2 * rank + 2), 1e-3
-    )
+    inside = basis[:, :rank]
+    turns = np.linalg.qr(rng.standard_normal((n_shapes, rank, rank)))[0]
+    eigenvalues = np.sort(np.exp(rng.uniform(-2.5, 1.0, (n_shapes, rank))))[:, ::-1]
     weights = rng.uniform(0.5, 1.5, (n_shapes, n_scales))
     return ScaleMixtureDensity(
         weights=weights / weights.sum(),
         scales=np.exp(rng.uniform(-1.5, 1.5, (n_shapes, n_scales))),
         means=(rng.standard_normal((n_shapes, rank)) @ inside.T) * means,
         eigenvalues=eigenvalues,
-        eigenvectors=vectors,
+        eigenvectors=inside @ turns,
     )
 
 

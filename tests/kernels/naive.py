@@ -1,4 +1,4 @@
-"""The kernels' slow twins: the formulas in plain NumPy and SciPy, in float64, one line a thought."""
+"""The kernels' slow twins: the formulas in plain NumPy and SciPy, in float64."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def posterior(
             total = signal + noise_variance * projection
             gain = signal @ np.linalg.pinv(total, rcond=1e-9, hermitian=True)
             density = multivariate_normal(mean, total, allow_singular=True)
-            log_prob.append(np.log(pi[j]) + density.logpdf(Y))
+            log_prob.append(np.log(pi[j]) + np.reshape(density.logpdf(Y), -1))
             gaussian_means.append(mean + (Y - mean) @ gain.T)
             gaussian_variances.append(np.diag(signal - gain @ signal))
     c = np.exp(log_prob - logsumexp(log_prob, axis=0))[:, :, None]

@@ -103,15 +103,14 @@ def test_scale_statistics(case: tuple[int, int, int], dtype: Any) -> None:
 
 
 def test_a_sample_of_weight_zero_does_not_enter_the_likelihood() -> None:
-    """Not even where its density is 0, and 0 * -inf would be NaN."""
-    distances = np.array([[[1.0, 3.0, np.inf]]])
+    """Not even where its density underflows to 0, and 0 * -inf would be NaN."""
+    distances = np.array([[[1.0, 3.0, 3e38]]], np.float32)
+    sample_weight = np.array([1, 2, 0], np.float32)
+    log_weights, precisions = np.zeros((1, 1, 1), np.float32), np.full((1, 1, 1), 4, np.float32)
     statistics = filled((1, 1, 2, 2), np.float64)
-    sample_weight = np.array([1.0, 2.0, 0.0])
-    ones = np.ones((1, 1, 1))
-    kernels.scale_statistics(distances[..., :2].copy(), ones, ones, sample_weight[:2], statistics)
-    wanted = statistics[0, 0, 0, 1]
-    kernels.scale_statistics(distances, ones, ones, sample_weight, statistics)
-    assert statistics[0, 0, 0, 1] == wanted == 0.5 + 2 * (1 - 1.5)
+    with np.errstate(over="ignore"):  # 3e38 * 2, when interpreted
+        kernels.scale_statistics(distances, log_weights, precisions, sample_weight, statistics)
+    np.testing.assert_array_equal(statistics[0, 0], [[3, -2 - 2 * 6], [7, statistics[0, 0, 1, 1]]])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
