@@ -182,7 +182,7 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
         side = math.isqrt(n_features)
         patches = f" (patches of {side}x{side} pixels)" if side * side == n_features else ""
         raise ValueError(
-            f"{name} has {array.shape[1]} features, but this model is expecting {n_features} "
+            f"{name} has {array.shape[1]} features, but it is expecting {n_features} "
             f"features as input{patches}."
         )
     narrow = array.dtype in (np.float16, np.float32)

@@ -185,8 +185,8 @@ def test_unfitted(model: Any, tmp_path: Path) -> None:
         (X[0], "Expected 2D array, got 1D array"),
         (X[:0], r"0 sample\(s\)"),
         (X[:1], "needs at least"),
-        (np.where(X == X.max(), np.nan, X), "contains NaN"),
-        (np.where(X == X.max(), np.inf, X), "contains infinity"),
+        (np.where(np.equal(X, X.max()), np.nan, X), "contains NaN"),
+        (np.where(np.equal(X, X.max()), np.inf, X), "contains infinity"),
         (np.zeros((50, 4)), "all samples of X are the same"),
         (X + 1j, "Complex data not supported"),
     ],
@@ -199,9 +199,9 @@ def test_bad_training_data(model: Any, bad: np.ndarray, message: str) -> None:
 @every_model
 def test_bad_new_data(model: Any) -> None:
     model.fit(X)
-    with pytest.raises(ValueError, match="X has 3 features, but this model is expecting 4"):
+    with pytest.raises(ValueError, match="X has 3 features, but it is expecting 4"):
         model.score_samples(X[:, :3])
-    with pytest.raises(ValueError, match="Y has 3 features, but this model is expecting 4"):
+    with pytest.raises(ValueError, match="Y has 3 features, but it is expecting 4"):
         model.denoise_patches(X[:, :3], 0.1)
     with pytest.raises(ValueError, match="sigma is -1"):
         model.denoise_patches(X, -1)

@@ -24,7 +24,6 @@ def _flush(batch, weighted, filled, gram, sums, products):
     ``weighted`` holds the same rows times their weights.
     """
     d = sums.shape[0]
-    batch[filled:] = 0.0
     weighted[filled:] = 0.0
     for n in range(filled):
         for i in range(d):

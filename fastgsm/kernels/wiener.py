@@ -44,7 +44,7 @@ class Scratch(NamedTuple):
 
     centred: Any  # (d', T)
     coefficients: Any  # (R', T)
-    factors: Any  # (max(R', J'), T)
+    factors: Any  # (R', T)
     log_prob: Any  # (K*J', T)
     lane: Any  # (T,)
 

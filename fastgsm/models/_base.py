@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
@@ -89,7 +90,7 @@ class PatchModel(ABC):
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
-            raise NotFittedError(
+            raise _not_fitted_error()(
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
                 f"appropriate arguments before using this estimator."
             )
@@ -227,6 +228,14 @@ class PatchModel(ABC):
     @abstractmethod
     def _set_arrays(self, arrays: dict[str, FloatArray]) -> None:
         """Take over what `_arrays` gave; raise ValueError if it is not a model of this class."""
+
+
+def _not_fitted_error() -> type[NotFittedError]:
+    """Give the error that scikit-learn's own `except NotFittedError` catches too, if loaded."""
+    if "sklearn.exceptions" not in sys.modules:
+        return NotFittedError
+    theirs = sys.modules["sklearn.exceptions"].NotFittedError
+    return type("NotFittedError", (NotFittedError, theirs), {})
 
 
 def _same(value: Any, default: Any) -> bool:
