@@ -78,7 +78,7 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
     }
     with atomic_write(path) as file:
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)
 
 
 def load(path: str | Path) -> PatchModel:
