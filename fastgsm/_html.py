@@ -9,6 +9,8 @@ from html import escape
 from fastgsm._tables import Table, protocol, tables
 from fastgsm._verdict import Results
 
+HEADLINES = 2  # findings that stand beside the first: the best likelihood, and a reason
+
 # The policy forbids the browser to fetch anything: only what is in the file is shown.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -50,14 +52,14 @@ thead th { border-bottom: 2px solid var(--line); font-weight: 600; vertical-alig
 tbody th, thead th:first-child { text-align: left; }
 tbody th { font-weight: 600; position: sticky; left: 0; background: var(--page); }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
-td.best { background: var(--best); color: var(--accent); font-weight: 700; }
-td.best::after { content: "\\00a0\\2605"; font-size: 0.75em; }
+td.best { background: var(--best); color: var(--accent); font-weight: 700; position: relative; }
+td.best::after { content: "\\2605"; font-size: 0.7em; position: absolute; right: 0.15rem; }
 figure { margin: 1rem 0; }
 figure img {
   display: block; width: 100%; height: auto; background: #ffffff;
   border: 1px solid var(--line); border-radius: 6px;
 }
-figure .wide { min-width: 46rem; }
+figure img { min-width: 38rem; }
 figcaption { color: var(--soft); font-size: 0.88rem; margin-top: 0.4rem; }
 """
 
@@ -66,6 +68,7 @@ def page(results: Results, pictures: Mapping[str, bytes]) -> str:
     """Return the report as HTML; ``pictures`` holds denoised.png and likelihood.png."""
     settings = results["settings"]
     first, *others = results["verdict"]
+    main, details = others[:HEADLINES], others[HEADLINES:]
     learning, *rest = tables(results)
     body = [
         "<header><h1>Five models of image patches</h1>"
@@ -75,17 +78,17 @@ def page(results: Results, pictures: Mapping[str, bytes]) -> str:
         f"{escape(results['versions']['fastgsm'])} in {results['seconds']:.0f} seconds.</p>"
         "</header>",
         f'<div class="verdict"><p class="first">{escape(first)}</p>',
-        f"<p>{escape(others[0])}</p></div>" if others else "</div>",
+        *(f"<p>{escape(finding)}</p>" for finding in main),
+        "</div>",
         "<h2>Denoised</h2>",
         _figure(
             pictures["denoised.png"],
             f"A part of {settings['pictured']}, a test image. Each row is a noise level (standard "
             "deviation, for grey values from 0 to 1). The PSNR is that of the whole image, the "
             "best of a row in bold; patches are averaged.",
-            wide=True,
         ),
-        "<h2>Why</h2>",
-        "<ul>" + "".join(f"<li>{escape(finding)}</li>" for finding in others[1:]) + "</ul>",
+        "<h2>In detail</h2>",
+        "<ul>" + "".join(f"<li>{escape(finding)}</li>" for finding in details) + "</ul>",
         "<h2>Figures</h2>",
         '<p class="soft">A star marks the best of a column.</p>',
         _table(learning),
@@ -140,12 +143,11 @@ def _cell(table: Table, column: str, row: int) -> str:
     return f"<td{mark}>{escape(table.columns[column][row])}</td>"
 
 
-def _figure(png: bytes, caption: str, wide: bool = False) -> str:
-    """Return a picture with its data inside; a wide one scrolls on narrow screens."""
-    style = ' class="wide"' if wide else ""
+def _figure(png: bytes, caption: str) -> str:
+    """Return a picture with its data inside, in a box that scrolls on narrow screens."""
     data = b64encode(png).decode()
     text = escape(caption)
     return (
-        f'<figure><div class="scroll" tabindex="0"><img{style} alt="{text}" '
+        f'<figure><div class="scroll" tabindex="0"><img alt="{text}" '
         f'src="data:image/png;base64,{data}"></div><figcaption>{text}</figcaption></figure>'
     )

@@ -23,21 +23,21 @@ CONTRASTS = {
         "patch",
     ),
     ("GMM", "MVN"): (
-        "shapes",
-        "a covariance for each kind of patch follows edges and textures that one covariance for "
-        "all averages away",
+        "several covariances",
+        "the covariances of GMM differ in shape and in contrast, while MVN has one for all patches",
     ),
     ("MoGSM", "GSM"): (
         "shapes",
         "both have scales, but MoGSM adds covariances for several kinds of patch",
     ),
     ("MoGSM", "GMM"): (
-        "scales",
+        "scales for each shape",
         "in MoGSM every shape serves at any contrast, while GMM has to learn one anew for each",
     ),
     ("ICA", "MVN"): (
         "a scale per coordinate",
-        "both have the same eigenvectors, but ICA expects the few large coordinates of an edge",
+        "both have the same eigenvectors, but ICA expects coordinates that are mostly small and "
+        "at times large",
     ),
     ("GSM", "ICA"): (
         "one scale for all coordinates",
@@ -144,7 +144,8 @@ def _reason(results: Results, contrast: Mapping[str, Any]) -> str:
     if (gains > 0).all():
         cause = CONTRASTS[a, b][1] + (_found_scales(results) if (a, b) == ("GSM", "MVN") else "")
         joint = "and" if nats > 0 else "but"
-        return f"{a} beats {b} by {_range(gains, 'dB')}, {joint} {likelihood}: {cause}."
+        sizes = _shapes(results, a, b)
+        return f"{a}{sizes} beats {b} by {_range(gains, 'dB')}, {joint} {likelihood}: {cause}."
     joint = "although" if nats > 0 else "and"
     if (gains <= 0).all():
         return (
@@ -157,6 +158,12 @@ def _reason(results: Results, contrast: Mapping[str, Any]) -> str:
         f"{a} beats {b} at {better} (by up to {gains.max():.2f} dB) but not at {worse} (up to "
         f"{-gains.min():.2f} dB below); {likelihood}."
     )
+
+
+def _shapes(results: Results, a: str, b: str) -> str:
+    """Say how many shapes two models have, if both have several and not as many."""
+    counts = [results["models"][name]["parameters"].get("n_components") for name in (a, b)]
+    return "" if None in counts or counts[0] == counts[1] else " ({} shapes to {})".format(*counts)
 
 
 def _found_scales(results: Results) -> str:
@@ -178,13 +185,13 @@ def _generalisation(results: Results) -> str:
         for name, figures in results["models"].items()
     }
     worst, least = max(gaps, key=lambda name: gaps[name]), min(gaps, key=lambda name: gaps[name])
-    if gaps[worst] - gaps[least] < NOTICEABLE_GAP:
+    if gaps[worst] <= 0 or gaps[worst] - gaps[least] < NOTICEABLE_GAP:
         return ""
     n_patches = results["settings"]["n_patches"]
     return (
-        f"From training to held-out patches, the log-likelihood of {worst} falls by "
-        f"{gaps[worst]:.1f} nats, that of {least} {_change(gaps[least])}: {worst} has in part "
-        f"learnt its {n_patches:,} patches by heart, and more of them would help it."
+        f"From training to held-out patches, the log-likelihood of {worst} "
+        f"{_change(gaps[worst])} nats, that of {least} {_change(gaps[least])}: {worst} has in part "
+        f"learnt its {n_patches:,} patches by heart."
     )
 
 
@@ -219,7 +226,11 @@ def _against_center(results: Results) -> str:
         for name, g in gains.items()
         if (g <= 0).any()
     ]
-    return f"Averaging beats the centre pixel, except for {'; '.join(exceptions)}."
+    return (
+        f"Averaging the estimates of all patches that cover a pixel gains up to {high:.2f} dB over "
+        f"taking the one of which it is the centre, but loses up to {-low + 0.0:.2f} dB with "
+        f"{'; '.join(exceptions)}."
+    )
 
 
 def _cost(results: Results) -> str:
@@ -263,7 +274,7 @@ def _range(values: NDArray[np.float64], unit: str) -> str:
 
 
 def _change(gap: float) -> str:
-    return f"by {gap:.1f}" if gap > 0 else f"rises by {-gap:.1f}"
+    return f"falls by {gap:.1f}" if gap > 0 else f"rises by {-gap:.1f}"
 
 
 def seconds(value: float) -> str:
