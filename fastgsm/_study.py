@@ -210,13 +210,17 @@ def denoise_all(
     """Denoise every image at every noise level with every model, by both aggregations.
 
     Image number i gets the noise of ``default_rng(seed + i)``, at each level the same pattern.
-    The models take turns on each image, so that a busy spell of the machine hits all of them.
+    The models take turns on each image, so that a busy spell of the machine hits all of them,
+    and in random order, so that none always pays for the memory that the one before gave back.
     """
+    names = list(models)
+    turns = [(a, m) for a in range(len(AGGREGATIONS)) for m in range(len(names))]
+    order = np.random.default_rng(seed)
     shape = len(AGGREGATIONS), len(models), len(levels), len(images)
     errors, seconds = np.empty(shape), np.empty(shape)
     noisy_errors = np.empty(shape[2:])
     noisy_pictures: dict[float, Image] = {}
-    pictures: dict[float, dict[str, Image]] = {level: {} for level in levels}
+    pictures = {level: dict.fromkeys(names, images[shown]) for level in levels}
     with Progress(errors.size, "denoising", progress) as bar:
         _denoise_once(models, images[shown])
         for i, (number, clean) in enumerate(images.items()):
@@ -226,23 +230,20 @@ def denoise_all(
                 noisy_errors[s, i] = mse(clean, noisy)
                 if number == shown:
                     noisy_pictures[sigma] = noisy
-                for a, aggregation in enumerate(AGGREGATIONS):
-                    for m, (name, model) in enumerate(models.items()):
-                        start = perf_counter()
-                        denoised = fastgsm.denoise(
-                            noisy, sigma, prior=model, quality="fast", aggregation=aggregation
-                        )
-                        seconds[a, m, s, i] = perf_counter() - start
-                        errors[a, m, s, i] = mse(clean, denoised)
-                        if number == shown and aggregation == "mean":
-                            pictures[sigma][name] = denoised
-                        bar.update(1)
+                for a, m in order.permutation(turns):
+                    start = perf_counter()
+                    denoised = _denoise(noisy, sigma, models[names[m]], AGGREGATIONS[a])
+                    seconds[a, m, s, i] = perf_counter() - start
+                    errors[a, m, s, i] = mse(clean, denoised)
+                    if number == shown and AGGREGATIONS[a] == "mean":
+                        pictures[sigma][names[m]] = denoised
+                    bar.update(1)
     figures = {
         name: {
             aggregation: _quality(errors[a, m]) | {"seconds_per_image": float(seconds[a, m].mean())}
             for a, aggregation in enumerate(AGGREGATIONS)
         }
-        for m, name in enumerate(models)
+        for m, name in enumerate(names)
     }
     return Denoised(_quality(noisy_errors), figures, noisy_pictures, pictures)
 
@@ -251,7 +252,15 @@ def _denoise_once(models: Mapping[str, Any], image: Image) -> None:
     """Denoise an image in every way once: what is compiled here is not timed later."""
     for model in models.values():
         for aggregation in AGGREGATIONS:
-            fastgsm.denoise(image, 0.1, prior=model, quality="fast", aggregation=aggregation)
+            _denoise(image, 0.1, model, aggregation)
+
+
+def _denoise(image: Image, sigma: float, model: Any, aggregation: str) -> Image:
+    """Denoise by the single pass, with which all models differ in nothing but the prior."""
+    denoised: Image = fastgsm.denoise(
+        image, sigma, prior=model, quality="fast", aggregation=aggregation
+    )
+    return denoised
 
 
 def _quality(errors: NDArray[np.float64]) -> dict[str, Any]:

@@ -236,7 +236,7 @@ def _panels(
     aspect: float,
     panel: float = 1.92,
     left: float = 0.08,
-    top: float = 0.08,
+    top: float,
     caption: float = 0.24,
 ) -> tuple[Figure, list[list[Axes]]]:
     """Lay out equal panels, each ``panel`` inches wide, ``aspect`` times as high, edge to edge.
