@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 import fastgsm
 from fastgsm._progress import Progress
+from fastgsm.colour import LUMINANCE
 
 Image = NDArray[np.float32]
 Window = tuple[slice, slice]
 
 AGGREGATIONS = ("mean", "center")
 PATCH_SIZE = 8
-LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue, ITU-R BT.601
 SAMPLES = (  # the photographs among the images inside scikit-image's wheel
     "astronaut",
     "brick",
@@ -103,11 +103,11 @@ def sample_images() -> dict[str, Image]:
 
 def folder_images(folder: Path) -> dict[str, Image]:
     """Read the images of a folder as grey ones, by file name, sorted."""
-    from fastgsm.io import _image_files, read_image
+    from fastgsm.io import image_files, read_image
 
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give a folder of images")
-    return {file.name: grey(read_image(file).array, file.name) for file in _image_files(folder)}
+    return {file.name: grey(read_image(file).array, file.name) for file in image_files(folder)}
 
 
 def grey(image: NDArray[Any], name: str) -> Image:
@@ -115,7 +115,7 @@ def grey(image: NDArray[Any], name: str) -> Image:
     if image.dtype.kind in "ui":
         image = image / np.iinfo(image.dtype).max
     if image.ndim == 3:
-        image = image @ LUMINANCE
+        image = image @ np.array(LUMINANCE)
     if not (image.min() >= 0 and image.max() <= 1):  # also false for NaN
         raise ValueError(
             f"{name} has values from {image.min():g} to {image.max():g}: the study takes float "

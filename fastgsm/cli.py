@@ -34,7 +34,6 @@ MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "mogsm": ("MoGSM", ("components", "scales", "max_iter")),
     "ica": ("ICA", ("scales", "max_iter")),
 }
-LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in ITU-R BT.601
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -188,11 +187,12 @@ def _check_model_path(output: str, force: bool) -> Path:
 def _grey(array: np.ndarray) -> np.ndarray:
     """Give the luminance of an RGB image in units of its data range; a grey image as it is."""
     from fastgsm._validation import as_float_image
+    from fastgsm.colour import LUMINANCE
 
     if array.ndim == 2:
         return array
     scaled, _ = as_float_image(array)
-    red, green, blue = (scaled[..., i] * weight for i, weight in enumerate(LUMA))
+    red, green, blue = (scaled[..., i] * weight for i, weight in enumerate(LUMINANCE))
     grey: np.ndarray = red + green + blue
     return grey
 

@@ -1,4 +1,4 @@
-"""Colour: a decorrelating transform that leaves white noise white."""
+"""Colour: luminance, and a decorrelating transform that leaves white noise white."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 from scipy.fft import dct
 
 from fastgsm._validation import FloatArray
+
+# Weights of red, green and blue in ITU-R BT.601.
+LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def decorrelating_matrix(n_channels: int) -> FloatArray:

@@ -271,34 +271,50 @@ def _denoise_planes(
     n_channels = planes.shape[0]
     transform = decorrelating_matrix(n_channels).astype(planes.dtype)
     mixed = np.tensordot(transform, planes, 1) if n_channels > 1 else planes
-    single_pass = SinglePass(model, patch_size, stride, center)
+    # Back to the contrast of a grey image, which the prior knows: the transform of equal channels
+    # is the square root of their number times one of them.
+    gain = planes.dtype.type(math.sqrt(n_channels))
+    single_pass = SinglePass(model, sigma / float(gain), planes.dtype, patch_size, stride, center)
     restored = np.empty(planes.shape, planes.dtype)
     n_calls = n_channels * single_pass.n_calls(planes.shape[1])
     with Progress(n_calls, "denoising", enabled=bool(progress)) as bar:
         for channel in range(n_channels):
-            # Back to the contrast of a grey image, which the prior knows: the transform of equal
-            # channels is the square root of their number times one of them.
-            gain = planes.dtype.type(math.sqrt(n_channels))
             plane = np.ascontiguousarray(mixed[channel] / gain)
-            restored[channel] = single_pass(plane, sigma / float(gain), bar) * gain
+            restored[channel] = single_pass(plane, bar) * gain
     if n_channels > 1:
         return np.tensordot(transform.T, restored, 1)
     return restored
 
 
 class SinglePass:
-    """Posterior mean of every patch of a grid, averaged.
+    """Posterior mean of every patch of a grid, averaged, at one noise level.
 
     Parameters
     ----------
     model : fitted model
+    sigma : float
+        Standard deviation of the noise, in the units of the prior.
+    dtype : dtype
+        float32 or float64: the type of the images.
     patch_size, stride : int
     center : bool
         Keep only each patch's central pixel; the image is mirrored beyond its borders.
     """
 
-    def __init__(self, model: PatchModel, patch_size: int, stride: int, center: bool) -> None:
+    def __init__(
+        self,
+        model: PatchModel,
+        sigma: float,
+        dtype: Any,
+        patch_size: int,
+        stride: int,
+        center: bool,
+    ) -> None:
         self._model = model
+        self._sigma = sigma
+        self._bank = (
+            model.wiener_bank(sigma, dtype) if isinstance(model, ScaleMixtureModel) else None
+        )
         self._patch_size = patch_size
         self._stride = stride
         self._center = center
@@ -311,7 +327,7 @@ class SinglePass:
         grid_rows = grid_positions(height, self._patch_size, self._stride).size
         return -(-(self._bands(grid_rows).size - 1) // BANDS_PER_CALL)
 
-    def __call__(self, image: FloatArray, sigma: float, bar: Progress) -> FloatArray:
+    def __call__(self, image: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``image`` (height, width) in the units of the prior."""
         level = image.mean(dtype=np.float64) if self._remove_global_mean else 0.0
         shifted = image - image.dtype.type(level) if self._remove_global_mean else image
@@ -321,7 +337,7 @@ class SinglePass:
             shifted = np.pad(shifted, ((before, after), (before, after)), mode="symmetric")
         rows = grid_positions(shifted.shape[0], self._patch_size, self._stride)
         cols = grid_positions(shifted.shape[1], self._patch_size, self._stride)
-        sums = self._sum_patches(shifted, sigma, rows, cols, bar)
+        sums = self._sum_patches(shifted, rows, cols, bar)
         if self._center:
             height, width = image.shape
             sums = sums[before : before + height, before : before + width]
@@ -340,7 +356,6 @@ class SinglePass:
     def _sum_patches(
         self,
         image: FloatArray,
-        sigma: float,
         rows: NDArray[np.intp],
         cols: NDArray[np.intp],
         bar: Progress,
@@ -349,18 +364,16 @@ class SinglePass:
         bands = self._bands(rows.size)
         sums = np.zeros(image.shape, image.dtype)
         spill = np.empty((bands.size - 1, self._patch_size - 1, image.shape[1]), image.dtype)
-        if isinstance(self._model, ScaleMixtureModel):
-            bank = self._model.wiener_bank(sigma, image.dtype)
         for start in range(0, bands.size - 1, BANDS_PER_CALL):
             stop = min(start + BANDS_PER_CALL, bands.size - 1)
             part = bands[start : stop + 1]
-            if isinstance(self._model, ScaleMixtureModel):
+            if self._bank is not None:
                 denoise_bands(
                     image, rows, cols, part, self._patch_size, self._remove_mean, self._center,
-                    bank, sums, spill[start:stop],
+                    self._bank, sums, spill[start:stop],
                 )  # fmt: skip
             else:
-                self._sum_bands(image, sigma, rows, cols, part, sums, spill[start:stop])
+                self._sum_bands(image, rows, cols, part, sums, spill[start:stop])
             bar.update()
         for band in range(bands.size - 2):
             top = rows[bands[band + 1]]
@@ -370,7 +383,6 @@ class SinglePass:
     def _sum_bands(
         self,
         image: FloatArray,
-        sigma: float,
         rows: NDArray[np.intp],
         cols: NDArray[np.intp],
         bands: NDArray[np.intp],
@@ -385,7 +397,9 @@ class SinglePass:
             noisy = np.empty((grid.size * cols.size, d), image.dtype)
             extract(image, grid, cols, self._patch_size, noisy)
             mean = noisy.mean(axis=1, keepdims=True) if self._remove_mean else 0
-            clean = np.ascontiguousarray(self._model.denoise_patches(noisy - mean, sigma) + mean)
+            clean = np.ascontiguousarray(
+                self._model.denoise_patches(noisy - mean, self._sigma) + mean
+            )
             total = np.zeros((grid[-1] - grid[0] + self._patch_size, image.shape[1]), image.dtype)
             scatter_patches(clean, grid - grid[0], cols, self._patch_size, self._center, total)
             own = bottom - grid[0]

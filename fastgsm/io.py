@@ -156,7 +156,7 @@ def read_images(
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
-    files = [file for path in paths for file in _image_files(Path(path))]
+    files = [file for path in paths for file in image_files(Path(path))]
     if not files:
         raise ValueError("no image given; give at least one file or folder")
     return [read_image(file) for file in files]
@@ -274,7 +274,8 @@ def _format_of(path: Path) -> str:
         raise ValueError(f"{path}: unknown extension {path.suffix!r}; known are {known}") from None
 
 
-def _image_files(path: Path) -> list[Path]:
+def image_files(path: Path) -> list[Path]:
+    """Give the image files of a folder, sorted and without its sub-folders, or the file itself."""
     if not path.is_dir():
         return [path]
     files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in FORMATS]

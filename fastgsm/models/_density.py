@@ -35,14 +35,11 @@ class Support:
     ----------
     basis : ndarray of shape (d, rank)
         Orthonormal; the identity where the rank is full. Its transpose is lower trapezoidal.
-    null_basis : ndarray of shape (d, d - rank)
-        Orthonormal basis of what is left.
     variance : float
         Mean variance along the basis.
     """
 
     basis: FloatArray
-    null_basis: FloatArray
     variance: float
 
     @classmethod
@@ -62,8 +59,8 @@ class Support:
             )
         variance = float(eigenvalues[d - rank :].mean())
         if rank == d:
-            return cls(np.eye(d), np.empty((d, 0)), variance)
-        return cls(lower_trapezoidal(vectors[:, d - rank :].T).T, vectors[:, : d - rank], variance)
+            return cls(np.eye(d), variance)
+        return cls(lower_trapezoidal(vectors[:, d - rank :].T).T, variance)
 
     @property
     def rank(self) -> int:
@@ -167,10 +164,8 @@ class ScaleMixtureDensity:
     @property
     def log_weights(self) -> FloatArray:
         """Logarithms (K, J) of the weights over the Gaussians' normalising constants."""
-        log_det = np.log(self.eigenvalues).sum(axis=1, keepdims=True)
-        with np.errstate(divide="ignore"):  # the weight of a dead component is 0
-            log_pi = np.log(self.weights)
-        return log_pi - 0.5 * (self.rank * (LOG_2PI + np.log(self.scales)) + log_det)
+        log_dets = np.log(self.eigenvalues).sum(axis=1)
+        return normalised_log_weights(self.weights, self.scales, log_dets, self.rank)
 
     @cached_property
     def whiteners(self) -> FloatArray:
@@ -258,6 +253,18 @@ class ScaleMixtureDensity:
             tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
             support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
         )
+
+
+def normalised_log_weights(
+    weights: FloatArray, scales: FloatArray, log_dets: FloatArray, dimension: int
+) -> FloatArray:
+    """Logarithms (K, J) of weights over the normalising constants of Gaussians at J scales.
+
+    ``log_dets`` (K,) are the log-determinants of the covariances of the given dimension at scale 1.
+    """
+    with np.errstate(divide="ignore"):  # the weight of a dead component is 0
+        log_pi = np.log(weights)
+    return log_pi - 0.5 * (dimension * (LOG_2PI + np.log(scales)) + log_dets[:, None])
 
 
 def lower_trapezoidal(matrices: FloatArray) -> FloatArray:

@@ -14,10 +14,10 @@ from fastgsm._validation import FloatArray
 from fastgsm.kernels import responsibilities as kernels
 from fastgsm.kernels.moments import moments
 from fastgsm.models._density import (
-    LOG_2PI,
     ScaleMixtureDensity,
     Support,
     mahalanobis_distances,
+    normalised_log_weights,
 )
 
 
@@ -133,17 +133,16 @@ class ScaleSteps:
         floor: float,
     ) -> None:
         self._distances = distances[:, None, :]
-        self._constants = dimension * LOG_2PI + log_dets[:, None]
+        self._log_dets = log_dets
         self._dimension = dimension
         self._sample_weight = sample_weight
         self._floor = floor
         self.weights, self.scales = weights, scales
 
     def e_step(self) -> float:
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self.weights) - 0.5 * (
-                self._constants + self._dimension * np.log(self.scales)
-            )
+        log_weights = normalised_log_weights(
+            self.weights, self.scales, self._log_dets, self._dimension
+        )
         total, self._counts, self._weighted = scale_statistics(
             self._distances, log_weights[:, None], self.scales[:, None], self._sample_weight
         )
@@ -194,10 +193,9 @@ class ShapeSteps:
 
     @property
     def _log_weights(self) -> FloatArray:
-        rank = self._support.rank
-        with np.errstate(divide="ignore"):
-            log_pi = np.log(self._weights)
-        return log_pi - 0.5 * (rank * (LOG_2PI + np.log(self._scales)) + self._log_dets[:, None])
+        return normalised_log_weights(
+            self._weights, self._scales, self._log_dets, self._support.rank
+        )
 
     def e_step(self) -> float:
         factors = np.linalg.cholesky(self._inner)

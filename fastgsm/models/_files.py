@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from fastgsm._validation import FloatArray
+from fastgsm.io import atomic_path
 from fastgsm.models._base import PatchModel
 from fastgsm.models.gmm import GMM
 from fastgsm.models.gsm import GSM
@@ -30,30 +27,6 @@ MAX_BYTES = 2**30
 MAX_HEADER_BYTES = 2**20
 
 _NAMES = {"weights", "scales", "means", "eigenvalues", "eigenvectors"}
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of ``path`` when it is complete, and else vanishes."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"the folder {path.parent} of {path.name} does not exist; create it first."
-        ) from None
-    try:
-        # mkstemp makes files that only their owner may read; use the ordinary permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> None:
@@ -76,9 +49,13 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
     arrays: dict[str, Any] = {
         name: np.asarray(values, dtype) for name, values in model._arrays().items()
     }
-    with atomic_write(path) as file:
-        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        np.savez(file, **arrays)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"the folder {path.parent} of {path.name} does not exist; create it first."
+        )
+    with atomic_path(path) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def load(path: str | Path) -> PatchModel:

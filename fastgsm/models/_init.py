@@ -153,7 +153,7 @@ def _kmeans_labels(
 ) -> Any:
     chosen = rng.permutation(candidates)[: max(SEED_SAMPLES, n_components)]
     with warnings.catch_warnings():
-        # An empty cluster is no harm: its shape starts as that of all samples.
+        # Its warning of an empty cluster is for nobody: initial_shapes fills empty parts.
         warnings.simplefilter("ignore", UserWarning)
         centres, _ = kmeans2(
             X[chosen].astype(np.float64), n_components, iter=10, minit="++", seed=rng
