@@ -36,12 +36,15 @@ def any_warning_is_fine() -> Iterator[None]:
 with warnings.catch_warnings():
     # That the models do not inherit from scikit-learn is on purpose.
     warnings.filterwarnings("ignore", message=r".* does not inherit from")
+    # The check wants the same model from weights as from repeated samples. Where EM starts
+    # from samples drawn at random the two start, and so end, elsewhere (as does KMeans).
     with_checks = parametrize_with_checks(
         ESTIMATORS,
-        expected_failed_checks=lambda estimator: {
-            "check_sample_weight_equivalence_on_dense_data": "scores samples of weight 0 that lie "
-            "outside of the subspace of the others, where the models have no density"
-        },
+        expected_failed_checks=lambda estimator: (
+            {"check_sample_weight_equivalence_on_dense_data": "starts from samples drawn at random"}
+            if isinstance(estimator, (fastgsm.GMM, fastgsm.MoGSM))
+            else {}
+        ),
     )
 
 

@@ -8,6 +8,7 @@ patches whose mean was removed).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -185,8 +186,10 @@ class ScaleMixtureDensity:
         return mahalanobis_distances(X, self.means, self.whiteners)
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d)."""
-        self.check_support(X)
+        """Responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d) on the support.
+
+        All shapes share the support, so what leaves it changes no responsibility.
+        """
         posterior = np.empty((self.weights.size, X.shape[0]), X.dtype)
         log_norm = np.empty(X.shape[0], X.dtype)
         log_weights = self.log_weights.astype(X.dtype)
@@ -197,22 +200,26 @@ class ScaleMixtureDensity:
     def score_samples(self, X: FloatArray) -> FloatArray:
         """Log-likelihood (n,) in nats of each sample of X (n, d)."""
         blocks = [self.posterior(X[i : i + BLOCK])[1] for i in range(0, X.shape[0], BLOCK)]
-        return np.concatenate(blocks)
+        return self.without_density_off_support(X, np.concatenate(blocks))
 
-    def check_support(self, X: FloatArray) -> None:
+    def without_density_off_support(self, X: FloatArray, log_likelihood: FloatArray) -> FloatArray:
+        """Give ``log_likelihood`` (n,), with -inf (and a warning) where X leaves the support."""
         if self.null_basis.size == 0:
-            return
+            return log_likelihood
         deviation = X - self.means[0].astype(X.dtype)
-        outside = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
+        distance = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
         allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
-        n_outside = int(np.count_nonzero(outside > allowed))
-        if n_outside:
-            raise ValueError(
-                f"{n_outside} of {X.shape[0]} samples lie outside of the subspace of the training "
-                f"data, which has rank {self.rank} of {self.n_features}: the model gives them no "
-                f"density. If it was trained on patches whose mean was removed, remove it here "
-                f'too (center="patch"); otherwise train on more samples.'
-            )
+        outside = distance > allowed
+        if not outside.any():
+            return log_likelihood
+        warnings.warn(
+            f"{np.count_nonzero(outside)} of {X.shape[0]} samples lie outside of the subspace of "
+            f"the training data, which has rank {self.rank} of {self.n_features}: their "
+            f"log-likelihood is -inf. If the model was trained on patches whose mean was removed, "
+            f'remove it here too (center="patch"); otherwise train on more samples.',
+            stacklevel=4,
+        )
+        return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
 
     def wiener_bank(
         self, noise_variance: float, dtype: Any, n_eigenvectors: int | None = None

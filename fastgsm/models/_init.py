@@ -62,6 +62,7 @@ def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
 def initial_scales(
     given: Any,
     ratios: FloatArray,
+    sample_weight: FloatArray,
     shape: tuple[int, int],
     method: str,
     rng: np.random.Generator,
@@ -85,10 +86,23 @@ def initial_scales(
         scales = np.sort(ratios[:, chosen], axis=1).astype(np.float64)
     else:
         middles = (np.arange(n_scales) + 0.5) / n_scales
-        scales = np.quantile(ratios, middles, axis=1).T.astype(np.float64)
+        scales = _weighted_quantiles(ratios, sample_weight, middles)
     # Samples of equal distance give equal quantiles, as do flat ones; spread those a little.
     scales = np.maximum(scales, max(floor, float(np.finfo(np.float32).tiny)))
     return scales * (1 + 1e-3 * np.arange(n_scales))
+
+
+def _weighted_quantiles(
+    values: FloatArray, sample_weight: FloatArray, levels: FloatArray
+) -> FloatArray:
+    """Quantiles (K, levels) of the rows of ``values`` (K, n); a weight of 2 counts as 2 samples."""
+    levels = levels * sample_weight.sum(dtype=np.float64)
+    quantiles = np.empty((values.shape[0], levels.size))
+    for row, target in zip(values, quantiles, strict=True):
+        order = np.argsort(row)
+        reached = np.cumsum(sample_weight[order], dtype=np.float64)
+        target[:] = row[order[np.searchsorted(reached, levels)]]
+    return quantiles
 
 
 def initial_shapes(

@@ -77,13 +77,13 @@ class ScaleMixtureModel(PatchModel):
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,)
-            In nats, with respect to the volume of the support.
+            In nats, with respect to the volume of the support: the subspace that the training
+            data span. -inf, with a warning, for samples outside of it.
 
         Raises
         ------
         ValueError
-            If X does not fit the model, or samples lie outside of the subspace that the training
-            data span.
+            If X does not fit the model.
         """
         X = self._checked(X)
         return self._density.score_samples(X)

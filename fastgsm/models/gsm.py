@@ -115,6 +115,7 @@ class GSM(ScaleMixtureModel):
             scales = initial_scales(
                 self.scales_init,
                 distances / support.rank,
+                sample_weight,
                 shape,
                 self.init_params,
                 rng,

@@ -125,7 +125,13 @@ class ICA(PatchModel):
         else:
             weights = _row_weights(self.weights_init, shape)
             scales = initial_scales(
-                self.scales_init, squares, shape, self.init_params, rng, self.reg_covar
+                self.scales_init,
+                squares,
+                sample_weight,
+                shape,
+                self.init_params,
+                rng,
+                self.reg_covar,
             )
             for row in scales:
                 check_distinct(row, "scales")
@@ -194,7 +200,8 @@ class ICA(PatchModel):
 
     def score_samples(self, X: Any) -> FloatArray:
         """Give the log-likelihood (n_samples,) in nats of every sample; see `PatchModel`."""
-        return self._posterior(self._checked(X))[1]
+        X = self._checked(X)
+        return self._gaussian.without_density_off_support(X, self._posterior(X)[1])
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Give the responsibilities of every coordinate's Gaussians.
@@ -278,7 +285,6 @@ class ICA(PatchModel):
         return (factor * z) @ P.T, np.sqrt(variance @ np.square(P).T)
 
     def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        self._gaussian.check_support(X)
         z = X @ self._gaussian.eigenvectors[0].astype(X.dtype)
         return self._mixtures(z, self._scales * self._gaussian.eigenvalues[0][:, None])
 

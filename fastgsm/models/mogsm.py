@@ -153,6 +153,7 @@ class MoGSM(ScaleMixtureModel):
             scales = initial_scales(
                 self.scales_init,
                 np.repeat(ratios, shape[0], axis=0),
+                sample_weight,
                 shape,
                 "quantiles",
                 rng,
