@@ -1,4 +1,4 @@
-"""Denoising of whole images: the entry point, and the single pass over all patches."""
+"""Denoising of whole images: the entry point, which checks what it is given."""
 
 from __future__ import annotations
 
@@ -20,19 +20,11 @@ from fastgsm._validation import (
 )
 from fastgsm.colour import decorrelating_matrix
 from fastgsm.kernels._jit import limit_workers
-from fastgsm.kernels.patches import extract, scatter_patches
-from fastgsm.kernels.single_pass import denoise_bands
 from fastgsm.models import PatchModel
-from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.noise import estimate_sigma
-from fastgsm.patches import check_stride, grid_positions
+from fastgsm.patches import check_stride
 from fastgsm.priors import load_prior
-
-# Rows of the patch grid in a band. Constants, whatever the number of threads: the order in which
-# patches are summed, and so every bit of the result, follows from them.
-BAND_ROWS = 16
-# Bands denoised in one call of a kernel: between calls, progress is shown and Ctrl-C is heard.
-BANDS_PER_CALL = 64
+from fastgsm.single_pass import SinglePass
 
 QUALITIES = ("fast", "balanced", "best")
 
@@ -155,7 +147,7 @@ def denoise(
         sigma = estimate_sigma(original, channel_axis=channel_axis)
     scaled_sigma = _check_sigma(sigma) / data_range
     if scaled_sigma == 0:
-        return _finish(original, out)
+        return _finish(original if out is not None else original.copy(), out)
     with limit_workers(workers):
         restored = _denoise_planes(
             planes, scaled_sigma, model, patch_size, stride, aggregation == "center", progress
@@ -241,7 +233,7 @@ def _check_out(out: Any, image: NDArray[Any]) -> None:
 
 def _finish(result: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
     if out is None:
-        return np.array(result)
+        return np.ascontiguousarray(result)
     out[...] = result
     return out
 
@@ -269,164 +261,12 @@ def _denoise_planes(
 ) -> FloatArray:
     """Denoise (channels, height, width) in units of the data range."""
     n_channels = planes.shape[0]
-    transform = decorrelating_matrix(n_channels).astype(planes.dtype)
+    # A transform of equal channels is the square root of their number times one of them: divided by
+    # that, it has the contrast of a grey image, which the prior knows.
+    gain = math.sqrt(n_channels)
+    transform = (decorrelating_matrix(n_channels) / gain).astype(planes.dtype)
     mixed = np.tensordot(transform, planes, 1) if n_channels > 1 else planes
-    # Back to the contrast of a grey image, which the prior knows: the transform of equal channels
-    # is the square root of their number times one of them.
-    gain = planes.dtype.type(math.sqrt(n_channels))
-    single_pass = SinglePass(model, sigma / float(gain), planes.dtype, patch_size, stride, center)
-    restored = np.empty(planes.shape, planes.dtype)
-    n_calls = n_channels * single_pass.n_calls(planes.shape[1])
-    with Progress(n_calls, "denoising", enabled=bool(progress)) as bar:
-        for channel in range(n_channels):
-            plane = np.ascontiguousarray(mixed[channel] / gain)
-            restored[channel] = single_pass(plane, bar) * gain
-    if n_channels > 1:
-        return np.tensordot(transform.T, restored, 1)
-    return restored
-
-
-class SinglePass:
-    """Posterior mean of every patch of a grid, averaged, at one noise level.
-
-    Parameters
-    ----------
-    model : fitted model
-    sigma : float
-        Standard deviation of the noise, in the units of the prior.
-    dtype : dtype
-        float32 or float64: the type of the images.
-    patch_size, stride : int
-    center : bool
-        Keep only each patch's central pixel; the image is mirrored beyond its borders.
-    """
-
-    def __init__(
-        self,
-        model: PatchModel,
-        sigma: float,
-        dtype: Any,
-        patch_size: int,
-        stride: int,
-        center: bool,
-    ) -> None:
-        self._model = model
-        self._sigma = sigma
-        self._bank = (
-            model.wiener_bank(sigma, dtype) if isinstance(model, ScaleMixtureModel) else None
-        )
-        self._patch_size = patch_size
-        self._stride = stride
-        self._center = center
-        self._remove_mean, self._remove_global_mean = _centring(model)
-
-    def n_calls(self, height: int) -> int:
-        """Number of kernel calls, and of progress updates, that an image takes."""
-        if self._center:
-            height += self._patch_size - 1
-        grid_rows = grid_positions(height, self._patch_size, self._stride).size
-        return -(-(self._bands(grid_rows).size - 1) // BANDS_PER_CALL)
-
-    def __call__(self, image: FloatArray, bar: Progress) -> FloatArray:
-        """Denoise ``image`` (height, width) in the units of the prior."""
-        level = image.mean(dtype=np.float64) if self._remove_global_mean else 0.0
-        shifted = image - image.dtype.type(level) if self._remove_global_mean else image
-        before = self._patch_size // 2
-        if self._center:
-            after = self._patch_size - 1 - before
-            shifted = np.pad(shifted, ((before, after), (before, after)), mode="symmetric")
-        rows = grid_positions(shifted.shape[0], self._patch_size, self._stride)
-        cols = grid_positions(shifted.shape[1], self._patch_size, self._stride)
-        sums = self._sum_patches(shifted, rows, cols, bar)
-        if self._center:
-            height, width = image.shape
-            sums = sums[before : before + height, before : before + width]
-        else:
-            sums /= _coverage(rows, image.shape[0], self._patch_size, image.dtype)[:, None]
-            sums /= _coverage(cols, image.shape[1], self._patch_size, image.dtype)
-        if self._remove_global_mean:
-            sums += image.dtype.type(level)
-        return sums
-
-    def _bands(self, grid_rows: int) -> NDArray[np.intp]:
-        """First grid row of every band, and the end; a band is at least one patch high."""
-        step = max(BAND_ROWS, self._patch_size)
-        return np.append(np.arange(0, grid_rows, step, dtype=np.intp), grid_rows)
-
-    def _sum_patches(
-        self,
-        image: FloatArray,
-        rows: NDArray[np.intp],
-        cols: NDArray[np.intp],
-        bar: Progress,
-    ) -> FloatArray:
-        """Sum of all restored patches (or of their central pixels) at every pixel."""
-        bands = self._bands(rows.size)
-        sums = np.zeros(image.shape, image.dtype)
-        spill = np.empty((bands.size - 1, self._patch_size - 1, image.shape[1]), image.dtype)
-        for start in range(0, bands.size - 1, BANDS_PER_CALL):
-            stop = min(start + BANDS_PER_CALL, bands.size - 1)
-            part = bands[start : stop + 1]
-            if self._bank is not None:
-                denoise_bands(
-                    image, rows, cols, part, self._patch_size, self._remove_mean, self._center,
-                    self._bank, sums, spill[start:stop],
-                )  # fmt: skip
-            else:
-                self._sum_bands(image, rows, cols, part, sums, spill[start:stop])
-            bar.update()
-        for band in range(bands.size - 2):
-            top = rows[bands[band + 1]]
-            sums[top : top + self._patch_size - 1] += spill[band]
-        return sums
-
-    def _sum_bands(
-        self,
-        image: FloatArray,
-        rows: NDArray[np.intp],
-        cols: NDArray[np.intp],
-        bands: NDArray[np.intp],
-        sums: FloatArray,
-        spill: FloatArray,
-    ) -> None:
-        """What `denoise_bands` does, for a model that has only `denoise_patches`."""
-        d = self._patch_size**2
-        for band in range(bands.size - 1):
-            grid = rows[bands[band] : bands[band + 1]]
-            bottom = rows[bands[band + 1]] if bands[band + 1] < rows.size else image.shape[0]
-            noisy = np.empty((grid.size * cols.size, d), image.dtype)
-            extract(image, grid, cols, self._patch_size, noisy)
-            mean = noisy.mean(axis=1, keepdims=True) if self._remove_mean else 0
-            clean = np.ascontiguousarray(
-                self._model.denoise_patches(noisy - mean, self._sigma) + mean
-            )
-            total = np.zeros((grid[-1] - grid[0] + self._patch_size, image.shape[1]), image.dtype)
-            scatter_patches(clean, grid - grid[0], cols, self._patch_size, self._center, total)
-            own = bottom - grid[0]
-            sums[grid[0] : bottom] = total[:own]
-            spill[band] = 0
-            spill[band, : len(total) - own] = total[own:]
-
-
-def _centring(model: PatchModel) -> tuple[bool, bool]:
-    """Tell from a model whether its patches had their own mean, or the data's mean, removed."""
-    covariance = np.asarray(model.covariances_)  # type: ignore[attr-defined]
-    weights = np.asarray(model.weights_)  # type: ignore[attr-defined]
-    means = np.asarray(model.means_)  # type: ignore[attr-defined]
-    d = covariance.shape[-1]
-    brightness = covariance.sum(axis=(1, 2)).max() / d
-    spread = np.trace(covariance, axis1=1, axis2=2).max() / d
-    # Well above the floor that the models put under their eigenvalues.
-    if brightness < 1e-5 * spread:
-        return True, False
-    shape_weights = weights.reshape(len(means), -1).sum(axis=1) if len(means) > 1 else np.ones(1)
-    level = float((shape_weights @ means).mean())
-    return False, abs(level) < 1e-3 * math.sqrt(brightness)
-
-
-def _coverage(positions: NDArray[np.intp], length: int, patch_size: int, dtype: Any) -> FloatArray:
-    """Number of patches that cover each pixel along one axis."""
-    steps = np.zeros(length + 1)
-    np.add.at(steps, positions, 1)
-    np.add.at(steps, positions + patch_size, -1)
-    return steps.cumsum()[:-1].astype(dtype)
+    method = SinglePass(model, sigma / gain, planes.dtype, patch_size, stride, center)
+    with Progress(method.n_steps(planes.shape), "denoising", enabled=bool(progress)) as bar:
+        restored = method(mixed, bar)
+    return np.tensordot(transform.T * n_channels, restored, 1) if n_channels > 1 else restored

@@ -37,23 +37,27 @@ def gather(image, rows, cols, first, count, patch_size, tile):
     copied as whole stretches of an image row when the grid is dense.
     """
     n_cols = cols.shape[0]
+    width, lanes = image.shape[1], tile.shape[1]
     dense = cols[n_cols - 1] - cols[0] == n_cols - 1
+    # Flat views: slicing rows out of two-dimensional arrays in the loops took seven times as long.
+    pixels, entries = image.reshape(-1), tile.reshape(-1)
     lane = 0
     while lane < count:
         grid_row, grid_col = divmod(first + lane, n_cols)
         run = min(count - lane, n_cols - grid_col)
-        top = rows[grid_row]
         for dy in range(patch_size):
+            above = (rows[grid_row] + dy) * width
             for dx in range(patch_size):
-                source = image[top + dy]
-                target = tile[dy * patch_size + dx]
+                begin = (dy * patch_size + dx) * lanes + lane
+                target = entries[begin : begin + run]
                 if dense:
-                    left = cols[grid_col] + dx
+                    left = above + cols[grid_col] + dx
+                    source = pixels[left : left + run]
                     for t in range(run):
-                        target[lane + t] = source[left + t]
+                        target[t] = source[t]
                 else:
                     for t in range(run):
-                        target[lane + t] = source[cols[grid_col + t] + dx]
+                        target[t] = pixels[above + cols[grid_col + t] + dx]
         lane += run
     for i in range(patch_size * patch_size):
         for t in range(count, tile.shape[1]):
@@ -68,26 +72,29 @@ def scatter_add(tile, rows, cols, first, count, patch_size, top_row, sums):
     runs downwards because a pixel at the right of one patch is further left in the next.
     """
     n_cols = cols.shape[0]
+    width, lanes = sums.shape[1], tile.shape[1]
     dense = cols[n_cols - 1] - cols[0] == n_cols - 1
+    entries, pixels = tile.reshape(-1), sums.reshape(-1)
     lane = 0
     while lane < count:
         grid_row, grid_col = divmod(first + lane, n_cols)
         run = min(count - lane, n_cols - grid_col)
-        top = rows[grid_row] - top_row
+        corner = (rows[grid_row] - top_row) * width
         if dense:
             for dx in range(patch_size - 1, -1, -1):
-                left = cols[grid_col] + dx
                 for dy in range(patch_size):
-                    source = tile[dy * patch_size + dx]
-                    target = sums[top + dy]
+                    left = corner + dy * width + cols[grid_col] + dx
+                    begin = (dy * patch_size + dx) * lanes + lane
+                    source, target = entries[begin : begin + run], pixels[left : left + run]
                     for t in range(run):
-                        target[left + t] += source[lane + t]
+                        target[t] += source[t]
         else:
             for t in range(run):
-                left = cols[grid_col + t]
+                left = corner + cols[grid_col + t]
                 for dy in range(patch_size):
                     for dx in range(patch_size):
-                        sums[top + dy, left + dx] += tile[dy * patch_size + dx, lane + t]
+                        entry = (dy * patch_size + dx) * lanes + lane + t
+                        pixels[left + dy * width + dx] += entries[entry]
         lane += run
 
 

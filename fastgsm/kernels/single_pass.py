@@ -13,7 +13,7 @@ from numba import prange
 from fastgsm.kernels._jit import Kernel
 from fastgsm.kernels.patches import gather, scatter_add, scatter_centres, subtract_mean
 from fastgsm.kernels.rotation import TILE
-from fastgsm.kernels.wiener import new_scratch, tile_posterior_mean
+from fastgsm.kernels.wiener import add_posterior_mean, new_scratch
 
 
 @Kernel
@@ -46,11 +46,10 @@ def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, center, ban
             gather(image, grid, cols, first, count, patch_size, noisy)
             if remove_mean:
                 subtract_mean(noisy, d, mean)
-            tile_posterior_mean(noisy, bank, scratch, clean)
-            if remove_mean:
-                for i in range(d):
-                    for t in range(TILE):
-                        clean[i, t] += mean[t]
+            for i in range(room):
+                for t in range(TILE):
+                    clean[i, t] = mean[t]
+            add_posterior_mean(noisy, bank, scratch, clean)
             if center:
                 scatter_centres(clean, grid, cols, first, count, patch_size, top, total)
             else:

@@ -42,7 +42,7 @@ class WienerBank(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory of one task."""
 
-    centred: Any  # (d', T)
+    centred: Any  # (d', T), used where shapes have means
     coefficients: Any  # (R', T)
     factors: Any  # (R', T)
     log_prob: Any  # (K*J', T)
@@ -65,19 +65,25 @@ def new_scratch(bank, dtype):
 
 @jit
 def _rotate_in(Y, bank, k, scratch):
-    """Coefficients of the tile Y (d', T), centred on shape k, in the shape's eigenbasis."""
-    centred = scratch.centred
-    has_means = bank.means.shape[0] > 0
-    for i in range(Y.shape[0]):
-        mean = bank.means[k, i] if has_means else Y.dtype.type(0.0)
-        for t in range(TILE):
-            centred[i, t] = Y[i, t] - mean
+    """Rotate the tile Y (d', T), less the mean of shape k, into the shape's eigenbasis.
+
+    Returns the tile less the mean: Y itself where the means are zero, which saves a copy.
+    """
+    if bank.means.shape[0] == 0:
+        centred = Y
+    else:
+        centred = scratch.centred
+        for i in range(Y.shape[0]):
+            mean = bank.means[k, i]
+            for t in range(TILE):
+                centred[i, t] = Y[i, t] - mean
     rotate(bank.forward[k], centred, scratch.coefficients)
+    return centred
 
 
 @jit
-def _shape_log_prob(bank, k, scratch):
-    """Log-probabilities of all scales of shape k, whose coefficients are in ``scratch``."""
+def _shape_log_prob(centred, bank, k, scratch):
+    """Log-probabilities of all scales of shape k, from what ``_rotate_in`` left and returned."""
     n_scales = bank.log_weights.shape[1]
     squares, log_prob = scratch.factors, scratch.log_prob[k * n_scales : (k + 1) * n_scales]
     z = scratch.coefficients
@@ -90,9 +96,9 @@ def _shape_log_prob(bank, k, scratch):
     if bank.tail_precisions[k, 0] > 0.0:
         # The tail's distance needs no rotation: |y|^2 less what the kept directions explain. The
         # kept ones are taken off again by the precisions, which are relative to the tail's.
-        for i in range(scratch.centred.shape[0]):
+        for i in range(centred.shape[0]):
             for t in range(TILE):
-                energy[t] += scratch.centred[i, t] * scratch.centred[i, t]
+                energy[t] += centred[i, t] * centred[i, t]
     half = log_prob.dtype.type(0.5)
     for j in range(n_scales):
         log_weight, tail = bank.log_weights[k, j], bank.tail_precisions[k, j]
@@ -109,8 +115,8 @@ def tile_responsibilities(Y, bank, scratch):
     """
     n_components = bank.forward.shape[0]
     for k in range(n_components):
-        _rotate_in(Y, bank, k, scratch)
-        _shape_log_prob(bank, k, scratch)
+        centred = _rotate_in(Y, bank, k, scratch)
+        _shape_log_prob(centred, bank, k, scratch)
     normalise_tile(scratch.log_prob, scratch.lane)
     if n_components > 1:
         flat = scratch.log_prob.reshape(-1)
@@ -128,23 +134,27 @@ def _any_positive(values):
 
 
 @jit
-def tile_posterior_mean(Y, bank, scratch, X):
-    """Posterior mean X (d', T) of the tile Y (d', T); responsibilities stay in ``scratch``."""
+def add_posterior_mean(Y, bank, scratch, X):
+    """Add the posterior mean of the tile Y (d', T) to X (d', T).
+
+    The responsibilities stay in ``scratch``.
+    """
     n_components = bank.forward.shape[0]
     n_scales = bank.log_weights.shape[1]
     tile_responsibilities(Y, bank, scratch)
-    X[:] = 0.0
     for k in range(n_components):
         posterior = scratch.log_prob[k * n_scales : (k + 1) * n_scales]
         if n_components > 1:
             if not _any_positive(posterior):
                 continue
-            _rotate_in(Y, bank, k, scratch)
-        _add_filtered(posterior, bank, k, scratch, X)
+            centred = _rotate_in(Y, bank, k, scratch)
+        else:
+            centred = Y if bank.means.shape[0] == 0 else scratch.centred
+        _add_filtered(centred, posterior, bank, k, scratch, X)
 
 
 @jit
-def _add_filtered(posterior, bank, k, scratch, X):
+def _add_filtered(centred, posterior, bank, k, scratch, X):
     """Add shape k's part, weighted by the responsibilities ``posterior`` (J', T), to X (d', T)."""
     factors, z, lane = scratch.factors, scratch.coefficients, scratch.lane
     rotate(bank.shrinkages[k], posterior, factors)
@@ -156,7 +166,7 @@ def _add_filtered(posterior, bank, k, scratch, X):
         _weighted_sum(bank.tail_shrinkages[k], posterior, lane)
         for i in range(X.shape[0]):
             for t in range(TILE):
-                X[i, t] += lane[t] * scratch.centred[i, t]
+                X[i, t] += lane[t] * centred[i, t]
     if bank.means.shape[0] > 0:
         lane[:] = 0.0
         for j in range(posterior.shape[0]):
@@ -182,7 +192,7 @@ def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
     """Posterior variance (d', T) of every pixel about the posterior mean X (d', T).
 
     The variance within each Gaussian, and that of the Gaussians' means about X: these need one
-    rotation for each scale. Call after ``tile_posterior_mean``.
+    rotation for each scale. X is what ``add_posterior_mean`` made of zeros.
     """
     n_components, kept, room = bank.forward.shape
     n_scales = bank.log_weights.shape[1]
@@ -193,7 +203,7 @@ def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
         posterior = scratch.log_prob[k * n_scales : (k + 1) * n_scales]
         if not _any_positive(posterior):
             continue
-        _rotate_in(Y, bank, k, scratch)
+        centred = _rotate_in(Y, bank, k, scratch)
         rotate(bank.shrinkages[k], posterior, scratch.factors)
         for i in range(room):
             for r in range(kept):
@@ -205,7 +215,7 @@ def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
                 variance[i, t] += noise_variance * bank.support[i] * scratch.lane[t]
         for j in range(n_scales):
             if _any_positive(posterior[j]):
-                _component_mean(bank, k, j, scratch, mean)
+                _component_mean(centred, bank, k, j, scratch, mean)
                 for i in range(room):
                     for t in range(TILE):
                         deviation = mean[i, t] - X[i, t]
@@ -213,13 +223,13 @@ def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
 
 
 @jit
-def _component_mean(bank, k, j, scratch, mean):
+def _component_mean(centred, bank, k, j, scratch, mean):
     """Posterior mean (d', T) under the Gaussian (k, j) alone."""
     tail = bank.tail_shrinkages[k, j]
     for i in range(mean.shape[0]):
         centre = bank.means[k, i] if bank.means.shape[0] > 0 else mean.dtype.type(0.0)
         for t in range(TILE):
-            mean[i, t] = centre + tail * scratch.centred[i, t]
+            mean[i, t] = centre + tail * centred[i, t]
     for r in range(scratch.coefficients.shape[0]):
         shrinkage = bank.shrinkages[k, r, j]
         for t in range(TILE):
@@ -242,7 +252,8 @@ def posterior_patches(Y, bank, noise_variance, X, variance):
         noisy = np.zeros((room, TILE), Y.dtype)
         clean = np.empty((room, TILE), Y.dtype)
         load_transposed(Y, first, count, noisy)
-        tile_posterior_mean(noisy, bank, scratch, clean)
+        clean[:] = 0.0
+        add_posterior_mean(noisy, bank, scratch, clean)
         for t in range(count):
             for i in range(d):
                 X[first + t, i] = clean[i, t]

@@ -221,6 +221,25 @@ class ScaleMixtureDensity:
         )
         return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
 
+    def flat_tail_rank(self, noise_variance: float, tolerance: float) -> int:
+        """Fewest eigenvectors that restore patches nearly as well as all of them.
+
+        The others share their mean eigenvalue, so that they are filtered with a gain f' instead
+        of f = v / (v + s2), which adds (f' - f)^2 (v + s2) to the mean squared error. All of this
+        together may be ``tolerance`` times the error v s2 / (v + s2) that the right gains leave.
+        """
+        weights = self.weights[:, :, None]
+        v = self.scales[:, :, None] * self.eigenvalues[:, None, :]
+        gains = v / (v + noise_variance)
+        allowed = tolerance * noise_variance * float((weights * gains).sum())
+        for kept in range(0, self.rank, 4):  # the kernels pad to multiples of 4 anyway
+            tail = v[:, :, kept:].mean(axis=2, keepdims=True)
+            wrong = tail / (tail + noise_variance) - gains[:, :, kept:]
+            added = weights * np.square(wrong) * (v[:, :, kept:] + noise_variance)
+            if float(added.sum()) <= allowed:
+                return kept
+        return self.rank
+
     def wiener_bank(
         self, noise_variance: float, dtype: Any, n_eigenvectors: int | None = None
     ) -> WienerBank:

@@ -172,12 +172,14 @@ class ScaleMixtureModel(PatchModel):
         posterior_patches(Y, bank, Y.dtype.type(sigma**2), X, variance)
         return (X, np.sqrt(variance)) if return_std else X
 
-    def wiener_bank(
-        self, sigma: float, dtype: Any, n_eigenvectors: int | None = None
-    ) -> WienerBank:
-        """Give what the kernels of `kernels.wiener` need to denoise at noise ``sigma``."""
+    def wiener_bank(self, sigma: float, dtype: Any, tail_loss: float = 0.0) -> WienerBank:
+        """Give what the kernels of `kernels.wiener` need to denoise at noise ``sigma``.
+
+        ``tail_loss`` is what a flat tail may add to the expected squared error, in parts of it.
+        """
         self._check_fitted()
-        return self._density.wiener_bank(sigma**2, dtype, n_eigenvectors)
+        kept = self._density.flat_tail_rank(sigma**2, tail_loss) if tail_loss else None
+        return self._density.wiener_bank(sigma**2, dtype, kept)
 
     @property
     def n_parameters_(self) -> int:
