@@ -1,8 +1,8 @@
 """The command `fastgsm`: denoise a file, train a prior, compare the models, show a demo.
 
 Results go to standard output; progress, warnings and errors to standard error. Exit status: 0, 2
-for bad input (one line says what), 130 when interrupted. The sub-command that needs numba and the
-library imports them, so that `fastgsm --help` is quick.
+for bad input (one line says what), 130 when interrupted. What `import fastgsm` does not bring, a
+sub-command imports when it needs it.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.fft import dct
-
+from fastgsm._dct import dct_matrix
 from fastgsm._validation import FloatArray
 
 # Weights of red, green and blue in ITU-R BT.601.
@@ -23,4 +21,4 @@ def decorrelating_matrix(n_channels: int) -> FloatArray:
     .. [1] K. Dabov, A. Foi, V. Katkovnik, K. Egiazarian, "Color image denoising via sparse 3D
        collaborative filtering with grouping constraint in luminance-chrominance space", ICIP 2007.
     """
-    return np.asarray(dct(np.eye(n_channels), axis=0, norm="ortho"))
+    return dct_matrix(n_channels)

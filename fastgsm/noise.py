@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from fastgsm._dct import dct_matrix
 from fastgsm._validation import FloatArray, as_float_image, check_image_2d
 
 __all__ = ["estimate_sigma"]
@@ -138,9 +139,7 @@ def _dct_basis() -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
 
     Of the 64, one is the mean, 42 are low and 21 high frequencies.
     """
-    k = np.arange(PATCH)
-    cosines: NDArray[np.float64] = np.cos(np.pi / PATCH * np.outer(k, k + 0.5))
-    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+    k, cosines = np.arange(PATCH), dct_matrix(PATCH)
     order = np.add.outer(k, k).ravel()
     return np.kron(cosines, cosines), (order > 0) & (order <= PATCH), order > PATCH
 
