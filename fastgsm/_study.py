@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 import fastgsm
 from fastgsm._progress import Progress
-from fastgsm.colour import LUMINANCE
+from fastgsm.colour import grey
+from fastgsm.metrics import mse
 
 Image = NDArray[np.float32]
 Window = tuple[slice, slice]
@@ -40,33 +41,6 @@ SAMPLES = (  # the photographs among the images inside scikit-image's wheel
     "rocket",
     "stereo_motorcycle",
 )
-
-
-def mse(clean: NDArray[Any], image: NDArray[Any]) -> float:
-    """Return the mean squared error of an image.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastgsm.report import mse
-    >>> mse(np.zeros((2, 2)), np.full((2, 2), 0.5))
-    0.25
-    """
-    return float(np.mean(np.square(np.subtract(clean, image, dtype=np.float64))))
-
-
-def psnr(clean: NDArray[Any], image: NDArray[Any]) -> float:
-    """Return the peak signal-to-noise ratio of an image in decibels, for a peak of 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastgsm.report import psnr
-    >>> psnr(np.zeros((2, 2)), np.full((2, 2), 0.1))
-    20.0
-    """
-    error = mse(clean, image)
-    return float(-10 * np.log10(error)) if error > 0 else float("inf")
 
 
 def sample(name: str) -> NDArray[np.uint8]:
@@ -99,34 +73,6 @@ def sample_images() -> dict[str, Image]:
     (512, 512)
     """
     return {name: grey(sample(name), name) for name in SAMPLES}
-
-
-def folder_images(folder: Path) -> dict[str, Image]:
-    """Read the images of a folder as grey ones, by file name, sorted."""
-    from fastgsm.io import image_files, read_image
-
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: give a folder of images")
-    return {file.name: grey(read_image(file).array, file.name) for file in image_files(folder)}
-
-
-def grey(image: NDArray[Any], name: str) -> Image:
-    """Return a grey or RGB image as a grey one in [0, 1]."""
-    if image.dtype.kind in "ui":
-        image = image / np.iinfo(image.dtype).max
-    if image.ndim == 3:
-        image = image @ np.array(LUMINANCE)
-    if not (image.min() >= 0 and image.max() <= 1):  # also false for NaN
-        raise ValueError(
-            f"{name} has values from {image.min():g} to {image.max():g}: the study takes float "
-            "images in [0, 1] without NaN"
-        )
-    if min(image.shape) < PATCH_SIZE:
-        raise ValueError(
-            f"{name} is {image.shape[1]}x{image.shape[0]} pixels: images must have at least "
-            f"{PATCH_SIZE}x{PATCH_SIZE}"
-        )
-    return image.astype(np.float32)
 
 
 def default_models(seed: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,52 @@ def as_float_image(
     if data_range != 1.0:
         scaled = np.divide(scaled, data_range, dtype=scaled.dtype)
     return scaled, data_range
+
+
+def warn_unlikely_range(scaled: FloatArray, data_range: float, name: str = "image") -> None:
+    """Warn if an image, in units of a data range that nobody gave, is far too bright or dark.
+
+    That is how 8-bit values in a wider type look: nearly black as 32-bit integers, 255 times
+    white as floats.
+    """
+    peak = max(float(scaled.max()), -float(scaled.min()))
+    if peak > 10 or 0 < peak < 0.01:
+        warnings.warn(
+            f"{name} has values up to {peak * data_range:g}, but its data range is taken to be "
+            f"{data_range:g}, the default of its type. Give data_range, e.g. 255 for 8-bit values.",
+            stacklevel=3,
+        )
+
+
+def channels_first(image: NDArray[Any], channel_axis: Any, name: str = "image") -> NDArray[Any]:
+    """Give a view (channels, height, width) of an image; of a grey one (None), one channel."""
+    if channel_axis is None:
+        if image.ndim != 2:
+            raise ValueError(
+                f"{name} has {image.ndim} dimensions, shape {image.shape}; wanted (height, width). "
+                f"For a colour image give channel_axis (channel_axis=-1 if the channels are last)."
+            )
+        return image[None]
+    if isinstance(channel_axis, bool) or not isinstance(channel_axis, (int, np.integer)):
+        raise TypeError(f"channel_axis is {channel_axis!r}; wanted an integer or None.")
+    if image.ndim != 3 or not -3 <= channel_axis < 3:
+        raise ValueError(
+            f"{name} has shape {image.shape} and channel_axis is {channel_axis}; wanted two axes "
+            f"of pixels and one of channels."
+        )
+    return np.moveaxis(image, int(channel_axis), 0)
+
+
+def check_shape_2d(shape: Any, name: str, minimum: int = 1) -> tuple[int, int]:
+    """Give (height, width) as ints, or raise unless they are integers of at least ``minimum``."""
+    sides = list(shape) if np.iterable(shape) else []
+    if len(sides) != 2:
+        raise ValueError(f"{name} is {shape!r}; wanted (height, width) in pixels.")
+    height, width = (
+        check_integer(side, f"{name}: {what}", minimum)
+        for what, side in zip(("height", "width"), sides, strict=True)
+    )
+    return height, width
 
 
 def check_image_2d(image: NDArray[Any], patch_size: int, name: str = "image") -> None:

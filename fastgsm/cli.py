@@ -1,8 +1,8 @@
 """The command `fastgsm`: denoise a file, train a prior, compare the models, show a demo.
 
 Results go to standard output; progress, warnings and errors to standard error. Exit status: 0, 2
-for bad input (one line says what), 130 when interrupted. The sub-command that needs numba and the
-library imports them, so that `fastgsm --help` is quick.
+for bad input (one line says what), 130 when interrupted. What `import fastgsm` does not bring, a
+sub-command imports when it needs it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # What a user can cause and put right; anything else is a bug and keeps its traceback.
 USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, NotImplementedError)
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+
+COMPILING = "fastgsm: compiling for the first use: up to a minute, once on this machine"
 
 # Class of each model, and those of its options that can be given here.
 MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -53,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with _tidy_stderr():
                 args = _parser().parse_args(argv)
-                args.run(args)
+                with _say_when_compiling(args.quiet):
+                    args.run(args)
         finally:
             sys.stdout.flush()  # here, so that a closed pipe is noticed here
     except KeyboardInterrupt:
@@ -77,6 +80,8 @@ def _denoise(args: argparse.Namespace) -> None:
     import fastgsm
 
     options: dict[str, Any] = {"channel_axis": image.channel_axis}
+    if args.data_range is not None:
+        options["data_range"] = args.data_range
     if args.prior is not None:
         options["prior"] = _load_prior(args.prior)
     if args.quality is not None:
@@ -100,12 +105,15 @@ def _train(args: argparse.Namespace) -> None:
 
     output = _check_model_path(args.output, args.force)
     model = _new_model(args)
-    images = io.read_images(args.images)
+    images = io.read_grey_images(args.images, args.data_range)
 
     import fastgsm
+    from fastgsm._validation import check_image_2d
 
+    for file, image in images.items():
+        check_image_2d(image, args.patch_size, str(file))
     X = fastgsm.sample_patches(
-        [_grey(image.array) for image in images],
+        images.values(),
         patch_size=args.patch_size,
         n_patches=args.patches,
         center=None if args.center == "none" else args.center,
@@ -117,12 +125,10 @@ def _train(args: argparse.Namespace) -> None:
     likelihood = model.score(X)
     model.save(output)
     if not args.quiet:
-        n_colour = sum(image.channel_axis is not None for image in images)
-        turned = f" ({n_colour} of them from colour to grey, by luminance)" if n_colour else ""
         side = args.patch_size
         patches = f"{len(X)} patches of {side}x{side}"
         print(f"trained {type(model).__name__} on {patches} in {seconds:.2f} s")
-        print(f"images: {len(images)}{turned}")
+        print(f"images: {len(images)} (of colour ones, the luminance)")
         print(f"mean log-likelihood of the training patches: {likelihood:.3f} nats")
         print(f"wrote {args.output}")
 
@@ -184,19 +190,6 @@ def _check_model_path(output: str, force: bool) -> Path:
     return path
 
 
-def _grey(array: np.ndarray) -> np.ndarray:
-    """Give the luminance of an RGB image in units of its data range; a grey image as it is."""
-    from fastgsm._validation import as_float_image
-    from fastgsm.colour import LUMINANCE
-
-    if array.ndim == 2:
-        return array
-    scaled, _ = as_float_image(array)
-    red, green, blue = (scaled[..., i] * weight for i, weight in enumerate(LUMINANCE))
-    grey: np.ndarray = red + green + blue
-    return grey
-
-
 def _describe(array: np.ndarray) -> str:
     height, width = array.shape[:2]
     return f"{width}x{height} {'grey' if array.ndim == 2 else 'colour'} {array.dtype}"
@@ -222,6 +215,27 @@ def _tidy_stderr() -> Iterator[None]:
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _say_when_compiling(quiet: bool) -> Iterator[None]:
+    """Say once, when Numba starts to compile, why nothing else seems to happen for a while."""
+    from numba.core import event
+
+    class Listener(event.Listener):
+        said = quiet
+
+        def on_start(self, event: Any) -> None:
+            if not self.said:
+                self.said = True
+                # The line overwrites a progress bar that may stand there.
+                print(f"\r{COMPILING:<78}", file=sys.stderr, flush=True)
+
+        def on_end(self, event: Any) -> None:
+            """Nothing: how long it took shows by itself."""
+
+    with event.install_listener("numba:compile", Listener()):
         yield
 
 
@@ -296,17 +310,18 @@ def _add_denoise(commands: Any) -> None:
         _denoise,
         "denoise an image file",
         "  fastgsm denoise noisy.png clean.png\n"
-        "  fastgsm denoise noisy.png clean.png --sigma 25 --quality best\n"
+        "  fastgsm denoise noisy.png clean.png --sigma 25\n"
         "  fastgsm denoise scan.tif clean.tif --prior mine.npz",
     )
     command.add_argument(
         "input",
         metavar="IN",
-        help="PNG, JPEG, TIFF (8 or 16 bit, or float) or NPY file; never overwritten; floats are "
-        "expected from 0 to 1",
+        help="PNG, JPEG, TIFF (8 or 16 bit, or float) or NPY file; never overwritten",
     )
     command.add_argument(
-        "output", metavar="OUT", help="file to write, in the format of its extension"
+        "output",
+        metavar="OUT",
+        help="file to write, in the format of its extension; an existing one is replaced",
     )
     command.add_argument(
         "--sigma",
@@ -315,6 +330,7 @@ def _add_denoise(commands: Any) -> None:
         help="standard deviation of the noise in the file's own units: grey levels for 8 and 16 "
         "bit, 0 to 1 for floats (default: estimated from the image)",
     )
+    _add_data_range(command)
     command.add_argument(
         "--prior",
         metavar="NAME|FILE",
@@ -323,7 +339,8 @@ def _add_denoise(commands: Any) -> None:
     command.add_argument(
         "--quality",
         choices=("fast", "balanced", "best"),
-        help="speed or quality (default: balanced)",
+        help="speed or quality; in this version fast and balanced (the default) are the same, and "
+        "best is not available yet",
     )
     _add_quiet(command, "print nothing but warnings and errors")
 
@@ -343,8 +360,9 @@ def _add_train(commands: Any) -> None:
         nargs="+",
         metavar="IMAGES",
         help="files or folders (without their sub-folders); colour is turned into grey, by "
-        "luminance; floats are expected from 0 to 1",
+        "luminance",
     )
+    _add_data_range(command)
     command.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="the model to write, .npz"
     )
@@ -425,6 +443,16 @@ def _add_demo(commands: Any) -> None:
         default="fastgsm-demo",
         metavar="DIR",
         help="folder for the pictures (default: %(default)s)",
+    )
+    command.set_defaults(quiet=False)
+
+
+def _add_data_range(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data-range",
+        type=float,
+        metavar="R",
+        help="pixel value of white (default: 1 for floats, the type's maximum for integers)",
     )
 
 

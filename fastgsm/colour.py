@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import dct
+from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._validation import FloatArray
+from fastgsm._dct import dct_matrix
+from fastgsm._validation import FloatArray, as_float_image, warn_unlikely_range
 
 # Weights of red, green and blue in ITU-R BT.601.
 LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def grey(image: ArrayLike, name: str, data_range: float | None = None) -> NDArray[np.float32]:
+    """Give a grey image, or the luminance of an RGB one, in [0, 1].
+
+    Parameters
+    ----------
+    image : array_like of shape (height, width) or (height, width, 3)
+    name : str
+        What the messages call it.
+    data_range : float, optional
+        Value that becomes 1. By default 1.0 for floats and the type's maximum for integers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the image is unusable (see `as_float_image`) or reaches beyond [0, 1].
+    """
+    scaled, unit = as_float_image(image, name, data_range)
+    low, high = float(scaled.min()), float(scaled.max())
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name} has values from {low * unit:g} to {high * unit:g}; wanted 0 to {unit:g}, its "
+            f"data range. Rescale it, or give the data range where there is an option for it."
+        )
+    if data_range is None:
+        warn_unlikely_range(scaled, unit, name)
+    pixels = np.asarray(image) / unit  # again: in float64 for integers, rounded once at the end
+    if pixels.ndim == 3:
+        pixels = pixels @ np.array(LUMINANCE)
+    return pixels.astype(np.float32)
 
 
 def decorrelating_matrix(n_channels: int) -> FloatArray:
@@ -23,4 +55,4 @@ def decorrelating_matrix(n_channels: int) -> FloatArray:
     .. [1] K. Dabov, A. Foi, V. Katkovnik, K. Egiazarian, "Color image denoising via sparse 3D
        collaborative filtering with grouping constraint in luminance-chrominance space", ICIP 2007.
     """
-    return np.asarray(dct(np.eye(n_channels), axis=0, norm="ortho"))
+    return dct_matrix(n_channels)

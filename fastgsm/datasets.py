@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastgsm._validation import (
     FloatArray,
-    check_integer,
     check_nonnegative,
     check_positive,
     check_random_state,
+    check_shape_2d,
 )
 
 __all__ = ["add_noise", "dead_leaves"]
@@ -84,7 +84,7 @@ def dead_leaves(
     >>> bool(0 <= image.min() and image.max() <= 1)
     True
     """
-    height, width = _check_shape(shape)
+    height, width = check_shape_2d(shape, "shape")
     r_min = check_positive(r_min, "r_min")
     r_max = max(r_min, min(height, width) / 3) if r_max is None else check_positive(r_max, "r_max")
     if not 0.5 <= r_min <= r_max:
@@ -164,13 +164,6 @@ def add_noise(
         )
     noise = check_random_state(random_state).standard_normal(clean.shape)
     return (clean + deviation * noise).astype(clean.dtype)
-
-
-def _check_shape(shape: Any) -> tuple[int, int]:
-    """Return height and width, or say why `shape` is not an image's."""
-    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-        raise ValueError(f"shape is {shape!r}; wanted (height, width) in pixels.")
-    return check_integer(shape[0], "height"), check_integer(shape[1], "width")
 
 
 def _radii(n: int, r_min: float, r_max: float, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -12,11 +12,13 @@ from fastgsm._progress import Progress
 from fastgsm._validation import (
     FloatArray,
     as_float_image,
+    channels_first,
     check_choice,
     check_image_2d,
     check_integer,
     check_nonnegative,
     check_random_state,
+    warn_unlikely_range,
 )
 from fastgsm.colour import decorrelating_matrix
 from fastgsm.kernels._jit import limit_workers
@@ -77,7 +79,7 @@ def denoise(
         orthonormal transform and denoised one by one; the noise is taken to be equal in all.
     data_range : float, optional
         Value that the prior's 1.0 stands for. By default 1.0 for floats and the type's maximum
-        for integers.
+        for integers; where that is far from the values of the image, there is a warning.
     mask : array_like of bool, optional
         Not available yet.
     out : ndarray, optional
@@ -131,8 +133,10 @@ def denoise(
     if workers is not None:
         workers = check_integer(workers, "workers")
     original = np.asarray(image)
-    pixels, data_range = as_float_image(original, data_range=data_range)
-    planes = _planes(pixels, channel_axis)
+    pixels, unit = as_float_image(original, data_range=data_range)
+    if data_range is None:
+        warn_unlikely_range(pixels, unit)
+    planes = channels_first(pixels, channel_axis)
     model = _resolve_prior(prior)
     patch_size = _patch_size(model)
     check_image_2d(planes[0], patch_size)
@@ -145,7 +149,7 @@ def denoise(
     _check_out(out, original)
     if sigma is None:
         sigma = estimate_sigma(original, channel_axis=channel_axis)
-    scaled_sigma = _check_sigma(sigma) / data_range
+    scaled_sigma = _check_sigma(sigma) / unit
     if scaled_sigma == 0:
         return _finish(original if out is not None else original.copy(), out)
     with limit_workers(workers):
@@ -153,7 +157,7 @@ def denoise(
             planes, scaled_sigma, model, patch_size, stride, aggregation == "center", progress
         )
     result = restored[0] if channel_axis is None else np.moveaxis(restored, 0, channel_axis)
-    return _finish(_as_type(result, original.dtype, data_range), out)
+    return _finish(_as_type(result, original.dtype, unit), out)
 
 
 def _refuse_unavailable(*, quality: str, mask: Any, return_std: bool) -> None:
@@ -166,25 +170,6 @@ def _refuse_unavailable(*, quality: str, mask: Any, return_std: bool) -> None:
             raise NotImplementedError(
                 f"{what} is not available in this version of fastgsm; leave it out."
             )
-
-
-def _planes(pixels: FloatArray, channel_axis: int | None) -> FloatArray:
-    """Give the image as (channels, height, width)."""
-    if channel_axis is None:
-        if pixels.ndim != 2:
-            raise ValueError(
-                f"image has {pixels.ndim} dimensions: {pixels.shape}; wanted (height, width). "
-                f"For a colour image give channel_axis (channel_axis=-1 if the channels are last)."
-            )
-        return pixels[None]
-    if isinstance(channel_axis, bool) or not isinstance(channel_axis, (int, np.integer)):
-        raise TypeError(f"channel_axis is {channel_axis!r}; wanted an integer or None.")
-    if pixels.ndim != 3 or not -3 <= channel_axis < 3:
-        raise ValueError(
-            f"image has shape {pixels.shape} and channel_axis is {channel_axis}; wanted two axes "
-            f"of pixels and one of channels."
-        )
-    return np.moveaxis(pixels, channel_axis, 0)
 
 
 def _resolve_prior(prior: PatchModel | str | None) -> PatchModel:

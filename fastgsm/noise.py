@@ -8,7 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._validation import FloatArray, as_float_image, check_image_2d
+from fastgsm._dct import dct_matrix
+from fastgsm._validation import FloatArray, as_float_image, channels_first, check_image_2d
 
 __all__ = ["estimate_sigma"]
 
@@ -85,21 +86,11 @@ def estimate_sigma(image: ArrayLike, *, channel_axis: int | None = None) -> floa
     0.1
     """
     pixels, data_range = as_float_image(image)
-    channels = pixels[None] if channel_axis is None else _channels_first(pixels, channel_axis)
+    channels = channels_first(pixels, channel_axis)
     for channel in channels:
         check_image_2d(channel, PATCH, "image" if channel_axis is None else "a channel of image")
     variances = [_noise_variance(channel) for channel in channels]
     return data_range * math.sqrt(sum(variances) / len(variances))
-
-
-def _channels_first(image: FloatArray, channel_axis: int) -> FloatArray:
-    """Return a view of `image` with the channels along the first axis."""
-    if not -image.ndim <= channel_axis < image.ndim:
-        raise ValueError(
-            f"channel_axis is {channel_axis}; wanted one of the {image.ndim} axes of image, "
-            f"whose shape is {image.shape}."
-        )
-    return np.moveaxis(image, channel_axis, 0)
 
 
 def _noise_variance(image: FloatArray) -> float:
@@ -138,9 +129,7 @@ def _dct_basis() -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
 
     Of the 64, one is the mean, 42 are low and 21 high frequencies.
     """
-    k = np.arange(PATCH)
-    cosines: NDArray[np.float64] = np.cos(np.pi / PATCH * np.outer(k, k + 0.5))
-    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+    k, cosines = np.arange(PATCH), dct_matrix(PATCH)
     order = np.add.outer(k, k).ravel()
     return np.kron(cosines, cosines), (order > 0) & (order <= PATCH), order > PATCH
 

@@ -16,6 +16,7 @@ from fastgsm._validation import (
     check_integer,
     check_random_state,
     check_samples,
+    check_shape_2d,
 )
 from fastgsm.kernels import patches as kernels
 
@@ -125,7 +126,7 @@ def aggregate_patches(
     """
     patch_size = check_integer(patch_size, "patch_size")
     stride = check_stride(stride, patch_size)
-    height, width = (check_integer(side, "image_shape", patch_size) for side in image_shape)
+    height, width = check_shape_2d(image_shape, "image_shape", patch_size)
     values = check_samples(patches, patch_size**2, "patches")
     rows = grid_positions(height, patch_size, stride)
     cols = grid_positions(width, patch_size, stride)
@@ -230,6 +231,8 @@ def _as_sequence(images: Any) -> Iterable[ArrayLike]:
         return [images]
     if isinstance(images, np.ndarray) and images.ndim < 2:
         raise ValueError(f"images has shape {images.shape}; wanted grey images (height, width).")
+    if not np.iterable(images):
+        raise TypeError(f"images is {images!r}; wanted a grey image, or an iterable of them.")
     return images
 
 

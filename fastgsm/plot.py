@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgsm._study import psnr
+from fastgsm.metrics import psnr
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

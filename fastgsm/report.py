@@ -18,8 +18,10 @@ import numpy as np
 
 import fastgsm
 from fastgsm import _html, _study, _tables, _verdict
-from fastgsm._study import mse, psnr, sample_images
-from fastgsm.io import atomic_path
+from fastgsm._study import sample_images
+from fastgsm._validation import check_image_2d
+from fastgsm.io import atomic_path, read_grey_images
+from fastgsm.metrics import mse, psnr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,7 +105,7 @@ def compare(
     levels = _check_levels(noise_levels)
     folder = _output_folder(out)
     plot.new_figure(1, 1)  # if matplotlib is missing, say so now rather than after the study
-    named = sample_images() if images is None else _study.folder_images(Path(images))
+    named = sample_images() if images is None else _folder_images(Path(images))
     if len(named) < 2:
         raise ValueError(
             f"{images} holds one image: the study needs at least two, to train and to test"
@@ -257,6 +259,16 @@ def _check_levels(noise_levels: Sequence[float]) -> list[float]:
     if len(set(levels)) < len(levels):
         raise ValueError(f"noise_levels is {levels}: give each level once")
     return levels
+
+
+def _folder_images(folder: Path) -> dict[str, _study.Image]:
+    """Read the images of a folder as grey ones, by file name, sorted."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: give a folder of images")
+    images = {path.name: image for path, image in read_grey_images(folder).items()}
+    for name, image in images.items():
+        check_image_2d(image, _study.PATCH_SIZE, name)
+    return images
 
 
 def _output_folder(out: str | Path) -> Path:

@@ -104,6 +104,9 @@ def test_denoise_passes_its_options_on(tmp_path: Path, calls: Any, capsys: Any) 
     )
     assert (calls[0]["sigma"], calls[0]["prior"], calls[0]["quality"]) == (25.0, "bundled", "best")
     assert "sigma 25 grey levels (given)" in capsys.readouterr().out
+    assert "data_range" not in calls[0]
+    assert run("denoise", source, out, "--data-range", 1023) == 0
+    assert calls[1]["data_range"] == 1023.0
 
 
 def test_denoise_takes_a_prior_from_a_file(tmp_path: Path, calls: Any) -> None:
@@ -135,7 +138,7 @@ def test_denoise_keeps_alpha_orientation_and_profile(tmp_path: Path, calls: Any)
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["missing.png", "out.png"], "no such file: missing.png"),
+        (["missing.png", "out.png"], "no such file or folder: missing.png"),
         (["in.png", "in.png"], "in.png is the input file in.png; give another output file"),
         (["in.png", "sub/../in.png"], "is the input file"),
         (["in.png", "out.gif"], "unknown extension '.gif'"),
@@ -295,7 +298,7 @@ def test_train_writes_a_model_and_says_what_it_did(tmp_path: Path, model: Any, c
     np.testing.assert_allclose(model.made.X.mean(axis=1), 0, atol=1e-6)
     printed = capsys.readouterr().out
     assert re.search(r"FakeModel on 50 patches of 6x6 in \d+\.\d\d s\n", printed)
-    assert "images: 2 (1 of them from colour to grey, by luminance)\n" in printed
+    assert "images: 2 (of colour ones, the luminance)\n" in printed
     assert "123.457 nats" in printed and f"wrote {out}\n" in printed
 
 
@@ -339,6 +342,23 @@ def test_train_turns_colour_into_luminance(tmp_path: Path, model: Any) -> None:
     np.testing.assert_allclose(model.made.X, 0.299 + 0.114 * 32768 / 65535, rtol=1e-6)
 
 
+def test_train_scales_by_the_data_range_or_refuses(tmp_path: Path, model: Any, capsys: Any) -> None:
+    write_image(tmp_path / "a.png", np.full((8, 8), 51, np.uint8))
+    write_image(tmp_path / "b.npy", np.full((8, 8), 51.0))
+    argv = ["train", tmp_path, "-o", tmp_path / "m.npz", "--center", "none", "--patches", 9]
+    assert run(*argv) == 2
+    assert "b.npy has values from 51 to 51; wanted 0 to 1" in error_line(capsys)
+    assert run(*argv, "--data-range", 255) == 0
+    np.testing.assert_allclose(model.made.X, 0.2, rtol=1e-6)
+
+
+def test_train_names_the_file_that_is_too_small(tmp_path: Path, model: Any, capsys: Any) -> None:
+    photo(tmp_path, "a.png")
+    photo(tmp_path, "b.png", (7, 7))
+    assert run("train", tmp_path, "-o", tmp_path / "m.npz") == 2
+    assert "b.png of 7x7 pixels is smaller than one patch of 8x8" in error_line(capsys)
+
+
 def test_train_is_repeatable_and_the_seed_matters(tmp_path: Path, model: Any) -> None:
     source = photo(tmp_path)
     drawn = []
@@ -367,7 +387,9 @@ def test_train_replaces_a_model_only_by_force(tmp_path: Path, model: Any, capsys
         (["in.png"], "the following arguments are required: -o/--output"),
         (["-o", "m.npz"], "the following arguments are required: IMAGES"),
         (["empty", "-o", "m.npz"], "no image (.png, .jpg"),
-        (["missing.png", "-o", "m.npz"], "no such file: missing.png"),
+        (["missing.png", "-o", "m.npz"], "no such file or folder: missing.png"),
+        (["missing", "-o", "m.npz"], "no such file or folder: missing"),
+        (["in.png", "-o", "m.npz", "--data-range", "0"], "data_range is 0; wanted a number above"),
         (["in.png", "-o", "m.npz", "--model", "mvn", "--scales", "3"],
          "--scales does not apply to --model mvn; leave it out"),
         (["in.png", "-o", "m.npz", "--components", "3"],
@@ -446,10 +468,23 @@ def test_training_shows_iterations_and_warns_in_one_line(tmp_path: Path, capsys:
         warnings.simplefilter("default")
         assert run("train", source, "-o", out, "--patches", 200, "--max-iter", 2) == 0
     printed, err = capsys.readouterr()
-    *iterations, warning = err.splitlines()
+    *iterations, warning = (line for line in err.splitlines() if line and "compiling" not in line)
     assert len(iterations) == 2 and all("iteration" in line for line in iterations)
     assert warning.startswith("fastgsm: warning: ") and "max_iter" in warning
     assert f"wrote {out}\n" in printed
+
+
+def test_compiling_is_announced_once_and_only_when_it_happens(tmp_path: Path) -> None:
+    photo(tmp_path, shape=(8, 8))
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_NUM_THREADS": "1"}
+    options = in_folder(tmp_path)
+    options["env"] |= environment
+    command = [sys.executable, "-m", "fastgsm", "denoise", "in.png", "out.png", "--sigma", "9"]
+    cold = subprocess.run(command, **options)
+    warm = subprocess.run(command, **options)
+    assert (cold.returncode, warm.returncode) == (0, 0)
+    assert cold.stderr.count("compiling for the first use") == 1
+    assert "compiling" not in warm.stderr and "compiling" not in cold.stdout
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None], ids=["empty", "foreign", "folder"])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fastgsm import io
-from fastgsm.io import ImageFile, read_image, read_images, write_image
+from fastgsm.io import ImageFile, read_grey_images, read_image, write_image
 
 Image = pytest.importorskip("PIL.Image")
 get_sampling = pytest.importorskip("PIL.JpegImagePlugin").get_sampling
@@ -458,13 +458,16 @@ def test_too_many_pixels(tmp_path: Path, extension: str, monkeypatch: pytest.Mon
 
 
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no such file: .*a\.png"):
+    with pytest.raises(FileNotFoundError, match=r"no such file or folder: .*a\.png"):
         read_image(tmp_path / "a.png")
     with pytest.raises(ValueError, match="is a folder"):
         read_image(tmp_path)
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
     with pytest.raises(ValueError, match=r"unknown extension '\.gif'; known are \.png, \.jpg"):
         read_image(tmp_path / "a.gif")
+    with pytest.raises(FileNotFoundError, match=r"no such file or folder: .*nope"):
+        read_image(tmp_path / "nope")  # a folder perhaps: its name is all there is to say
+    (tmp_path / "a").touch()
     with pytest.raises(ValueError, match="unknown extension ''"):
         read_image(tmp_path / "a")
 
@@ -484,25 +487,36 @@ def test_missing_extra_says_how_to_install_it(
 # ---- folders
 
 
-def test_read_images_takes_files_and_folders_in_order(tmp_path: Path) -> None:
+def test_grey_images_of_files_and_folders_in_order(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "sub.png").mkdir(parents=True)
     for i, name in enumerate(["single.png", "folder/b.PNG", "folder/a.npy", "folder/.hidden.png"]):
-        write_image(tmp_path / name, np.full((4, 4), i, np.uint8))
+        write_image(tmp_path / name, np.full((4, 4), 51 * (i + 1), np.uint8))
     (folder / "notes.txt").write_text("not an image")
-    images = read_images([tmp_path / "single.png", str(folder)])
-    assert [image.array[0, 0] for image in images] == [0, 2, 1]
-    assert [image.array[0, 0] for image in read_images(folder)] == [2, 1]
+    images = read_grey_images([tmp_path / "single.png", str(folder)])
+    assert list(images) == [tmp_path / "single.png", folder / "a.npy", folder / "b.PNG"]
+    assert [image[0, 0] for image in images.values()] == pytest.approx([0.2, 0.6, 0.4])
+    assert all(image.dtype == np.float32 for image in images.values())
+    assert list(read_grey_images(folder)) == [folder / "a.npy", folder / "b.PNG"]
 
 
-def test_read_images_of_nothing_is_an_error(tmp_path: Path) -> None:
+def test_grey_images_are_checked_each_by_its_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", np.full((4, 4), 51, np.uint8))
+    write_image(tmp_path / "b.npy", np.full((4, 4), 51.0))
+    with pytest.raises(ValueError, match=r"b\.npy has values from 51 to 51; wanted 0 to 1"):
+        read_grey_images(tmp_path)
+    images = read_grey_images(tmp_path / "b.npy", data_range=255)
+    np.testing.assert_allclose(images[tmp_path / "b.npy"], 0.2)
+
+
+def test_grey_images_of_nothing_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not an image")
     with pytest.raises(ValueError, match=r"no image .* in the folder"):
-        read_images(tmp_path)
+        read_grey_images(tmp_path)
     with pytest.raises(ValueError, match="at least one"):
-        read_images([])
+        read_grey_images([])
     with pytest.raises(FileNotFoundError):
-        read_images([tmp_path / "missing.png"])
+        read_grey_images([tmp_path / "missing.png"])
 
 
 # ---- writing

@@ -172,9 +172,9 @@ def test_flat_parts_do_not_hide_the_noise(shape: str, fill: float) -> None:
     [
         (np.zeros(9), None, r"image has 1 dimensions, shape \(9,\)"),
         (np.zeros((9, 9, 3)), None, "channel_axis"),
-        (np.zeros((9, 9)), 0, "a channel of image has 1 dimensions"),
-        (np.zeros((9, 9, 3, 2)), 3, "a channel of image has 3 dimensions"),
-        (np.zeros((9, 9, 3)), 3, "channel_axis is 3; wanted one of the 3 axes"),
+        (np.zeros((9, 9)), 0, "two axes of pixels and one of channels"),
+        (np.zeros((9, 9, 3, 2)), 3, "two axes of pixels and one of channels"),
+        (np.zeros((9, 9, 3)), 3, r"shape \(9, 9, 3\) and channel_axis is 3"),
         (np.zeros((7, 30)), None, "7x30 pixels is smaller than one patch of 8x8"),
         (np.zeros((30, 7, 3)), 2, "30x7 pixels is smaller than one patch of 8x8"),
         (np.zeros((3, 2)), None, "3x2 pixels is smaller"),
@@ -188,6 +188,12 @@ def test_unusable_images_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         estimate_sigma(image, channel_axis=channel_axis)
+
+
+@pytest.mark.parametrize("channel_axis", ["x", 0.5, True])
+def test_a_channel_axis_that_is_no_integer_is_named(channel_axis: object) -> None:
+    with pytest.raises(TypeError, match=f"channel_axis is {channel_axis!r}; wanted an integer"):
+        estimate_sigma(np.zeros((3, 9, 9)), channel_axis=channel_axis)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", [np.complex128, np.bool_, object])

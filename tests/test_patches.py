@@ -1,5 +1,7 @@
 """Extraction, aggregation and sampling of patches."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,20 @@ def test_samples_are_patches_of_the_images_and_follow_the_seed():
         ),
         (lambda: fastgsm.aggregate_patches(np.zeros((3, 64)), (9, 9)), ValueError, "has 4 of 8x8"),
         (lambda: fastgsm.aggregate_patches(np.zeros((4, 63)), (9, 9)), ValueError, "63 features"),
+        *(
+            (
+                lambda shape=shape: fastgsm.aggregate_patches(np.zeros((4, 64)), shape),
+                ValueError,
+                rf"image_shape is {re.escape(repr(shape))}; wanted \(height, width\)",
+            )
+            for shape in (8, (8,), (9, 9, 3), None)
+        ),
+        (
+            lambda: fastgsm.aggregate_patches(np.zeros((4, 64)), (9, 7)),
+            ValueError,
+            "image_shape: width is 7",
+        ),
+        (lambda: fastgsm.sample_patches(3), TypeError, "images is 3; wanted a grey image"),
         (lambda: fastgsm.sample_patches([]), ValueError, "images is empty"),
         (
             lambda: fastgsm.sample_patches([np.zeros((9, 9)), np.zeros((9, 9, 3))]),

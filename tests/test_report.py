@@ -16,7 +16,8 @@ import pytest
 
 import fastgsm
 from fastgsm import _study, report
-from fastgsm.report import compare, demo, mse, psnr, sample_images
+from fastgsm.metrics import mse
+from fastgsm.report import compare, demo, sample_images
 
 FILES = {"results.json", "report.html", "denoised.png", "likelihood.png"}
 LEVELS = (0.05, 0.2)
@@ -55,15 +56,6 @@ def grey(folder, name):
     return np.float32((image[..., 0] if image.ndim == 3 else image) / 255)
 
 
-def test_mse_and_psnr():
-    clean = np.zeros((4, 4), np.uint8)
-    image = np.full((4, 4), 20, np.uint8)
-    image[0] = 60
-    assert mse(clean, image) == mse(image, clean) == 1200.0  # unsigned types do not wrap round
-    assert psnr(np.zeros(4), np.full(4, 0.01)) == pytest.approx(40)
-    assert psnr(clean, clean) == float("inf")
-
-
 def test_sample_images_need_no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", None)
     images = sample_images()
@@ -73,33 +65,6 @@ def test_sample_images_need_no_network(monkeypatch):
         assert image.dtype == np.float32
         assert image.ndim == 2
         assert 0 <= image.min() < 0.3 < 0.7 < image.max() <= 1
-
-
-def test_grey_is_luminance():
-    colours = np.uint8([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]).repeat(8, 0).repeat(8, 1)
-    np.testing.assert_allclose(
-        _study.grey(colours, "image")[0, ::8], [0.299, 0.587, 0.114], rtol=1e-6
-    )
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_grey_divides_integers_by_their_maximum(dtype):
-    image = np.full((8, 8), np.iinfo(dtype).max // 5, dtype)
-    np.testing.assert_allclose(_study.grey(image, "image"), 0.2, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (np.full((8, 8), 1.5), r"cat has values from 1.5 to 1.5: .* in \[0, 1\]"),
-        (np.full((8, 8), -0.1), r"cat has values from -0.1"),
-        (np.full((8, 8), np.nan), r"cat has values from nan to nan"),
-        (np.zeros((9, 7)), r"cat is 7x9 pixels: images must have at least 8x8"),
-    ],
-)
-def test_grey_refuses_unsuitable_images(image, message):
-    with pytest.raises(ValueError, match=message):
-        _study.grey(image, "cat")
 
 
 def test_the_five_models():
@@ -283,6 +248,12 @@ def test_out_that_is_a_file_is_refused(command, tmp_path):
 def test_images_must_be_a_folder(tmp_path):
     with pytest.raises(ValueError, match=r"missing is not a folder: give a folder of images"):
         compare(tmp_path / "missing", tmp_path / "out")
+
+
+def test_a_small_image_is_named(tmp_path):
+    iio.imwrite(tmp_path / "small.png", np.zeros((9, 7), np.uint8))
+    with pytest.raises(ValueError, match=r"small\.png of 9x7 pixels is smaller than one patch"):
+        compare(tmp_path, tmp_path / "out")
 
 
 def test_one_image_is_too_few(tmp_path):

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.cluster.vq import kmeans2, vq
 
 from fastgsm._validation import FloatArray
 from fastgsm.models._density import ScaleMixtureDensity, Support
@@ -165,6 +164,8 @@ def initial_shapes(
 def _kmeans_labels(
     X: FloatArray, candidates: Any, n_components: int, rng: np.random.Generator
 ) -> Any:
+    from scipy.cluster.vq import kmeans2, vq  # here, because it is slow to import
+
     chosen = rng.permutation(candidates)[: max(SEED_SAMPLES, n_components)]
     with warnings.catch_warnings():
         # Its warning of an empty cluster is for nobody: initial_shapes fills empty parts.

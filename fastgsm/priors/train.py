@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fastgsm import GSM, __version__
-from fastgsm._study import folder_images
+from fastgsm.io import read_grey_images
 from fastgsm.models._files import save_model
 from fastgsm.patches import sample_patches
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="folder of photographs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where to write")
     args = parser.parse_args(argv)
-    images = list(folder_images(args.folder).values())
+    images = list(read_grey_images(args.folder).values())
     half = GSM(n_scales=8).fit(sample_patches(images[::2], 8, N_PATCHES, random_state=SEED))
     held_out = half.score(sample_patches(images[1::2], 8, N_HELD_OUT, random_state=SEED))
     model = GSM(n_scales=8).fit(sample_patches(images, 8, N_PATCHES, random_state=SEED))

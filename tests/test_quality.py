@@ -1,0 +1,72 @@
+"""The quality of restoration: the command that measures it, and what is promised of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastgsm
+from benchmarks import quality
+from fastgsm.io import read_grey_images, write_image
+from fastgsm.metrics import psnr
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder with three grey images in one set and three colour ones in another."""
+    for name, shape in (("bsd68", (40, 30)), ("cbsd68", (40, 30, 3))):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            leaves = fastgsm.datasets.dead_leaves((40, 30), random_state=i)
+            image = np.broadcast_to(leaves.reshape(40, 30, *(1,) * (len(shape) - 2)), shape)
+            write_image(tmp_path / name / f"{i}.png", np.rint(255 * image).astype(np.uint8))
+    return tmp_path
+
+
+def test_images_keep_their_numbers(data):
+    assert list(quality.read(data / "bsd68", every=2)) == [0, 2]
+    with pytest.raises(SystemExit, match="nowhere is not a folder"):
+        quality.read(data / "nowhere", every=1)
+
+
+def test_a_score_is_the_average_over_the_images(data):
+    images = quality.read(data / "bsd68", every=2)
+    noisy = {
+        i: x + 25 / 255 * np.random.default_rng(i).standard_normal(x.shape)
+        for i, x in images.items()
+    }
+    score = quality.measure(lambda y, sigma, axis: y / 2, images, 25)
+    assert score.images == 2
+    expected = np.mean([psnr(images[i], noisy[i]) for i in images])
+    assert score.noisy_psnr == pytest.approx(expected, abs=1e-4)
+    expected = np.mean([psnr(images[i], noisy[i] / 2) for i in images])
+    assert score.psnr == pytest.approx(expected, abs=1e-4)
+    one = {0: images[0]}
+    assert quality.measure(lambda y, sigma, axis: images[0], one, 25).ssim == 1
+    assert quality.measure(lambda y, sigma, axis: images[2], one, 25).ssim < 0.5
+
+
+def test_the_command_prints_a_table_and_writes_the_figures(data, tmp_path, capsys):
+    file = tmp_path / "quality.json"
+    quality.main(["--data", str(data), "--sigma", "15", "50", "--json", str(file)])
+    lines = capsys.readouterr().out.splitlines()
+    results = json.loads(file.read_text())
+    assert len(lines) == 2 + 4 == 2 + len(results["rows"])
+    assert lines[2].startswith("| bsd68 (3) | 15 | fast | 24.")
+    for row in results["rows"]:
+        assert row["psnr"] > row["noisy_psnr"] + 2
+    assert results["versions"]["fastgsm"] == fastgsm.__version__
+
+
+@pytest.mark.skipif("FASTGSM_DATA" not in os.environ, reason="FASTGSM_DATA names no test images")
+def test_six_scales_reach_27_2_decibels_on_real_images():
+    folder = Path(os.environ["FASTGSM_DATA"])
+    photographs = list(read_grey_images(folder / "kodak24").values())
+    X = fastgsm.sample_patches(photographs, 8, 100_000, center="patch", random_state=0)
+    denoise = quality.preset("fast", fastgsm.GSM(n_scales=6).fit(X))
+    score = quality.measure(denoise, quality.read(folder / "bsd68", every=6), 25)
+    assert score.psnr >= 27.2
