@@ -242,3 +242,11 @@ def _centre(patches: FloatArray, center: str | None) -> FloatArray:
     elif center == "global":
         patches -= patches.mean(axis=0, dtype=np.float64).astype(patches.dtype)
     return patches
+
+
+def coverage(positions: NDArray[np.intp], length: int, patch_size: int, dtype: Any) -> FloatArray:
+    """Number of patches that cover each pixel along one axis."""
+    steps = np.zeros(length + 1)
+    np.add.at(steps, positions, 1)
+    np.add.at(steps, positions + patch_size, -1)
+    return steps.cumsum()[:-1].astype(dtype)

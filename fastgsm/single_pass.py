@@ -15,7 +15,7 @@ from fastgsm.kernels.patches import extract, scatter_patches
 from fastgsm.kernels.single_pass import denoise_bands
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
-from fastgsm.patches import grid_positions
+from fastgsm.patches import coverage, grid_positions
 
 # Rows of the patch grid in a band. Constant, whatever the number of threads: the order in which
 # patches are summed, and so every bit of the result, follows from it.
@@ -64,7 +64,7 @@ class SinglePass:
         self._patch_size = patch_size
         self._stride = stride
         self._center = center
-        self._remove_mean, self._remove_global_mean = _centring(model)
+        self._remove_mean, self._remove_global_mean = centring(model)
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Number of progress updates that planes of the given shape take."""
@@ -98,8 +98,8 @@ class SinglePass:
             restored[:] = sums[before : before + height, before : before + width]
         else:
             self._sum_patches(image, rows, cols, bar, restored)
-            restored /= _coverage(rows, height, self._patch_size, image.dtype)[:, None]
-            restored /= _coverage(cols, width, self._patch_size, image.dtype)
+            restored /= coverage(rows, height, self._patch_size, image.dtype)[:, None]
+            restored /= coverage(cols, width, self._patch_size, image.dtype)
         if self._remove_global_mean:
             restored += level
 
@@ -162,7 +162,7 @@ class SinglePass:
             spill[band, : len(total) - own] = total[own:]
 
 
-def _centring(model: PatchModel) -> tuple[bool, bool]:
+def centring(model: PatchModel) -> tuple[bool, bool]:
     """Tell from a model whether its patches had their own mean, or the data's mean, removed."""
     covariance = np.asarray(model.covariances_)  # type: ignore[attr-defined]
     weights = np.asarray(model.weights_)  # type: ignore[attr-defined]
@@ -176,11 +176,3 @@ def _centring(model: PatchModel) -> tuple[bool, bool]:
     shape_weights = weights.reshape(len(means), -1).sum(axis=1) if len(means) > 1 else np.ones(1)
     level = float((shape_weights @ means).mean())
     return False, abs(level) < 1e-3 * math.sqrt(brightness)
-
-
-def _coverage(positions: NDArray[np.intp], length: int, patch_size: int, dtype: Any) -> FloatArray:
-    """Number of patches that cover each pixel along one axis."""
-    steps = np.zeros(length + 1)
-    np.add.at(steps, positions, 1)
-    np.add.at(steps, positions + patch_size, -1)
-    return steps.cumsum()[:-1].astype(dtype)

@@ -53,8 +53,8 @@ def _add_four_rows(A, i, n_terms, b, c):
 
 @jit
 def rotate_add(A, B, C):
-    """C (M, TILE) += A (M, K) @ B (K, TILE)."""
-    n_rows, n_terms = A.shape
+    """C (M, TILE) += A (M, K) @ B (K, TILE); columns of A beyond the rows of B do not count."""
+    n_rows, n_terms = A.shape[0], B.shape[0]
     b, c = B.reshape(-1), C.reshape(-1)
     for i in range(0, n_rows, 4):
         _add_four_rows(A, i, n_terms, b, c[i * TILE : (i + 4) * TILE])

@@ -22,10 +22,12 @@ from fastgsm.kernels.rotation import TILE, rotate, rotate_add
 class WienerBank(NamedTuple):
     """A mixture of K shapes and J scales seen through noise of variance s2.
 
-    v_kji = r2_kj lambda_ki. R eigenvectors are kept for each shape; the other directions of the
-    support share the eigenvalue lbar_k (the flat tail). R', J', d' are R, J, d padded with zeros.
+    v_kji = r2_kj lambda_ki. Of shape k the leading R_k eigenvectors are kept; the other directions
+    of the support share the eigenvalue lbar_k (the flat tail). J' and d' are J and d, and R' is the
+    greatest R_k, padded with zeros.
     """
 
+    ranks: Any  # (K,), R_k padded
     forward: Any  # (K, R', d'), U_k^T
     backward: Any  # (K, d', R'), U_k
     means: Any  # (K, d'), or (0, d') when all are zero
@@ -77,19 +79,20 @@ def _rotate_in(Y, bank, k, scratch):
             mean = bank.means[k, i]
             for t in range(TILE):
                 centred[i, t] = Y[i, t] - mean
-    rotate(bank.forward[k], centred, scratch.coefficients)
+    rank = bank.ranks[k]
+    rotate(bank.forward[k, :rank], centred, scratch.coefficients[:rank])
     return centred
 
 
 @jit
-def _shape_log_prob(centred, bank, k, scratch):
-    """Log-probabilities of all scales of shape k, from what ``_rotate_in`` left and returned."""
-    n_scales = bank.log_weights.shape[1]
-    squares, log_prob = scratch.factors, scratch.log_prob[k * n_scales : (k + 1) * n_scales]
-    z = scratch.coefficients
-    for i in range(z.shape[0]):
+def _shape_log_prob(centred, bank, k, scratch, log_prob):
+    """Log-probabilities (J', T) of the scales of shape k, after ``_rotate_in`` gave ``centred``."""
+    rank = bank.ranks[k]
+    squares = scratch.factors[:rank]
+    for i in range(rank):
+        z, square = scratch.coefficients[i], squares[i]
         for t in range(TILE):
-            squares[i, t] = z[i, t] * z[i, t]
+            square[t] = z[t] * z[t]
     rotate(bank.precisions[k], squares, log_prob)
     energy = scratch.lane
     energy[:] = 0.0
@@ -100,7 +103,7 @@ def _shape_log_prob(centred, bank, k, scratch):
             for t in range(TILE):
                 energy[t] += centred[i, t] * centred[i, t]
     half = log_prob.dtype.type(0.5)
-    for j in range(n_scales):
+    for j in range(log_prob.shape[0]):
         log_weight, tail = bank.log_weights[k, j], bank.tail_precisions[k, j]
         for t in range(TILE):
             log_prob[j, t] = log_weight - half * (log_prob[j, t] + tail * energy[t])
@@ -113,10 +116,11 @@ def tile_responsibilities(Y, bank, scratch):
     Negligible ones become zero, lane by lane, so that a shape that none of the patches belongs
     to can be passed over without a patch's result depending on its neighbours in the tile.
     """
-    n_components = bank.forward.shape[0]
+    n_components, n_scales = bank.log_weights.shape
     for k in range(n_components):
         centred = _rotate_in(Y, bank, k, scratch)
-        _shape_log_prob(centred, bank, k, scratch)
+        rows = scratch.log_prob[k * n_scales : (k + 1) * n_scales]
+        _shape_log_prob(centred, bank, k, scratch, rows)
     normalise_tile(scratch.log_prob, scratch.lane)
     if n_components > 1:
         flat = scratch.log_prob.reshape(-1)
@@ -156,9 +160,10 @@ def add_posterior_mean(Y, bank, scratch, X):
 @jit
 def _add_filtered(centred, posterior, bank, k, scratch, X):
     """Add shape k's part, weighted by the responsibilities ``posterior`` (J', T), to X (d', T)."""
-    factors, z, lane = scratch.factors, scratch.coefficients, scratch.lane
-    rotate(bank.shrinkages[k], posterior, factors)
-    for i in range(z.shape[0]):
+    rank, lane = bank.ranks[k], scratch.lane
+    factors, z = scratch.factors[:rank], scratch.coefficients
+    rotate(bank.shrinkages[k, :rank], posterior, factors)
+    for i in range(rank):
         for t in range(TILE):
             factors[i, t] *= z[i, t]
     rotate_add(bank.backward[k], factors, X)
@@ -230,11 +235,12 @@ def _component_mean(centred, bank, k, j, scratch, mean):
         centre = bank.means[k, i] if bank.means.shape[0] > 0 else mean.dtype.type(0.0)
         for t in range(TILE):
             mean[i, t] = centre + tail * centred[i, t]
-    for r in range(scratch.coefficients.shape[0]):
+    rank = bank.ranks[k]
+    for r in range(rank):
         shrinkage = bank.shrinkages[k, r, j]
         for t in range(TILE):
             scratch.factors[r, t] = shrinkage * scratch.coefficients[r, t]
-    rotate_add(bank.backward[k], scratch.factors, mean)
+    rotate_add(bank.backward[k], scratch.factors[:rank], mean)
 
 
 @Kernel

@@ -221,8 +221,8 @@ class ScaleMixtureDensity:
         )
         return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
 
-    def flat_tail_rank(self, noise_variance: float, tolerance: float) -> int:
-        """Fewest eigenvectors that restore patches nearly as well as all of them.
+    def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
+        """Fewest eigenvectors (K,) of each shape that restore patches nearly as well as all.
 
         The others share their mean eigenvalue, so that they are filtered with a gain f' instead
         of f = v / (v + s2), which adds (f' - f)^2 (v + s2) to the mean squared error. All of this
@@ -231,44 +231,47 @@ class ScaleMixtureDensity:
         weights = self.weights[:, :, None]
         v = self.scales[:, :, None] * self.eigenvalues[:, None, :]
         gains = v / (v + noise_variance)
-        allowed = tolerance * noise_variance * float((weights * gains).sum())
-        for kept in range(0, self.rank, 4):  # the kernels pad to multiples of 4 anyway
+        allowed = tolerance * noise_variance * (weights * gains).sum(axis=(1, 2))
+        ranks = np.full(len(v), self.rank)
+        for kept in range((self.rank - 1) // 4 * 4, -1, -4):  # kernels pad to multiples of 4
             tail = v[:, :, kept:].mean(axis=2, keepdims=True)
             wrong = tail / (tail + noise_variance) - gains[:, :, kept:]
-            added = weights * np.square(wrong) * (v[:, :, kept:] + noise_variance)
-            if float(added.sum()) <= allowed:
-                return kept
-        return self.rank
+            added = (weights * np.square(wrong) * (v[:, :, kept:] + noise_variance)).sum(
+                axis=(1, 2)
+            )
+            ranks[added <= allowed] = kept
+        return ranks
 
     def wiener_bank(
-        self, noise_variance: float, dtype: Any, n_eigenvectors: int | None = None
+        self, noise_variance: float, dtype: Any, ranks: NDArray[np.intp] | None = None
     ) -> WienerBank:
         """What the denoising kernels need, at one noise level.
 
-        With ``n_eigenvectors`` below the rank, only so many leading eigenvectors of each shape
-        are rotated into; the others share their mean eigenvalue (the flat tail). The patches
-        must then lie in the support.
+        Only ``ranks`` (K,) leading eigenvectors of each shape are rotated into; the others share
+        their mean eigenvalue (the flat tail). The patches must then lie in the support.
         """
         n_shapes, n_scales = self.weights.shape
-        kept = self.rank if n_eigenvectors is None else min(n_eigenvectors, self.rank)
-        rest = self.rank - kept
-        v = self.scales[:, :, None] * self.eigenvalues[:, None, :kept]
-        if rest:
-            tail = self.scales * self.eigenvalues[:, kept:].mean(axis=1, keepdims=True)
-            tail_precisions = 1 / (tail + noise_variance)
-            tail_shrinkages = tail * tail_precisions
-            tail_log_det = rest * np.log(tail + noise_variance)
-        else:
-            tail_precisions = tail_shrinkages = tail_log_det = np.zeros((n_shapes, n_scales))
-        log_det = np.log(v + noise_variance).sum(axis=2) + tail_log_det
+        ranks = np.full(n_shapes, self.rank) if ranks is None else ranks
+        kept = np.arange(self.rank) < ranks[:, None]
+        n_tail = self.rank - ranks[:, None]
+        lbar = np.where(kept, 0.0, self.eigenvalues).sum(axis=1) / np.maximum(n_tail[:, 0], 1)
+        tail = self.scales * lbar[:, None]
+        tail_precisions = np.where(n_tail, 1 / (tail + noise_variance), 0.0)
+        tail_shrinkages = tail * tail_precisions
+        v = self.scales[:, :, None] * self.eigenvalues[:, None, :]
+        noisy = v + noise_variance
+        log_det = np.where(kept[:, None], np.log(noisy), 0.0).sum(axis=2)
+        log_det += n_tail * np.log(tail + noise_variance)
         with np.errstate(divide="ignore"):
             log_weights = np.log(self.weights) - 0.5 * (self.rank * LOG_2PI + log_det)
+        precisions = np.where(kept[:, None], 1 / noisy - tail_precisions[:, :, None], 0.0)
+        shrinkages = np.where(kept[:, None], v / noisy - tail_shrinkages[:, :, None], 0.0)
+        vectors = np.where(kept[:, None], self.eigenvectors, 0.0)
 
-        K, J, R, d = n_shapes, padded(n_scales), padded(kept), padded(self.n_features)
-        vectors = self.eigenvectors[:, :, :kept]
-        precisions = 1 / (v + noise_variance) - tail_precisions[:, :, None]
-        shrinkages = v / (v + noise_variance) - tail_shrinkages[:, :, None]
+        K, J, d = n_shapes, padded(n_scales), padded(self.n_features)
+        R = padded(int(ranks.max()))
         return WienerBank(
+            ranks=np.array([padded(int(rank)) for rank in ranks]),
             forward=_pad(vectors.transpose(0, 2, 1), (K, R, d), dtype),
             backward=_pad(vectors, (K, d, R), dtype),
             means=_pad(self.means, (K if self.means.any() else 0, d), dtype),

@@ -178,8 +178,8 @@ class ScaleMixtureModel(PatchModel):
         ``tail_loss`` is what a flat tail may add to the expected squared error, in parts of it.
         """
         self._check_fitted()
-        kept = self._density.flat_tail_rank(sigma**2, tail_loss) if tail_loss else None
-        return self._density.wiener_bank(sigma**2, dtype, kept)
+        ranks = self._density.flat_tail_ranks(sigma**2, tail_loss) if tail_loss else None
+        return self._density.wiener_bank(sigma**2, dtype, ranks)
 
     @property
     def n_parameters_(self) -> int:

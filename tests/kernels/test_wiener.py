@@ -45,11 +45,16 @@ def restore(Y: np.ndarray, bank: WienerBank, variance: bool = True) -> tuple[np.
     return run(posterior_patches, fill)
 
 
+def varied(density: ScaleMixtureDensity, kept: int) -> np.ndarray:
+    """Eigenvectors to keep of each shape: ``kept``, one more, two more, and so on."""
+    return np.minimum(kept + np.arange(len(density.weights)), density.rank)
+
+
 def flattened(density: ScaleMixtureDensity, kept: int) -> ScaleMixtureDensity:
     """The same density with the mean of its small eigenvalues for each of them."""
     eigenvalues = density.eigenvalues.copy()
-    if kept < density.rank:
-        eigenvalues[:, kept:] = eigenvalues[:, kept:].mean(axis=1, keepdims=True)
+    for row, rank in zip(eigenvalues, varied(density, kept), strict=True):
+        row[rank:] = row[rank:].mean() if rank < density.rank else 0
     return replace(density, eigenvalues=eigenvalues)
 
 
@@ -69,7 +74,7 @@ def test_posterior(case: tuple[int, ...], means: bool, dtype: Any) -> None:
     n, d, rank, kept, n_shapes, n_scales = case
     density = mixture(d, n_shapes, n_scales, rank=rank, means=means)
     Y = samples(density, n, dtype)
-    X, variance = restore(Y, density.wiener_bank(NOISE_VARIANCE, dtype, kept))
+    X, variance = restore(Y, density.wiener_bank(NOISE_VARIANCE, dtype, varied(density, kept)))
     wanted, wanted_variance = closed_form(Y, density, kept)
     # Negligible responsibilities (below 1e-6) are left out on purpose.
     left_out = 1e-6 * n_shapes * n_scales * np.abs(Y).max() if n_shapes > 1 else 0.0
@@ -116,7 +121,7 @@ def test_a_patch_does_not_depend_on_its_place(kept: int, dtype: Any) -> None:
     Y = samples(density, n, dtype)
     Y += density.means[np.arange(n) * len(density.means) // n].astype(dtype)
     order = np.random.default_rng(3).permutation(n)
-    bank = density.wiener_bank(NOISE_VARIANCE, dtype, kept)
+    bank = density.wiener_bank(NOISE_VARIANCE, dtype, varied(density, kept))
     plain, shuffled = restore(Y, bank), restore(Y[order], bank)
     for a, b in zip(plain, shuffled, strict=True):
         assert_same_bits(b, a[order])

@@ -1,0 +1,140 @@
+"""One pass of EPLL: the best shape of every patch, then the patches shape by shape.
+
+A patch is restored under one shape only, with all its scales blended. So the patches are sorted by
+shape between the two kernels, and a tile holds patches of one shape: choosing costs a rotation for
+every shape, restoring two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels.patches import gather, subtract_mean
+from fastgsm.kernels.responsibilities import normalise_tile
+from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.wiener import (
+    _add_filtered,
+    _rotate_in,
+    _shape_log_prob,
+    new_scratch,
+)
+
+
+@jit
+def _choose_shapes(Y, bank, scratch, log_prob, best, shapes):
+    """Fill ``shapes`` (T,) with the shape of greatest density, all scales summed, of each lane."""
+    n_components = bank.forward.shape[0]
+    log_norm = scratch.lane
+    for t in range(TILE):
+        best[t] = -np.inf
+        shapes[t] = 0
+    for k in range(n_components):
+        centred = _rotate_in(Y, bank, k, scratch)
+        _shape_log_prob(centred, bank, k, scratch, log_prob)
+        normalise_tile(log_prob, log_norm)
+        for t in range(TILE):
+            better = log_norm[t] > best[t]
+            best[t] = log_norm[t] if better else best[t]
+            shapes[t] = k if better else shapes[t]
+
+
+@Kernel
+def best_shapes(image, rows, cols, patch_size, remove_mean, bank, shapes):
+    """Fill ``shapes`` (n,), int32, with the most likely shape of every patch of ``image`` (H, W).
+
+    ``rows`` and ``cols`` are the grid (see ``kernels.patches``).
+    """
+    d = patch_size * patch_size
+    n = shapes.shape[0]
+    for task in prange((n + TILE - 1) // TILE):
+        first = np.intp(task) * TILE
+        count = min(TILE, n - first)
+        scratch = new_scratch(bank, image.dtype)
+        noisy = np.zeros((bank.forward.shape[2], TILE), image.dtype)
+        log_prob = np.empty((bank.log_weights.shape[1], TILE), image.dtype)
+        mean = np.empty(TILE, image.dtype)
+        best = np.empty(TILE, image.dtype)
+        chosen = np.empty(TILE, np.int32)
+        gather(image, rows, cols, first, count, patch_size, noisy)
+        if remove_mean:
+            subtract_mean(noisy, d, mean)
+        _choose_shapes(noisy, bank, scratch, log_prob, best, chosen)
+        for t in range(count):
+            shapes[first + t] = chosen[t]
+
+
+@jit
+def _gather_listed(image, rows, cols, numbers, patch_size, tile):
+    """Write the patches with the given numbers into the lanes of ``tile``; zero the other lanes."""
+    width, n_cols = image.shape[1], cols.shape[0]
+    pixels, entries = image.reshape(-1), tile.reshape(-1)
+    for t in range(numbers.shape[0]):
+        grid_row, grid_col = divmod(numbers[t], n_cols)
+        corner = rows[grid_row] * width + cols[grid_col]
+        for dy in range(patch_size):
+            for dx in range(patch_size):
+                entry = (dy * patch_size + dx) * TILE + t
+                entries[entry] = pixels[corner + dy * width + dx]
+    for i in range(patch_size * patch_size):
+        for t in range(numbers.shape[0], TILE):
+            tile[i, t] = 0.0
+
+
+@Kernel
+def restore_patches(
+    image, rows, cols, patch_size, remove_mean, bank, numbers, starts, shapes, patches
+):
+    """Fill ``patches`` (n, d) with the posterior means of the patches of ``image`` (H, W).
+
+    Task i restores the patches ``numbers[starts[i]]`` to ``numbers[starts[i + 1]]``, at most TILE,
+    under shape ``shapes[i]``.
+    """
+    d = patch_size * patch_size
+    room = bank.forward.shape[2]
+    for task in prange(shapes.shape[0]):
+        i = np.intp(task)
+        mine = numbers[starts[i] : starts[i + 1]]
+        k = shapes[i]
+        scratch = new_scratch(bank, image.dtype)
+        noisy = np.zeros((room, TILE), image.dtype)
+        clean = np.empty((room, TILE), image.dtype)
+        mean = np.zeros(TILE, image.dtype)
+        log_prob = np.empty((bank.log_weights.shape[1], TILE), image.dtype)
+        _gather_listed(image, rows, cols, mine, patch_size, noisy)
+        if remove_mean:
+            subtract_mean(noisy, d, mean)
+        for j in range(room):
+            for t in range(TILE):
+                clean[j, t] = mean[t]
+        centred = _rotate_in(noisy, bank, k, scratch)
+        _shape_log_prob(centred, bank, k, scratch, log_prob)
+        normalise_tile(log_prob, scratch.lane)
+        _add_filtered(centred, log_prob, bank, k, scratch, clean)
+        for t in range(mine.shape[0]):
+            patch = patches[mine[t]]
+            for j in range(d):
+                patch[j] = clean[j, t]
+
+
+@Kernel
+def add_patches(patches, rows, cols, patch_size, sums):
+    """Add the ``patches`` (n, d) on the grid to ``sums`` (H, W), in the order of their numbers.
+
+    Parallel over rows of the image: a thread writes the rows it owns and reads whatever covers
+    them, so nothing is shared.
+    """
+    n_rows, n_cols = rows.shape[0], cols.shape[0]
+    top = rows[0]
+    for task in prange(rows[n_rows - 1] + patch_size - top):
+        y = top + np.intp(task)
+        line = sums[y]
+        for grid_row in range(n_rows):
+            dy = y - rows[grid_row]
+            if 0 <= dy < patch_size:
+                for grid_col in range(n_cols):
+                    patch = patches[grid_row * n_cols + grid_col]
+                    begin = dy * patch_size
+                    for dx in range(patch_size):
+                        line[cols[grid_col] + dx] += patch[begin + dx]
