@@ -15,10 +15,10 @@ from fastgsm.kernels.patches import gather, subtract_mean
 from fastgsm.kernels.responsibilities import normalise_tile
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.wiener import (
-    _add_filtered,
-    _rotate_in,
-    _shape_log_prob,
+    add_filtered,
     new_scratch,
+    rotate_in,
+    shape_log_prob,
 )
 
 
@@ -31,8 +31,8 @@ def _choose_shapes(Y, bank, scratch, log_prob, best, shapes):
         best[t] = -np.inf
         shapes[t] = 0
     for k in range(n_components):
-        centred = _rotate_in(Y, bank, k, scratch)
-        _shape_log_prob(centred, bank, k, scratch, log_prob)
+        centred = rotate_in(Y, bank, k, scratch)
+        shape_log_prob(centred, bank, k, scratch, log_prob)
         normalise_tile(log_prob, log_norm)
         for t in range(TILE):
             better = log_norm[t] > best[t]
@@ -108,10 +108,10 @@ def restore_patches(
         for j in range(room):
             for t in range(TILE):
                 clean[j, t] = mean[t]
-        centred = _rotate_in(noisy, bank, k, scratch)
-        _shape_log_prob(centred, bank, k, scratch, log_prob)
+        centred = rotate_in(noisy, bank, k, scratch)
+        shape_log_prob(centred, bank, k, scratch, log_prob)
         normalise_tile(log_prob, scratch.lane)
-        _add_filtered(centred, log_prob, bank, k, scratch, clean)
+        add_filtered(centred, log_prob, bank, k, scratch, clean)
         for t in range(mine.shape[0]):
             patch = patches[mine[t]]
             for j in range(d):

@@ -66,7 +66,7 @@ def new_scratch(bank, dtype):
 
 
 @jit
-def _rotate_in(Y, bank, k, scratch):
+def rotate_in(Y, bank, k, scratch):
     """Rotate the tile Y (d', T), less the mean of shape k, into the shape's eigenbasis.
 
     Returns the tile less the mean: Y itself where the means are zero, which saves a copy.
@@ -85,8 +85,8 @@ def _rotate_in(Y, bank, k, scratch):
 
 
 @jit
-def _shape_log_prob(centred, bank, k, scratch, log_prob):
-    """Log-probabilities (J', T) of the scales of shape k, after ``_rotate_in`` gave ``centred``."""
+def shape_log_prob(centred, bank, k, scratch, log_prob):
+    """Log-probabilities (J', T) of the scales of shape k, after ``rotate_in`` gave ``centred``."""
     rank = bank.ranks[k]
     squares = scratch.factors[:rank]
     for i in range(rank):
@@ -118,9 +118,9 @@ def tile_responsibilities(Y, bank, scratch):
     """
     n_components, n_scales = bank.log_weights.shape
     for k in range(n_components):
-        centred = _rotate_in(Y, bank, k, scratch)
+        centred = rotate_in(Y, bank, k, scratch)
         rows = scratch.log_prob[k * n_scales : (k + 1) * n_scales]
-        _shape_log_prob(centred, bank, k, scratch, rows)
+        shape_log_prob(centred, bank, k, scratch, rows)
     normalise_tile(scratch.log_prob, scratch.lane)
     if n_components > 1:
         flat = scratch.log_prob.reshape(-1)
@@ -151,14 +151,14 @@ def add_posterior_mean(Y, bank, scratch, X):
         if n_components > 1:
             if not _any_positive(posterior):
                 continue
-            centred = _rotate_in(Y, bank, k, scratch)
+            centred = rotate_in(Y, bank, k, scratch)
         else:
             centred = Y if bank.means.shape[0] == 0 else scratch.centred
-        _add_filtered(centred, posterior, bank, k, scratch, X)
+        add_filtered(centred, posterior, bank, k, scratch, X)
 
 
 @jit
-def _add_filtered(centred, posterior, bank, k, scratch, X):
+def add_filtered(centred, posterior, bank, k, scratch, X):
     """Add shape k's part, weighted by the responsibilities ``posterior`` (J', T), to X (d', T)."""
     rank, lane = bank.ranks[k], scratch.lane
     factors, z = scratch.factors[:rank], scratch.coefficients
@@ -208,7 +208,7 @@ def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
         posterior = scratch.log_prob[k * n_scales : (k + 1) * n_scales]
         if not _any_positive(posterior):
             continue
-        centred = _rotate_in(Y, bank, k, scratch)
+        centred = rotate_in(Y, bank, k, scratch)
         rotate(bank.shrinkages[k], posterior, scratch.factors)
         for i in range(room):
             for r in range(kept):
