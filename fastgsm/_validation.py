@@ -244,10 +244,14 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> FloatArray:
-    """Give the weights as an array (n_samples,) of ``dtype``; ones for None."""
+    """Give the weights as an array (n_samples,) of ``dtype``; ones for None.
+
+    Those above 0 are brought to mean 1, so that none of the sums to come leaves the range of
+    ``dtype`` and only the weights' ratios matter.
+    """
     if sample_weight is None:
         return np.ones(n_samples, dtype)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights = check_numbers(sample_weight, "sample_weight")
     if weights.ndim == 0:
         weights = np.full(n_samples, float(weights))
     if weights.shape != (n_samples,):
@@ -259,4 +263,13 @@ def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> Float
         raise ValueError("sample_weight holds NaN, infinity or negative weights; wanted >= 0.")
     if not weights.any():
         raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
-    return weights.astype(dtype)
+    weights = weights / weights.max()
+    return (weights / weights[weights > 0].mean()).astype(dtype)
+
+
+def check_numbers(values: Any, name: str) -> FloatArray:
+    """Give ``values`` as a float64 array, or raise ValueError if they are no numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not an array of real numbers: {error}.") from None

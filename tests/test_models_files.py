@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,22 @@ def test_round_trip_keeps_every_bit(model: Any, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
 
 
+def test_options_given_as_numpy_scalars(tmp_path: Path) -> None:
+    options = {"tol": np.float32(0.5), "max_iter": np.int64(500), "warm_start": np.bool_(True)}
+    model = fastgsm.GSM(np.int64(4), **options).fit(X)  # type: ignore[arg-type]
+    model.save(tmp_path / "model.npz")
+    loaded = fastgsm.load(tmp_path / "model.npz")
+    assert loaded.get_params() == model.get_params()
+    assert len(loaded.weights_) == loaded.n_scales == 4
+
+
+def test_options_changed_after_fit(tmp_path: Path) -> None:
+    model = fastgsm.GSM(3, **OPTIONS).fit(X).set_params(n_scales=4)
+    with pytest.raises(ValueError, match="Fit it again after changing its options"):
+        model.save(tmp_path / "model.npz")
+    assert not list(tmp_path.iterdir())
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no model file"):
         fastgsm.load(tmp_path / "absent.npz")
@@ -77,6 +95,51 @@ def test_damaged_file(saved: Path) -> None:
     saved.write_bytes(content)
     with pytest.raises(ValueError, match="not a fastgsm model"):
         fastgsm.load(saved)
+
+
+@every_model
+def test_randomly_damaged_files(model: Any, tmp_path: Path) -> None:
+    """Each loads, if what was hit does not matter, or gives a ValueError: nothing else."""
+    path = tmp_path / "model.npz"
+    model.fit(X).save(path)
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(300):
+            damaged = bytearray(content)
+            for place in rng.integers(len(content), size=rng.integers(1, 4)):
+                damaged[place] = rng.integers(256)
+            path.write_bytes(damaged)
+            with contextlib.suppress(ValueError):
+                fastgsm.load(path)
+
+
+def test_damaged_directory_of_the_archive(saved: Path) -> None:
+    content = saved.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for place in range(content.index(b"PK\x01\x02"), end + 22):
+            for value in (0, 0x7F, 0xFF):
+                saved.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+                with contextlib.suppress(ValueError):
+                    fastgsm.load(saved)
+
+
+def test_damaged_header_of_an_array(saved: Path) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content.replace(b"(1, 3)", b"(1, 3("))
+    with pytest.raises(ValueError, match="not a fastgsm model"):
+        fastgsm.load(saved)
+
+
+def test_folder(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="directory"):
+        fastgsm.load(tmp_path)
 
 
 def test_foreign_files(tmp_path: Path) -> None:
@@ -125,6 +188,13 @@ def test_array_that_claims_more_than_it_holds(saved: Path) -> None:
         ({"options": {"nonsense": 1}}, "nonsense"),
         ({"options": 3}, "not a fastgsm model"),
         ({"lower_bounds": []}, "not a fastgsm model"),
+        ({"lower_bounds": [10**400]}, "not a fastgsm model"),
+        ({"model": "MVN", "options": {}}, r"mixture of \(1, 3\) .* ask for \(1, 1\)"),
+        ({"model": "MoGSM", "options": {}}, r"mixture of \(1, 3\) .* ask for \(32, 8\)"),
+        ({"model": "ICA", "options": {}}, "not a fastgsm model"),
+        ({"options": {"n_scales": 99}}, r"mixture of \(1, 3\) .* ask for \(1, 99\)"),
+        ({"options": {"n_scales": "x"}}, "n_scales is 'x'"),
+        ({"options": {"n_scales": 3, "tol": -1}}, "tol is -1"),
     ],
 )
 def test_header_of_another_kind(saved: Path, header: dict[str, Any], message: str) -> None:
@@ -221,6 +291,7 @@ def test_bad_new_data(model: Any) -> None:
         (-np.ones(400), "negative"),
         (np.full(400, np.nan), "NaN"),
         (np.zeros(400), "zero for every sample"),
+        (["a"] * 400, "sample_weight is not an array of real numbers"),
     ],
 )
 def test_bad_sample_weights(model: Any, weights: np.ndarray, message: str) -> None:
@@ -239,6 +310,9 @@ def test_bad_sample_weights(model: Any, weights: np.ndarray, message: str) -> No
         (fastgsm.GMM(init_params="best"), ValueError, "init_params is 'best'"),
         (fastgsm.GMM(401), ValueError, "needs at least 401 samples"),
         (fastgsm.GMM(2, fit_means=False, means_init=X[:2]), ValueError, "fit_means is False"),
+        (fastgsm.GMM(2, means_init="a"), ValueError, "means_init is not an array of real numbers"),
+        (fastgsm.GMM(2, means_init=[[1.0], [1.0, 2.0]]), ValueError, "means_init is not an array"),
+        (fastgsm.ICA(2, weights_init="a"), ValueError, "weights_init is not an array"),
         (fastgsm.GMM(2, means_init=X[:3]), ValueError, "means_init has shape"),
         (fastgsm.GMM(2, covariances_init=[-np.eye(4)] * 2), ValueError, "positive definite"),
         (fastgsm.GMM(2, weights_init=[0.5, 0.6]), ValueError, "weights_init sums to 1.1"),
@@ -256,3 +330,18 @@ def test_bad_options(model: Any, error: type[Exception], message: str) -> None:
 def test_unknown_option() -> None:
     with pytest.raises(ValueError, match="Invalid parameter 'n_scale'"):
         fastgsm.GSM().set_params(n_scale=3)
+
+
+# --- bundled priors -----------------------------------------------------------------------
+
+
+def test_nobody_else_sees_what_is_done_to_a_bundled_prior() -> None:
+    prior = fastgsm.load_prior("gsm")
+    before = prior._arrays()
+    fastgsm.load_prior("gsm").set_params(n_scales=2, tol=0.1).fit(X)
+    fastgsm.load_prior("gsm").lower_bounds_.clear()
+    again = fastgsm.load_prior("gsm")
+    assert again.get_params() == prior.get_params()
+    assert again.lower_bounds_
+    for name, values in again._arrays().items():
+        np.testing.assert_array_equal(values, before[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 import fastgsm
+from fastgsm.models._density import BLOCK
 
 MODELS: list[Any] = [
     fastgsm.MVN(),
@@ -282,6 +284,29 @@ def test_ica_equals_one_dimensional_quadrature() -> None:
     np.testing.assert_allclose(restored, means @ P.T, rtol=1e-7, atol=1e-8)
     np.testing.assert_allclose(std, np.sqrt(variances @ np.square(P).T), rtol=1e-6)
     np.testing.assert_allclose(model.score_samples(Y), log_densities.sum(axis=1), rtol=1e-9)
+
+
+def test_memory_of_ica_does_not_grow_with_all_responsibilities() -> None:
+    X = samples(100_000, 8)
+    model = fitted(fastgsm.ICA(8, max_iter=2), X[:500])
+    for use in (model.score_samples, lambda X: model.denoise_patches(X, 0.5, return_std=True)):
+        tracemalloc.start()
+        use(X)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 12 * X.nbytes  # all responsibilities at once: 3 arrays of 8 * X.nbytes
+
+
+def test_ica_in_blocks_is_ica_at_once() -> None:
+    X = samples(BLOCK + 100, 3)
+    model = fitted(fastgsm.ICA(3, max_iter=2), X[:500])
+    last = slice(BLOCK - 5, None)
+    np.testing.assert_allclose(model.score_samples(X)[last], model.score_samples(X[last]))
+    np.testing.assert_array_equal(model.predict(X), model.predict_proba(X).argmax(axis=2))
+    whole, part = (model.denoise_patches(Y, 0.5, return_std=True) for Y in (X, X[last]))
+    for a, b in zip(whole, part, strict=True):
+        np.testing.assert_allclose(a[last], b)
+    np.testing.assert_allclose(whole[0], model.denoise_patches(X, 0.5), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +19,8 @@ from fastgsm._validation import (
     check_sample_weight,
     check_samples,
 )
-from fastgsm.models._em import History
+from fastgsm.models._density import Support
+from fastgsm.models._em import ConvergenceWarning, History, ScaleSteps, ShapeSteps, run_em
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -108,7 +110,7 @@ class PatchModel(ABC):
         y : None
             Ignored; there for scikit-learn's pipelines.
         sample_weight : array_like of shape (n_samples,), optional
-            How often each sample counts; not negative.
+            How much each sample counts, relative to the others; not negative.
 
         Returns
         -------
@@ -119,10 +121,14 @@ class PatchModel(ABC):
         ValueError
             If X is not 2-D, holds NaN, or has too few or only equal samples, or if an option of
             the model is out of range.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If EM stopped at `max_iter`, if the log-likelihood fell by more than rounding, or if
+            Gaussians lost all their samples. Those keep their last mean, covariance and scale,
+            with weight 0, and are not started anew.
         """
-        check_nonnegative(self.tol, "tol")
-        check_integer(self.max_iter, "max_iter")
-        check_nonnegative(self.reg_covar, "reg_covar")
         self._check_options()
         X = check_samples(X)
         if X.shape[0] < self._min_samples():
@@ -132,21 +138,54 @@ class PatchModel(ABC):
             )
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         rng = check_random_state(self.random_state)
-        self._warm = bool(self.warm_start) and getattr(self, "n_features_in_", 0) == X.shape[1]
         history = self._fit(X, weights, rng)
         self.n_features_in_ = X.shape[1]
         self.lower_bounds_ = history.lower_bounds
         self.lower_bound_ = history.lower_bounds[-1]
         self.n_iter_ = len(history.lower_bounds)
         self.converged_ = history.converged
+        self._warn_of_the_dead()
         return self
 
     @abstractmethod
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
         """Learn from checked samples."""
 
-    def _check_options(self) -> None:  # noqa: B027  (a model may have none of its own)
-        """Raise unless the model's own options are valid."""
+    def _warn_of_the_dead(self) -> None:
+        weights = self._arrays()["weights"]
+        n_dead = np.count_nonzero(weights < np.finfo(np.float32).tiny)
+        if n_dead:
+            warnings.warn(
+                f"{n_dead} of the {weights.size} Gaussians of {type(self).__name__} lost all their "
+                f"samples and have weight 0. They cost time and explain nothing: ask for fewer, or "
+                f"start from other values or another random_state.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _continues(self, shape: tuple[int, int], support: Support) -> bool:
+        """Whether `warm_start` has learned parameters of the sizes that are wanted now."""
+        if not (self.warm_start and self.__sklearn_is_fitted__()):
+            return False
+        learned = self._arrays()
+        sizes = learned["weights"].shape, learned["eigenvectors"].shape[-2:]
+        return sizes == (shape, support.basis.shape)
+
+    def _run_em(self, steps: ScaleSteps | ShapeSteps) -> History:
+        return run_em(
+            steps.e_step,
+            steps.m_step,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            verbose=self.verbose,
+            name=type(self).__name__,
+        )
+
+    def _check_options(self) -> None:
+        """Raise unless the options are valid, as far as this can be said without samples."""
+        check_nonnegative(self.tol, "tol")
+        check_integer(self.max_iter, "max_iter")
+        check_nonnegative(self.reg_covar, "reg_covar")
 
     def _min_samples(self) -> int:
         return 2
@@ -178,6 +217,11 @@ class PatchModel(ABC):
     @abstractmethod
     def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
         """Give the posterior mean of noisy patches."""
+
+    def _checked(self, X: Any, name: str = "X") -> FloatArray:
+        """Check samples that are to be scored or denoised."""
+        self._check_fitted()
+        return check_samples(X, self.n_features_in_, name)
 
     @property
     @abstractmethod

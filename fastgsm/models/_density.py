@@ -67,27 +67,51 @@ class Support:
     def rank(self) -> int:
         return self.basis.shape[1]
 
-    def eigendecomposition(self, inner: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
-        """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances.
+    def inner(self, covariances: FloatArray) -> FloatArray:
+        """Covariances (K, d, d) in coordinates of the basis, (K, rank, rank)."""
+        return self.basis.T @ covariances @ self.basis
 
-        ``inner`` (K, rank, rank) are the covariances in coordinates of the basis. Eigenvalues
-        below ``floor`` are raised to it: among the covariances that are at least ``floor`` in
-        every direction, this is the most likely one, so that EM stays monotone.
-        """
-        eigenvalues, vectors = np.linalg.eigh(inner)
-        return np.maximum(eigenvalues[:, ::-1], floor), self.basis @ vectors[:, :, ::-1]
+    def eigendecomposition(self, covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances."""
+        eigenvalues, vectors = np.linalg.eigh(self.inner(covariances))
+        return eigenvalues[:, ::-1], self.basis @ vectors[:, :, ::-1]
 
-    def floored(self, inner: FloatArray, floor: float) -> FloatArray:
-        """Give ``inner`` (K, rank, rank) with eigenvalues of at least ``floor``."""
-        result = inner.copy()
-        for k in range(len(inner)):
-            try:
-                # Mostly there is nothing to raise, and a Cholesky factor tells so cheaply.
-                np.linalg.cholesky(inner[k] - floor * np.eye(self.rank))
-            except np.linalg.LinAlgError:
-                eigenvalues, vectors = np.linalg.eigh(inner[k])
-                result[k] = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
-        return result
+
+def raised(inner: FloatArray, floor: float, least_mean: FloatArray) -> FloatArray:
+    """Raise covariances (K, rank, rank) as far as two constraints demand.
+
+    Of the covariances with eigenvalues of at least ``floor`` and a geometric mean of them of at
+    least ``least_mean`` (K,), the most likely one given samples of covariance ``inner`` has the
+    same eigenvectors, and the eigenvalues ``max(factor * eigenvalues, floor)`` with the least
+    factor of at least 1 that will do.
+    """
+    result = inner.copy()
+    for k, least in enumerate(least_mean):
+        try:
+            # Mostly no eigenvalue is too low, and a Cholesky factor tells so cheaply.
+            np.linalg.cholesky(inner[k] - floor * np.eye(len(inner[k])))
+            mean = np.exp(np.linalg.slogdet(inner[k])[1] / len(inner[k]))
+            result[k] *= max(1.0, least / mean)
+        except np.linalg.LinAlgError:
+            eigenvalues, vectors = np.linalg.eigh(inner[k])
+            result[k] = (vectors * _raised_values(eigenvalues, floor, least)) @ vectors.T
+    return result
+
+
+def _raised_values(eigenvalues: FloatArray, floor: float, least_mean: float) -> FloatArray:
+    values = np.maximum(eigenvalues, floor)
+    if least_mean <= floor or np.log(values).mean() >= np.log(least_mean):
+        return values
+    # The mean logarithm is a convex, piecewise linear function of the factor's logarithm.
+    # Newton's method, from where no eigenvalue is at the floor, meets each piece once at most.
+    logs = np.log(np.maximum(eigenvalues, np.finfo(np.float64).tiny))
+    target, low = np.log(least_mean), np.log(floor)
+    log_factor = max(low - logs.min(), target - logs.mean())
+    for _ in logs:
+        free = logs + log_factor >= low
+        excess = np.where(free, logs + log_factor, low).mean() - target
+        log_factor -= excess / free.mean()
+    return np.exp(np.maximum(logs + log_factor, low))
 
 
 @dataclass(frozen=True)
@@ -199,7 +223,7 @@ class ScaleMixtureDensity:
 
     def score_samples(self, X: FloatArray) -> FloatArray:
         """Log-likelihood (n,) in nats of each sample of X (n, d)."""
-        blocks = [self.posterior(X[i : i + BLOCK])[1] for i in range(0, X.shape[0], BLOCK)]
+        blocks = [self.posterior(part)[1] for part in in_blocks(X)]
         return self.without_density_off_support(X, np.concatenate(blocks))
 
     def without_density_off_support(self, X: FloatArray, log_likelihood: FloatArray) -> FloatArray:
@@ -282,6 +306,11 @@ class ScaleMixtureDensity:
             tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
             support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
         )
+
+
+def in_blocks(samples: FloatArray) -> list[FloatArray]:
+    """Give views of BLOCK rows of ``samples`` (n, d) each."""
+    return [samples[i : i + BLOCK] for i in range(0, samples.shape[0], BLOCK)]
 
 
 def normalised_log_weights(

@@ -18,16 +18,20 @@ from fastgsm.models._density import (
     Support,
     mahalanobis_distances,
     normalised_log_weights,
+    raised,
 )
+
+# A fall of the log-likelihood by more than this share of it is no matter of float32's rounding.
+ROUNDING = 1e-6
 
 
 class ConvergenceWarning(UserWarning):
-    """EM stopped at ``max_iter`` before the log-likelihood settled."""
+    """EM did not end as it should: it never settled, lost digits, or lost components."""
 
 
 @dataclass(frozen=True)
 class History:
-    """How EM went: mean log-likelihood per sample before each M-step, and whether it settled."""
+    """How EM went: mean log-likelihood per sample at each E-step, and whether it settled."""
 
     lower_bounds: list[float]
     converged: bool
@@ -64,6 +68,15 @@ def run_em(
                 f"X may hold values too large or too small: rescale X, "
                 f"use float64, or raise reg_covar."
             )
+        if gain < -max(tol, ROUNDING * max(1.0, abs(lower_bounds[-1]))):
+            warnings.warn(
+                f"{name}: the log-likelihood fell by {-gain:.2g} nats per sample in iteration "
+                f"{iteration}, so EM stopped. It can only fall by rounding, here of components "
+                f"too thin for the type of X: use float64, or raise reg_covar.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+            return History(lower_bounds, False)
         if gain < tol:
             return History(lower_bounds, True)
         m_step()
@@ -72,7 +85,7 @@ def run_em(
         f"{gain:.2g} nats per sample (tol={tol:g}). Raise max_iter or tol, or try another "
         f"random_state or init_params.",
         ConvergenceWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
     return History(lower_bounds, False)
 
@@ -102,7 +115,11 @@ def scale_statistics(
 
 
 def updated_scales(
-    counts: FloatArray, weighted: FloatArray, scales: FloatArray, dimension: int, floor: float
+    counts: FloatArray,
+    weighted: FloatArray,
+    scales: FloatArray,
+    dimension: int,
+    floor: float | FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """M-step of weights and scales from the sums over the samples, all (G, K, J).
 
@@ -159,7 +176,11 @@ class ShapeSteps:
     """EM on all parameters of a mixture of K shapes at J scales.
 
     For J > 1 the M-step is an ECM cycle: weights and scales given the covariances, then, with
-    fresh responsibilities, the covariances given the scales. Each part raises the likelihood.
+    fresh responsibilities, the covariances given the scales. Each part raises the likelihood
+    as far as two floors permit: ``floor``, of the covariances' eigenvalues, and ``scale_floor``,
+    of the geometric mean of each Gaussian's variances. Samples at distance 0 (flat patches) would
+    shrink r2 or, as only the product counts, Sigma for ever; so the floor is the product's. What
+    starts above the floors stays above them, which keeps EM monotone.
 
     The covariances are kept in coordinates of the support and factored by Cholesky. An
     eigendecomposition in every iteration would cost many times as much, so it waits for the end.
@@ -172,24 +193,36 @@ class ShapeSteps:
         start: ScaleMixtureDensity,
         support: Support,
         *,
-        fit_means: bool,
+        fit_means: bool = False,
         floor: float,
+        scale_floor: float | None = None,
     ) -> None:
         self._X = X
         self._sample_weight = sample_weight
         self._support = support
         self._fit_means = fit_means
+        self._fit_scales = scale_floor is not None
         self._floor = floor
-        self._weights, self._scales, self._means = start.weights, start.scales, start.means
-        self._inner: FloatArray = support.basis.T @ start.covariances @ support.basis
+        self._scale_floor = scale_floor or 0.0
+        self._weights, self._means = start.weights, start.means
+        inner = support.inner(start.covariances)
+        self._inner = raised(inner, floor, np.zeros(len(inner)))
+        self._log_dets = np.linalg.slogdet(self._inner)[1]
+        self._scales = np.maximum(start.scales, self._least_scales())
 
     @property
     def density(self) -> ScaleMixtureDensity:
-        """The current parameters."""
-        eigenvalues, eigenvectors = self._support.eigendecomposition(self._inner, self._floor)
+        """The current parameters, with trace(Sigma) = rank where there are scales to absorb it."""
+        basis = self._support.basis
+        eigenvalues, eigenvectors = self._support.eigendecomposition(basis @ self._inner @ basis.T)
+        factors = eigenvalues.mean(axis=1, keepdims=True) if self._fit_scales else 1.0
         return ScaleMixtureDensity(
-            self._weights, self._scales, self._means, eigenvalues, eigenvectors
+            self._weights, self._scales * factors, self._means, eigenvalues / factors, eigenvectors
         )
+
+    def _least_scales(self) -> FloatArray:
+        """Least scales (K, 1) that the shapes permit."""
+        return self._scale_floor * np.exp(-self._log_dets / self._support.rank)[:, None]
 
     @property
     def _log_weights(self) -> FloatArray:
@@ -203,7 +236,7 @@ class ShapeSteps:
         # The product of a lower triangle and the support's lower-trapezoidal basis.
         whiteners = np.tril(np.linalg.inv(factors)) @ self._support.basis.T
         self._distances = mahalanobis_distances(self._X, self._means, whiteners)
-        if self._scales.shape[1] == 1:
+        if not self._fit_scales:
             return self._weigh_samples()
         total, self._counts, self._weighted = scale_statistics(
             self._distances[None],
@@ -214,13 +247,13 @@ class ShapeSteps:
         return total / float(self._sample_weight.sum(dtype=np.float64))
 
     def m_step(self) -> None:
-        if self._scales.shape[1] > 1:
+        if self._fit_scales:
             weights, scales = updated_scales(
                 self._counts,
                 self._weighted,
                 self._scales[None],
                 self._support.rank,
-                self._floor,
+                self._least_scales(),
             )
             self._weights, self._scales = weights[0], scales[0]
             self._weigh_samples()
@@ -244,10 +277,9 @@ class ShapeSteps:
         return weighted_mean(log_norm, self._sample_weight)
 
     def _update_shapes(self) -> None:
-        """M-step of the covariances and, for one scale, of weights and means.
+        """M-step of the covariances and, without scales, of weights and means.
 
-        A component that lost all its samples keeps its mean and covariance. With several scales
-        the factor that r2 and Sigma share is fixed by trace(Sigma) = rank.
+        A component that lost all its samples keeps its mean and covariance.
         """
         counts = self._shape_counts
         alive = counts > np.finfo(np.float32).tiny
@@ -255,17 +287,12 @@ class ShapeSteps:
         sums, products = weighted_moments(self._X, self._distances, self._means)
         shifts = sums / divisor if self._fit_means else np.zeros_like(sums)
         covariances = products / divisor[:, None] - shifts[:, :, None] * shifts[:, None, :]
-        basis = self._support.basis
-        inner = self._support.floored(basis.T @ covariances @ basis, self._floor)
-        inner[~alive] = self._inner[~alive]
-        if self._scales.shape[1] == 1:
+        inner = self._support.inner(covariances)
+        least_means = self._scale_floor / self._scales.min(axis=1)
+        self._inner[alive] = raised(inner[alive], self._floor, least_means[alive])
+        if not self._fit_scales:
             self._weights = (counts / counts.sum())[:, None]
             self._means = self._means + shifts
-        else:
-            factor = np.trace(inner, axis1=1, axis2=2) / self._support.rank
-            self._scales = self._scales * factor[:, None]
-            inner /= factor[:, None, None]
-        self._inner = inner
 
 
 def weighted_mean(values: FloatArray, sample_weight: FloatArray) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -34,15 +34,18 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
     path = Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"cannot save a model as {path.name!r}: the name must end in .npz.")
+    try:
+        type(model)(**model.get_params())._set_arrays(model._arrays())
+    except ValueError as error:
+        raise ValueError(
+            f"cannot save a model that could not be loaded: {error}. "
+            f"Fit it again after changing its options."
+        ) from None
     header = {
         "format": FORMAT,
         "version": VERSION,
         "model": type(model).__name__,
-        "options": {
-            name: value
-            for name, value in model.get_params().items()
-            if isinstance(value, (bool, int, float, str))
-        },
+        "options": _plain_options(model),
         "lower_bounds": model.lower_bounds_,
         "converged": model.converged_,
     }
@@ -56,6 +59,18 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
         )
     with atomic_path(path) as temporary:
         np.savez(temporary, **arrays)
+
+
+def _plain_options(model: PatchModel) -> dict[str, bool | int | float | str]:
+    """Give the options of ``model`` that JSON can hold, NumPy's scalars as Python's."""
+    options = model.get_params()
+    plain = {
+        name: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
+        for name, value in options.items()
+    }
+    return {
+        name: value for name, value in plain.items() if isinstance(value, (bool, int, float, str))
+    }
 
 
 def load(path: str | Path) -> PatchModel:
@@ -91,41 +106,38 @@ def load(path: str | Path) -> PatchModel:
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            header = _read_header(archive)
-            model = MODELS[header["model"]](**header["options"])
-            arrays: dict[str, FloatArray] = {
-                name.removesuffix(".npy"): _read_array(archive, name).astype(np.float64)
-                for name in archive.namelist()
-                if name != "header.npy"
-            }
-        if not set(arrays) <= _NAMES:
-            raise ValueError("it holds arrays that no model has")
-        model._set_arrays(arrays)
-        lower_bounds = [float(value) for value in header["lower_bounds"]]
-        model.lower_bounds_ = lower_bounds
-        model.lower_bound_ = lower_bounds[-1]
-        model.n_iter_ = len(lower_bounds)
-        model.converged_ = bool(header["converged"])
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(f"there is no model file {path}.") from None
-        raise
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zipfile.zlib.error,  # type: ignore[attr-defined]
-    ) as error:
-        raise ValueError(
-            f"{path} is not a fastgsm model that can be read: {error}. Wanted a complete .npz file "
-            f"written by a model's save method."
-        ) from None
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no model file {path}.") from None
+    with file:
+        try:
+            return _read_model(file)
+        # A damaged file can fail anywhere in zipfile, NumPy and json, with errors of any kind.
+        except Exception as error:
+            raise ValueError(
+                f"{path} is not a fastgsm model that can be read: {error}. Wanted a complete .npz "
+                f"file written by a model's save method."
+            ) from error
+
+
+def _read_model(file: BinaryIO) -> PatchModel:
+    with zipfile.ZipFile(file) as archive:
+        header = _read_header(archive)
+        model = MODELS[header["model"]](**header["options"])
+        arrays: dict[str, FloatArray] = {
+            name.removesuffix(".npy"): _read_array(archive, name).astype(np.float64)
+            for name in archive.namelist()
+            if name != "header.npy"
+        }
+    if not set(arrays) <= _NAMES:
+        raise ValueError("it holds arrays that no model has")
+    model._check_options()
+    model._set_arrays(arrays)
+    lower_bounds = [float(value) for value in header["lower_bounds"]]
+    model.lower_bounds_ = lower_bounds
+    model.lower_bound_ = lower_bounds[-1]
+    model.n_iter_ = len(lower_bounds)
+    model.converged_ = bool(header["converged"])
     return model
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._validation import FloatArray
+from fastgsm._validation import FloatArray, check_numbers
 from fastgsm.models._density import ScaleMixtureDensity, Support
 from fastgsm.models._em import weighted_moments
 
@@ -37,8 +37,8 @@ def gaussian_of(
     shift = sums[0] / total if about_mean else np.zeros(d)
     covariance = products[0] / total - np.outer(shift, shift)
     support = Support.of(covariance, X.dtype)
-    inner = support.basis.T @ covariance[None] @ support.basis
-    eigenvalues, eigenvectors = support.eigendecomposition(inner, reg_covar * support.variance)
+    eigenvalues, eigenvectors = support.eigendecomposition(covariance[None])
+    eigenvalues = np.maximum(eigenvalues, reg_covar * support.variance)
     ones = np.ones((1, 1))
     return ScaleMixtureDensity(
         ones, ones, (start + shift)[None], eigenvalues, eigenvectors
@@ -49,7 +49,7 @@ def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
     """Give the starting weights (K, J): the user's, checked, or equal ones."""
     if given is None:
         return np.full(shape, 1.0 / (shape[0] * shape[1]))
-    weights = _given(given, shape, "weights_init")
+    weights = given_array(given, shape, "weights_init")
     if (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
         raise ValueError(
             f"weights_init sums to {weights.sum():g} with a least weight of {weights.min():g}; "
@@ -73,7 +73,7 @@ def initial_scales(
     would be most likely.
     """
     if given is not None:
-        scales = _given(given, shape, "scales_init")
+        scales = given_array(given, shape, "scales_init")
         if (scales <= 0).any():
             raise ValueError(
                 f"scales_init has a least value of {scales.min():g}; wanted variances above 0."
@@ -114,7 +114,6 @@ def initial_shapes(
     rng: np.random.Generator,
     *,
     fit_means: bool,
-    floor: float,
 ) -> ScaleMixtureDensity:
     """Give K starting shapes: the moments of a seeded partition of the samples.
 
@@ -150,8 +149,7 @@ def initial_shapes(
     products -= counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
     prior = float(support.rank)
     covariances = (products + prior * gaussian.covariances) / (counts + prior)[:, None, None]
-    inner = support.basis.T @ covariances @ support.basis
-    eigenvalues, eigenvectors = support.eigendecomposition(inner, floor)
+    eigenvalues, eigenvectors = support.eigendecomposition(covariances)
     return ScaleMixtureDensity(
         weights=((counts + 1) / (counts + 1).sum())[:, None],
         scales=np.ones((n_components, 1)),
@@ -195,24 +193,22 @@ def given_shapes(
     support: Support,
     means: Any,
     covariances: Any,
-    floor: float,
 ) -> ScaleMixtureDensity:
     """Replace the starting means and covariances by those that the user gave, checked."""
     n_components, d = density.means.shape
     if means is not None:
-        density = replace(density, means=_given(means, (n_components, d), "means_init"))
+        density = replace(density, means=given_array(means, (n_components, d), "means_init"))
     if covariances is not None:
-        matrices = _given(covariances, (n_components, d, d), "covariances_init")
+        matrices = given_array(covariances, (n_components, d, d), "covariances_init")
         if not np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=1e-5, atol=0):
             raise ValueError("covariances_init is not symmetric; wanted covariance matrices.")
-        inner = support.basis.T @ matrices @ support.basis
-        least = float(np.linalg.eigvalsh(inner).min())
+        eigenvalues, eigenvectors = support.eigendecomposition(matrices)
+        least = float(eigenvalues.min())
         if least <= 0:
             raise ValueError(
                 f"covariances_init has an eigenvalue of {least:g}; wanted positive definite "
                 f"covariance matrices."
             )
-        eigenvalues, eigenvectors = support.eigendecomposition(inner, floor)
         density = replace(density, eigenvalues=eigenvalues, eigenvectors=eigenvectors)
     return density
 
@@ -231,8 +227,8 @@ def check_distinct(values: FloatArray, what: str) -> None:
         )
 
 
-def _given(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
-    array = np.asarray(values, dtype=np.float64)
+def given_array(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
+    array = check_numbers(values, name)
     if array.size != np.prod(shape) or (array.ndim > 1 and array.shape != shape):
         wanted = tuple(n for n in shape if n != 1) or (1,)
         raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}.")

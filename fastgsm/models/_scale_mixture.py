@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from fastgsm._validation import (
     check_integer,
     check_nonnegative,
     check_random_state,
-    check_samples,
 )
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
 from fastgsm.models._base import PatchModel
@@ -24,6 +24,11 @@ class ScaleMixtureModel(PatchModel):
     _density: ScaleMixtureDensity
     # Whether weights and scales are shown as the (K, J) arrays that they are inside, or flat.
     _two_indices = False
+
+    @property
+    @abstractmethod
+    def _shape(self) -> tuple[int, int]:
+        """(K, J), by the options."""
 
     def _natural(self, values: FloatArray) -> FloatArray:
         self._check_fitted()
@@ -193,10 +198,6 @@ class ScaleMixtureModel(PatchModel):
         scales = n_shapes * (n_scales - 1)
         return n_shapes * n_scales - 1 + scales + means + covariances
 
-    def _checked(self, X: Any, name: str = "X") -> FloatArray:
-        self._check_fitted()
-        return check_samples(X, self.n_features_in_, name)
-
     def _arrays(self) -> dict[str, FloatArray]:
         density = self._density
         return {
@@ -210,5 +211,10 @@ class ScaleMixtureModel(PatchModel):
     def _set_arrays(self, arrays: dict[str, FloatArray]) -> None:
         density = ScaleMixtureDensity(**arrays)
         density.check()
+        if density.weights.shape != self._shape:
+            raise ValueError(
+                f"it holds a mixture of {density.weights.shape} shapes and scales, and its options "
+                f"ask for {self._shape}"
+            )
         self._density = density
         self.n_features_in_ = density.n_features

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastgsm._validation import FloatArray, check_choice, check_integer
-from fastgsm.models._em import History, ShapeSteps, run_em
+from fastgsm.models._density import ScaleMixtureDensity, Support
+from fastgsm.models._em import History, ShapeSteps
 from fastgsm.models._init import (
     check_distinct,
     gaussian_of,
@@ -42,7 +43,8 @@ class GMM(ScaleMixtureModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed of the initialisation.
     warm_start : bool
-        Start the next `fit` from the learned parameters.
+        Start the next `fit` from the learned parameters, if their number and the rank of the data
+        are the same.
     verbose : int
         1 to print a line for each iteration to stderr.
 
@@ -54,8 +56,11 @@ class GMM(ScaleMixtureModel):
     eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
         Descending, on the support of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls.
-    lower_bound_, n_iter_, converged_, n_features_in_
+        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+    lower_bound_ : float
+        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
+        update; `score` gives that of the final ones.
+    n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
     References
@@ -104,7 +109,12 @@ class GMM(ScaleMixtureModel):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return (self.n_components, 1)
+
     def _check_options(self) -> None:
+        super()._check_options()
         check_integer(self.n_components, "n_components")
         check_choice(self.init_params, "init_params", ("kmeans", "random"))
         if self.means_init is not None and not self.fit_means:
@@ -115,37 +125,46 @@ class GMM(ScaleMixtureModel):
 
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=self.fit_means)
-        floor = self.reg_covar * support.variance
-        shape = (self.n_components, 1)
-        if self._warm and self._density.weights.shape == shape:
+        if self._continues(self._shape, support):
             start = self._density
         else:
-            start = initial_shapes(
-                X,
-                sample_weight,
-                gaussian,
-                support,
-                self.n_components,
-                self.init_params,
-                rng,
-                fit_means=self.fit_means,
-                floor=floor,
-            )
-            start = given_shapes(start, support, self.means_init, self.covariances_init, floor)
-            if self.weights_init is not None:
-                start = replace(start, weights=initial_weights(self.weights_init, shape))
-            check_distinct(
-                np.hstack([start.means, start.covariances.reshape(len(start.means), -1)]),
-                "means and covariances",
-            )
-        steps = ShapeSteps(X, sample_weight, start, support, fit_means=self.fit_means, floor=floor)
-        history = run_em(
-            steps.e_step,
-            steps.m_step,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            verbose=self.verbose,
-            name="GMM",
+            start = self._start(X, sample_weight, gaussian, support, rng)
+        steps = ShapeSteps(
+            X,
+            sample_weight,
+            start,
+            support,
+            fit_means=self.fit_means,
+            floor=self.reg_covar * support.variance,
         )
+        history = self._run_em(steps)
         self._density = steps.density
         return history
+
+    def _start(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        gaussian: ScaleMixtureDensity,
+        support: Support,
+        rng: np.random.Generator,
+    ) -> ScaleMixtureDensity:
+        """Parameters that EM starts from."""
+        start = initial_shapes(
+            X,
+            sample_weight,
+            gaussian,
+            support,
+            self.n_components,
+            self.init_params,
+            rng,
+            fit_means=self.fit_means,
+        )
+        start = given_shapes(start, support, self.means_init, self.covariances_init)
+        if self.weights_init is not None:
+            start = replace(start, weights=initial_weights(self.weights_init, self._shape))
+        check_distinct(
+            np.hstack([start.means, start.covariances.reshape(len(start.means), -1)]),
+            "means and covariances",
+        )
+        return start

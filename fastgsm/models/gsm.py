@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgsm._validation import FloatArray, check_choice, check_integer
-from fastgsm.models._em import History, ScaleSteps, run_em
+from fastgsm.models._em import History, ScaleSteps
 from fastgsm.models._init import check_distinct, gaussian_of, initial_scales, initial_weights
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
@@ -39,7 +39,8 @@ class GSM(ScaleMixtureModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed for ``init_params="random"``.
     warm_start : bool
-        Start the next `fit` from the learned weights and scales.
+        Start the next `fit` from the learned weights and scales, if their number and the rank of
+        the data are the same.
     verbose : int
         1 to print a line for each iteration to stderr.
 
@@ -54,8 +55,11 @@ class GSM(ScaleMixtureModel):
     eigenvalues_, eigenvectors_ : ndarray of shape (1, rank) and (1, n_features, rank)
         Of Sigma, descending, on the support of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls.
-    lower_bound_, n_iter_, converged_, n_features_in_
+        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+    lower_bound_ : float
+        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
+        update; `score` gives that of the final ones.
+    n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
     References
@@ -100,28 +104,22 @@ class GSM(ScaleMixtureModel):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return (1, self.n_scales)
+
     def _check_options(self) -> None:
+        super()._check_options()
         check_integer(self.n_scales, "n_scales")
         check_choice(self.init_params, "init_params", ("quantiles", "random"))
 
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
         distances = gaussian.distances(X)
-        shape = (1, self.n_scales)
-        if self._warm and self._density.weights.shape == shape:
+        if self._continues(self._shape, support):
             weights, scales = self._density.weights, self._density.scales
         else:
-            weights = initial_weights(self.weights_init, shape)
-            scales = initial_scales(
-                self.scales_init,
-                distances / support.rank,
-                sample_weight,
-                shape,
-                self.init_params,
-                rng,
-                self.reg_covar,
-            )
-            check_distinct(scales[0], "scales")
+            weights, scales = self._start(distances / support.rank, sample_weight, rng)
         steps = ScaleSteps(
             distances,
             np.log(gaussian.eigenvalues).sum(axis=1),
@@ -131,13 +129,23 @@ class GSM(ScaleMixtureModel):
             scales,
             floor=self.reg_covar,
         )
-        history = run_em(
-            steps.e_step,
-            steps.m_step,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            verbose=self.verbose,
-            name="GSM",
-        )
+        history = self._run_em(steps)
         self._density = replace(gaussian, weights=steps.weights, scales=steps.scales)
         return history
+
+    def _start(
+        self, ratios: FloatArray, sample_weight: FloatArray, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        """Weights and scales that EM starts from."""
+        weights = initial_weights(self.weights_init, self._shape)
+        scales = initial_scales(
+            self.scales_init,
+            ratios,
+            sample_weight,
+            self._shape,
+            self.init_params,
+            rng,
+            self.reg_covar,
+        )
+        check_distinct(scales[0], "scales")
+        return weights, scales

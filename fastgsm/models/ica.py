@@ -12,13 +12,18 @@ from fastgsm._validation import (
     check_integer,
     check_nonnegative,
     check_random_state,
-    check_samples,
 )
 from fastgsm.kernels.separable import shrink_coordinates
 from fastgsm.models._base import PatchModel
-from fastgsm.models._density import LOG_2PI, ScaleMixtureDensity
-from fastgsm.models._em import History, ScaleSteps, run_em
-from fastgsm.models._init import check_distinct, gaussian_of, initial_scales, initial_weights
+from fastgsm.models._density import LOG_2PI, ScaleMixtureDensity, in_blocks
+from fastgsm.models._em import History, ScaleSteps
+from fastgsm.models._init import (
+    check_distinct,
+    gaussian_of,
+    given_array,
+    initial_scales,
+    initial_weights,
+)
 
 
 class ICA(PatchModel):
@@ -45,7 +50,8 @@ class ICA(PatchModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed for ``init_params="random"``.
     warm_start : bool
-        Start the next `fit` from the learned weights and scales.
+        Start the next `fit` from the learned weights and scales, if their number and the rank of
+        the data are the same.
     verbose : int
         1 to print a line for each iteration to stderr.
 
@@ -62,8 +68,11 @@ class ICA(PatchModel):
     covariances_ : ndarray of shape (1, n_features, n_features)
         Second moment of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls.
-    lower_bound_, n_iter_, converged_, n_features_in_
+        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+    lower_bound_ : float
+        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
+        update; `score` gives that of the final ones.
+    n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
     References
@@ -110,6 +119,7 @@ class ICA(PatchModel):
         self.verbose = verbose
 
     def _check_options(self) -> None:
+        super()._check_options()
         check_integer(self.n_scales, "n_scales")
         check_choice(self.init_params, "init_params", ("quantiles", "random"))
 
@@ -119,22 +129,10 @@ class ICA(PatchModel):
         coordinates = X @ gaussian.eigenvectors[0].astype(X.dtype)
         squares = np.ascontiguousarray(np.square(coordinates).T)
         squares /= eigenvalues[:, None].astype(X.dtype)
-        shape = (support.rank, self.n_scales)
-        if self._warm and self._weights.shape == shape:
+        if self._continues((support.rank, self.n_scales), support):
             weights, scales = self._weights, self._scales
         else:
-            weights = _row_weights(self.weights_init, shape)
-            scales = initial_scales(
-                self.scales_init,
-                squares,
-                sample_weight,
-                shape,
-                self.init_params,
-                rng,
-                self.reg_covar,
-            )
-            for row in scales:
-                check_distinct(row, "scales")
+            weights, scales = self._start(squares, sample_weight, rng)
         steps = ScaleSteps(
             squares,
             np.log(eigenvalues),
@@ -144,16 +142,28 @@ class ICA(PatchModel):
             scales,
             floor=self.reg_covar,
         )
-        history = run_em(
-            steps.e_step,
-            steps.m_step,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            verbose=self.verbose,
-            name="ICA",
-        )
+        history = self._run_em(steps)
         self._gaussian, self._weights, self._scales = gaussian, steps.weights, steps.scales
         return history
+
+    def _start(
+        self, squares: FloatArray, sample_weight: FloatArray, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        """Weights and scales that EM starts from."""
+        shape = (squares.shape[0], self.n_scales)
+        weights = _row_weights(self.weights_init, shape)
+        scales = initial_scales(
+            self.scales_init,
+            squares,
+            sample_weight,
+            shape,
+            self.init_params,
+            rng,
+            self.reg_covar,
+        )
+        for row in scales:
+            check_distinct(row, "scales")
+        return weights, scales
 
     @property
     def weights_(self) -> FloatArray:
@@ -201,7 +211,8 @@ class ICA(PatchModel):
     def score_samples(self, X: Any) -> FloatArray:
         """Give the log-likelihood (n_samples,) in nats of every sample; see `PatchModel`."""
         X = self._checked(X)
-        return self._gaussian.without_density_off_support(X, self._posterior(X)[1])
+        blocks = [self._posterior(part)[1] for part in in_blocks(X)]
+        return self._gaussian.without_density_off_support(X, np.concatenate(blocks))
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Give the responsibilities of every coordinate's Gaussians.
@@ -219,7 +230,8 @@ class ICA(PatchModel):
 
     def predict(self, X: Any) -> Any:
         """Give the most probable scale of every coordinate, (n_samples, rank)."""
-        return self.predict_proba(X).argmax(axis=2)
+        X = self._checked(X)
+        return np.concatenate([self._posterior(part)[0].argmax(axis=2) for part in in_blocks(X)])
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
         """Draw samples from the model.
@@ -278,11 +290,15 @@ class ICA(PatchModel):
             tables = (np.ascontiguousarray(a.T) for a in (log_weights, halves, shrinkages))
             shrink_coordinates(z, *tables, restored)
             return restored @ P.T
-        responsibilities, _ = self._mixtures(z, v + sigma**2)
-        factor = np.einsum("nij,ij->ni", responsibilities, shrinkages)
-        spread = np.einsum("nij,ij->ni", responsibilities, np.square(shrinkages)) - factor**2
-        variance = Y.dtype.type(sigma**2) * factor + np.maximum(spread, 0) * z**2
-        return (factor * z) @ P.T, np.sqrt(variance @ np.square(P).T)
+        restored, variance = np.empty_like(z), np.empty_like(z)
+        for part, mean, spread in zip(*map(in_blocks, (z, restored, variance)), strict=True):
+            responsibilities, _ = self._mixtures(part, v + sigma**2)
+            factor = np.einsum("nij,ij->ni", responsibilities, shrinkages)
+            square = np.einsum("nij,ij->ni", responsibilities, np.square(shrinkages))
+            mean[:] = factor * part
+            spread[:] = Y.dtype.type(sigma**2) * factor
+            spread += np.maximum(square - factor**2, 0) * part**2
+        return restored @ P.T, np.sqrt(variance @ np.square(P).T)
 
     def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         z = X @ self._gaussian.eigenvectors[0].astype(X.dtype)
@@ -304,10 +320,6 @@ class ICA(PatchModel):
             log_weights = np.log(self._weights) - 0.5 * (LOG_2PI + np.log(v))
         return log_weights.astype(dtype), (0.5 / v).astype(dtype)
 
-    def _checked(self, X: Any, name: str = "X") -> FloatArray:
-        self._check_fitted()
-        return check_samples(X, self.n_features_in_, name)
-
     def _arrays(self) -> dict[str, FloatArray]:
         return {
             "weights": self._weights,
@@ -327,8 +339,11 @@ class ICA(PatchModel):
             arrays["eigenvectors"][None],
         )
         gaussian.check()
-        if weights.shape != scales.shape or weights.shape[:-1] != (gaussian.rank,):
-            raise ValueError("the shapes of its arrays do not fit together")
+        if not weights.shape == scales.shape == (gaussian.rank, self.n_scales):
+            raise ValueError(
+                f"it has weights of shape {weights.shape} and scales of shape {scales.shape}, and "
+                f"its rank and its options ask for {(gaussian.rank, self.n_scales)}"
+            )
         # Written so that NaN fails too.
         sums_to_one = np.abs(weights.sum(axis=1) - 1) < 1e-5
         if not ((weights >= 0).all() and sums_to_one.all() and (scales > 0).all()):
@@ -340,7 +355,5 @@ class ICA(PatchModel):
 def _row_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
     if given is None:
         return np.full(shape, 1.0 / shape[1])
-    rows = np.asarray(given, dtype=np.float64)
-    if rows.shape != shape:
-        raise ValueError(f"weights_init has shape {rows.shape}; wanted {shape}.")
+    rows = given_array(given, shape, "weights_init")
     return np.concatenate([initial_weights(row, (1, shape[1])) for row in rows])

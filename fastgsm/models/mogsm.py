@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastgsm._validation import FloatArray, check_choice, check_integer
-from fastgsm.models._em import History, ShapeSteps, run_em
+from fastgsm.models._density import ScaleMixtureDensity, Support
+from fastgsm.models._em import History, ShapeSteps
 from fastgsm.models._init import (
     check_distinct,
     gaussian_of,
@@ -41,8 +42,8 @@ class MoGSM(ScaleMixtureModel):
     max_iter : int
         Most EM iterations.
     reg_covar : float
-        Floor of the eigenvalues, as a fraction of their mean, and of the scales, as a fraction
-        of the data's mean variance.
+        Floor of the eigenvalues, as a fraction of their mean at the start, and of each Gaussian's
+        geometric mean variance, as a fraction of the data's.
     init_params : {"directions", "random"}
         The partition of the samples whose moments EM starts from: by the seeded direction that
         a sample is most aligned with, or by chance.
@@ -54,7 +55,8 @@ class MoGSM(ScaleMixtureModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed of the initialisation.
     warm_start : bool
-        Start the next `fit` from the learned parameters.
+        Start the next `fit` from the learned parameters, if their number and the rank of the data
+        are the same.
     verbose : int
         1 to print a line for each iteration to stderr.
 
@@ -69,8 +71,11 @@ class MoGSM(ScaleMixtureModel):
     eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
         Descending, on the support of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls.
-    lower_bound_, n_iter_, converged_, n_features_in_
+        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+    lower_bound_ : float
+        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
+        update; `score` gives that of the final ones.
+    n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
     References
@@ -121,7 +126,12 @@ class MoGSM(ScaleMixtureModel):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return (self.n_components, self.n_scales)
+
     def _check_options(self) -> None:
+        super()._check_options()
         check_integer(self.n_components, "n_components")
         check_integer(self.n_scales, "n_scales")
         check_choice(self.init_params, "init_params", ("directions", "random"))
@@ -131,55 +141,56 @@ class MoGSM(ScaleMixtureModel):
 
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
-        floor = self.reg_covar * support.variance
-        shape = (self.n_components, self.n_scales)
-        if self._warm and self._density.weights.shape == shape:
+        # Like the likelihood of a flat patch, this depends on the determinant alone.
+        scale_floor = self.reg_covar * float(np.exp(np.log(gaussian.eigenvalues).mean()))
+        if self._continues(self._shape, support):
             start = self._density
         else:
-            start = initial_shapes(
-                X,
-                sample_weight,
-                gaussian,
-                support,
-                self.n_components,
-                self.init_params,
-                rng,
-                fit_means=False,
-                floor=floor,
-            )
-            start = given_shapes(start, support, None, self.covariances_init, floor)
-            factor = start.eigenvalues.mean(axis=1, keepdims=True)
-            ratios = gaussian.distances(X) * (support.variance / support.rank)
-            scales = initial_scales(
-                self.scales_init,
-                np.repeat(ratios, shape[0], axis=0),
-                sample_weight,
-                shape,
-                "quantiles",
-                rng,
-                floor,
-            )
-            weights = (
-                np.repeat(start.weights, shape[1], axis=1) / shape[1]
-                if self.weights_init is None
-                else initial_weights(self.weights_init, shape)
-            )
-            start = replace(
-                start,
-                weights=weights,
-                scales=scales,
-                eigenvalues=start.eigenvalues / factor,
-            )
-            covariances = start.covariances[:, None] * start.scales[:, :, None, None]
-            check_distinct(covariances.reshape(start.weights.size, -1), "covariances and scales")
-        steps = ShapeSteps(X, sample_weight, start, support, fit_means=False, floor=self.reg_covar)
-        history = run_em(
-            steps.e_step,
-            steps.m_step,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            verbose=self.verbose,
-            name="MoGSM",
+            start = self._start(X, sample_weight, gaussian, support, rng, scale_floor)
+        steps = ShapeSteps(
+            X,
+            sample_weight,
+            start,
+            support,
+            floor=self.reg_covar,
+            scale_floor=scale_floor,
         )
+        history = self._run_em(steps)
         self._density = steps.density
         return history
+
+    def _start(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        gaussian: ScaleMixtureDensity,
+        support: Support,
+        rng: np.random.Generator,
+        scale_floor: float,
+    ) -> ScaleMixtureDensity:
+        """Parameters that EM starts from."""
+        K, J = self._shape
+        start = initial_shapes(
+            X, sample_weight, gaussian, support, K, self.init_params, rng, fit_means=False
+        )
+        start = given_shapes(start, support, None, self.covariances_init)
+        ratios = gaussian.distances(X) * (support.variance / support.rank)
+        scales = initial_scales(
+            self.scales_init,
+            np.repeat(ratios, K, axis=0),
+            sample_weight,
+            (K, J),
+            "quantiles",
+            rng,
+            scale_floor,
+        )
+        weights = (
+            np.repeat(start.weights, J, axis=1) / J
+            if self.weights_init is None
+            else initial_weights(self.weights_init, self._shape)
+        )
+        eigenvalues = start.eigenvalues / start.eigenvalues.mean(axis=1, keepdims=True)
+        start = replace(start, weights=weights, scales=scales, eigenvalues=eigenvalues)
+        covariances = start.covariances[:, None] * start.scales[:, :, None, None]
+        check_distinct(covariances.reshape(K * J, -1), "covariances and scales")
+        return start

@@ -61,6 +61,10 @@ class MVN(ScaleMixtureModel):
         self.warm_start = warm_start
         self.verbose = verbose
 
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return (1, 1)
+
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
         self._density, _ = gaussian_of(X, sample_weight, self.reg_covar, about_mean=True)
         log_likelihood = weighted_mean(self._density.score_samples(X), sample_weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,6 @@ def list_priors() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.npz"))
 
 
-@cache
 def load_prior(name: str) -> PatchModel:
     """Give a bundled prior.
 
@@ -35,7 +35,7 @@ def load_prior(name: str) -> PatchModel:
     Returns
     -------
     model : fitted model
-        The same object at every call.
+        A copy of its own for every call: what is done to it changes no other.
 
     Raises
     ------
@@ -53,4 +53,9 @@ def load_prior(name: str) -> PatchModel:
             f"there is no bundled prior {name!r}; wanted one of {', '.join(list_priors())}. "
             f"A model file is read with fastgsm.load(path)."
         )
+    return deepcopy(_loaded(name))
+
+
+@cache
+def _loaded(name: str) -> PatchModel:
     return load(_FOLDER / f"{name}.npz")
