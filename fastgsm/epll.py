@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
 from fastgsm.kernels.epll import add_patches, best_shapes, restore_patches
 from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import coverage
 from fastgsm.single_pass import centring
@@ -19,8 +21,24 @@ from fastgsm.single_pass import centring
 # Patches restored at once: bounds the memory, and lets progress be shown and Ctrl-C be heard.
 PATCHES_PER_CALL = 65_536
 
-# beta s2 in each pass: how much more the restored patches count than the noisy image.
-SCHEDULE = (1.0, 4.0, 8.0, 16.0, 32.0)
+
+class Pass(NamedTuple):
+    """One pass of the splitting."""
+
+    beta: float
+    """The patches are taken to have noise of variance sigma^2 / beta."""
+    share: float
+    """Weight of the noisy image in the result; restored patches have the rest."""
+    grid: int
+    """Which of the grids the patches lie on. Shapes are chosen once for each grid."""
+
+
+# Half-quadratic splitting has share = 1 / (1 + beta) and chooses the shapes anew in each pass.
+# These passes were tuned on the training photographs. That the last takes nothing of the noisy
+# image is worth 0.3 dB; choosing shapes in the first two passes alone costs 0.03 dB and saves half
+# of the time; one grid for all passes would cost 0.2 dB.
+PASSES = (Pass(1, 0.5, 0), Pass(3, 0.22, 1), Pass(7.2, 0.18, 0), Pass(13.4, 0.0, 1))
+
 # What the flat tail may add to the expected squared error of a patch (see `single_pass`).
 FLAT_TAIL_LOSS = 0.01
 
@@ -28,10 +46,9 @@ FLAT_TAIL_LOSS = 0.01
 class EPLL:
     """Restoration by alternating between patches and pixels.
 
-    In each pass every patch of a strided grid is restored at noise variance 1 / beta under its
-    most likely shape, and the image becomes the average of the noisy one and of its restored
-    patches, (y + beta s2 x') / (1 + beta s2). The grid moves from pass to pass. Several planes
-    share the shapes that are chosen in the first.
+    In each pass every patch of a strided grid is restored under its most likely shape, and the
+    image becomes the weighted mean of the noisy image and of the restored patches. The grid
+    moves from pass to pass. All planes take the shapes that are chosen in the first.
 
     Parameters
     ----------
@@ -43,8 +60,7 @@ class EPLL:
     patch_size, stride : int
     rng : numpy.random.Generator
         Draws the places of the grids.
-    schedule : sequence of float
-        beta s2 of each pass.
+    passes : sequence of Pass
 
     References
     ----------
@@ -60,76 +76,90 @@ class EPLL:
         patch_size: int,
         stride: int,
         rng: np.random.Generator,
-        schedule: Sequence[float] = SCHEDULE,
-        tail_loss: float = FLAT_TAIL_LOSS,
+        passes: Sequence[Pass] = PASSES,
     ) -> None:
-        self._schedule = schedule
+        self._passes = passes
         self._banks = [
-            model.wiener_bank(sigma / np.sqrt(beta), dtype, tail_loss) for beta in schedule
+            model.wiener_bank(sigma / math.sqrt(each.beta), dtype, FLAT_TAIL_LOSS)
+            for each in passes
         ]
         self._patch_size = patch_size
         self._stride = stride
         self._remove_mean, self._remove_global_mean = centring(model)
-        # No pass repeats another's grid before all of them have been used.
-        places = np.concatenate([rng.permutation(stride**2) for _ in schedule])
-        self._offsets = [divmod(int(place), stride) for place in places[: len(schedule)]]
+        # Grids repeat only where there are no other places left.
+        places = rng.permutation(stride**2)
+        n_grids = 1 + max(each.grid for each in passes)
+        self._offsets = [divmod(int(places[i % places.size]), stride) for i in range(n_grids)]
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Number of progress updates that planes of the given shape take."""
-        height, width = shape[1:]
-        return sum(
-            len(self._strips(self._grid(height, y), self._grid(width, x).size))
-            for y, x in self._offsets
-        )
+        return sum(len(self._strips(*self._grid(shape, each.grid))) for each in self._passes)
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width) in the units of the prior."""
         levels = planes.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(planes.dtype)
         noisy = planes - levels if self._remove_global_mean else planes
         restored = noisy
-        for beta, bank, offset in zip(self._schedule, self._banks, self._offsets, strict=True):
-            target = self._restore_patches(restored, bank, offset, bar)
-            share = planes.dtype.type(1 / (1 + beta))
-            target *= 1 - share
-            target += share * noisy
-            restored = target
+        shapes: dict[int, list[NDArray[np.int32]]] = {}
+        for (_, share, grid), bank in zip(self._passes, self._banks, strict=True):
+            rows, cols = self._grid(planes.shape, grid)
+            strips = self._strips(rows, cols)
+            if grid not in shapes:
+                shapes[grid] = [self._shapes(restored[0], rows, cols, bank) for rows in strips]
+            sums = np.zeros(planes.shape, planes.dtype)
+            for strip, chosen in zip(strips, shapes[grid], strict=True):
+                self._add_restored(restored, strip, cols, bank, chosen, sums)
+                bar.update()
+            sums /= coverage(rows, planes.shape[1], self._patch_size, planes.dtype)[:, None]
+            sums /= coverage(cols, planes.shape[2], self._patch_size, planes.dtype)
+            if share > 0:
+                sums *= planes.dtype.type(1 - share)
+                sums += planes.dtype.type(share) * noisy
+            restored = sums
         if self._remove_global_mean:
             restored += levels
         return restored
 
-    def _grid(self, length: int, offset: int) -> NDArray[np.intp]:
-        """Positions that step from ``offset``, with the first and the last possible one."""
-        last = length - self._patch_size
-        return np.union1d(np.arange(offset, last, self._stride), [0, last]).astype(np.intp)
+    def _grid(self, shape: tuple[int, ...], grid: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns that step from the grid's offset, with the first and last possible."""
+        rows, cols = (
+            np.union1d(np.arange(offset, last, self._stride), [0, last]).astype(np.intp)
+            for offset, last in zip(
+                self._offsets[grid],
+                (length - self._patch_size for length in shape[1:]),
+                strict=True,
+            )
+        )
+        return rows, cols
 
-    def _strips(self, rows: NDArray[np.intp], n_cols: int) -> list[NDArray[np.intp]]:
-        n_strips = -(-rows.size * n_cols // PATCHES_PER_CALL)
+    def _strips(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        n_strips = -(-rows.size * cols.size // PATCHES_PER_CALL)
         return np.array_split(rows, min(n_strips, rows.size))
 
-    def _restore_patches(
-        self, planes: FloatArray, bank: Any, offset: tuple[int, int], bar: Progress
-    ) -> FloatArray:
-        """Average of the restored patches of a grid at every pixel."""
+    def _shapes(
+        self, plane: FloatArray, rows: NDArray[np.intp], cols: NDArray[np.intp], bank: WienerBank
+    ) -> NDArray[np.int32]:
+        """Most likely shape of every patch."""
+        shapes = np.empty(rows.size * cols.size, np.int32)
+        best_shapes(plane, rows, cols, self._patch_size, self._remove_mean, bank, shapes)
+        return shapes
+
+    def _add_restored(
+        self,
+        planes: FloatArray,
+        rows: NDArray[np.intp],
+        cols: NDArray[np.intp],
+        bank: WienerBank,
+        shapes: NDArray[np.int32],
+        sums: FloatArray,
+    ) -> None:
+        """Add the posterior means of the patches to ``sums``, like ``planes`` (n, H, W)."""
+        tiles = tiles_of_one_shape(shapes)
         p = self._patch_size
-        height, width = planes.shape[1:]
-        rows, cols = self._grid(height, offset[0]), self._grid(width, offset[1])
-        sums = np.zeros(planes.shape, planes.dtype)
-        for strip in self._strips(rows, cols.size):
-            n = strip.size * cols.size
-            shapes = np.empty(n, np.int32)
-            best_shapes(planes[0], strip, cols, p, self._remove_mean, bank, shapes)
-            numbers, starts, tile_shapes = tiles_of_one_shape(shapes)
-            patches = np.empty((n, p * p), planes.dtype)
-            for plane, total in zip(planes, sums, strict=True):
-                restore_patches(
-                    plane, strip, cols, p, self._remove_mean, bank, numbers, starts, tile_shapes,
-                    patches,
-                )  # fmt: skip
-                add_patches(patches, strip, cols, p, total)
-            bar.update()
-        sums /= coverage(rows, height, p, planes.dtype)[:, None]
-        sums /= coverage(cols, width, p, planes.dtype)
-        return sums
+        patches = np.empty((shapes.size, p * p), planes.dtype)
+        for plane, total in zip(planes, sums, strict=True):
+            restore_patches(plane, rows, cols, p, self._remove_mean, bank, *tiles, patches)
+            add_patches(patches, rows, cols, p, total)
 
 
 def tiles_of_one_shape(
