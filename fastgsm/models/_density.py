@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm._validation import FloatArray
+from fastgsm.kernels import symmetric
 from fastgsm.kernels.mahalanobis import mahalanobis
 from fastgsm.kernels.responsibilities import responsibilities
 from fastgsm.kernels.rotation import padded
@@ -46,7 +47,7 @@ class Support:
     @classmethod
     def of(cls, covariance: FloatArray, dtype: Any) -> Support:
         """Find the support of data of type ``dtype`` with the given covariance (d, d)."""
-        eigenvalues, vectors = np.linalg.eigh(covariance)
+        eigenvalues, vectors = eigh(covariance)
         d, top = eigenvalues.size, eigenvalues[-1]
         # A direction without variance comes out at the rounding error of the covariance, and the
         # samples' own rounding error has a variance too.
@@ -74,7 +75,7 @@ class Support:
         below ``floor`` are raised to it: among the covariances that are at least ``floor`` in
         every direction, this is the most likely one, so that EM stays monotone.
         """
-        eigenvalues, vectors = np.linalg.eigh(inner)
+        eigenvalues, vectors = eigh(inner)
         return np.maximum(eigenvalues[:, ::-1], floor), self.basis @ vectors[:, :, ::-1]
 
     def floored(self, inner: FloatArray, floor: float) -> FloatArray:
@@ -85,7 +86,7 @@ class Support:
                 # Mostly there is nothing to raise, and a Cholesky factor tells so cheaply.
                 np.linalg.cholesky(inner[k] - floor * np.eye(self.rank))
             except np.linalg.LinAlgError:
-                eigenvalues, vectors = np.linalg.eigh(inner[k])
+                eigenvalues, vectors = eigh(inner[k])
                 result[k] = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
         return result
 
@@ -279,6 +280,14 @@ class ScaleMixtureDensity:
             tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
             support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
         )
+
+
+def eigh(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (..., n), ascending, and eigenvectors (..., n, n) of symmetric matrices."""
+    stack = matrices.reshape(-1, *matrices.shape[-2:])
+    eigenvalues, eigenvectors = np.empty(stack.shape[:2]), np.empty(stack.shape)
+    symmetric.eigh(stack, eigenvalues, eigenvectors)
+    return eigenvalues.reshape(matrices.shape[:-1]), eigenvectors.reshape(matrices.shape)
 
 
 def normalised_log_weights(
