@@ -78,7 +78,9 @@ def test_lower_bound_is_the_score_of_what_was_learned(name: str) -> None:
     assert model.n_iter_ == len(model.lower_bounds_)
     assert model.lower_bound_ == model.lower_bounds_[-1]
     expected = np.average(model.score_samples(X), weights=weights)
-    assert model.lower_bound_ == pytest.approx(expected, rel=1e-12)
+    # EM factors the covariances, one of which is near the floor, where the score takes their
+    # eigenvectors: a condition of 3e8 leaves no more digits to agree on.
+    assert model.lower_bound_ == pytest.approx(expected, rel=1e-10)
 
 
 # --- known answers ------------------------------------------------------------------------
