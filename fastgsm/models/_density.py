@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm._validation import FloatArray
+from fastgsm.kernels import symmetric
 from fastgsm.kernels.mahalanobis import mahalanobis
 from fastgsm.kernels.responsibilities import responsibilities
 from fastgsm.kernels.rotation import padded
@@ -46,7 +47,7 @@ class Support:
     @classmethod
     def of(cls, covariance: FloatArray, dtype: Any) -> Support:
         """Find the support of data of type ``dtype`` with the given covariance (d, d)."""
-        eigenvalues, vectors = np.linalg.eigh(covariance)
+        eigenvalues, vectors = eigh(covariance)
         d, top = eigenvalues.size, eigenvalues[-1]
         # A direction without variance comes out at the rounding error of the covariance, and the
         # samples' own rounding error has a variance too.
@@ -73,7 +74,7 @@ class Support:
 
     def eigendecomposition(self, covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances."""
-        eigenvalues, vectors = np.linalg.eigh(self.inner(covariances))
+        eigenvalues, vectors = eigh(self.inner(covariances))
         return eigenvalues[:, ::-1], self.basis @ vectors[:, :, ::-1]
 
 
@@ -93,7 +94,7 @@ def raised(inner: FloatArray, floor: float, least_mean: FloatArray) -> FloatArra
             mean = np.exp(np.linalg.slogdet(inner[k])[1] / len(inner[k]))
             result[k] *= max(1.0, least / mean)
         except np.linalg.LinAlgError:
-            eigenvalues, vectors = np.linalg.eigh(inner[k])
+            eigenvalues, vectors = eigh(inner[k])
             result[k] = (vectors * _raised_values(eigenvalues, floor, least)) @ vectors.T
     return result
 
@@ -354,3 +355,11 @@ def _pad(
     corner = tuple(slice(min(n, room)) for n, room in zip(values.shape, shape, strict=True))
     result[corner] = values[corner]
     return result
+
+
+def eigh(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (..., n), ascending, and eigenvectors (..., n, n) of symmetric matrices."""
+    stack = matrices.reshape(-1, *matrices.shape[-2:])
+    eigenvalues, eigenvectors = np.empty(stack.shape[:2]), np.empty(stack.shape)
+    symmetric.eigh(stack, eigenvalues, eigenvectors)
+    return eigenvalues.reshape(matrices.shape[:-1]), eigenvectors.reshape(matrices.shape)
