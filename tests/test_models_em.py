@@ -114,17 +114,18 @@ def test_raised_covariances_are_the_most_likely_ones() -> None:
         for floor, least in ((1e-4, 0.0), (1e-4, 0.03), (1e-4, 0.5), (1e-6, 10.0)):
             best = raised(sampled[None], floor, np.array([least]))[0]
             values = np.linalg.eigvalsh(best)
-            assert values.min() >= floor * (1 - 1e-9) - 1e-15 * values.max()
-            assert np.log(values).mean() >= np.log(max(least, 1e-99)) - 1e-9
+            rounding = 1e-9 + 1e-15 * values.max() / values.min()
+            assert values.min() >= floor * (1 - rounding)
+            assert np.log(values).mean() >= np.log(max(least, 1e-99)) - rounding
 
             def cost(values: np.ndarray, sampled: Any = eigenvalues) -> float:
                 return float((np.log(values) + np.sort(sampled) / values).sum())
 
             # No other covariance of these eigenvectors within the two limits is more likely.
             others = np.maximum(values * np.exp(0.3 * rng.standard_normal((2000, 4))), floor)
-            allowed = np.log(others).mean(axis=1) >= np.log(values).mean() - 1e-12
+            allowed = np.log(others).mean(axis=1) >= np.log(values).mean() - rounding
             allowed |= np.log(others).mean(axis=1) >= np.log(max(least, 1e-99))
-            assert all(cost(other) >= cost(values) - 1e-9 for other in others[allowed])
+            assert all(cost(other) >= cost(values) - rounding for other in others[allowed])
 
 
 def test_a_fall_of_the_likelihood_is_no_convergence() -> None:
