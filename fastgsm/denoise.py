@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fastgsm._validation import (
     warn_unlikely_range,
 )
 from fastgsm.colour import decorrelating_matrix
+from fastgsm.epll import EPLL
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.noise import estimate_sigma
@@ -28,7 +30,7 @@ from fastgsm.patches import check_stride
 from fastgsm.priors import load_prior
 from fastgsm.single_pass import SinglePass
 
-QUALITIES = ("fast", "balanced", "best")
+PRESET_PRIORS = {"fast": "gsm", "balanced": "mogsm", "best": "mogsm"}
 
 
 def denoise(
@@ -50,8 +52,8 @@ def denoise(
 ) -> NDArray[Any]:
     """Remove white Gaussian noise from an image.
 
-    Every overlapping patch is replaced by its posterior mean under a patch prior, and every pixel
-    by the average over the patches that cover it.
+    Patches are replaced by their posterior means under a patch prior, and every pixel by the
+    average over the patches that cover it.
 
     Parameters
     ----------
@@ -61,19 +63,20 @@ def denoise(
         Standard deviation of the noise in the image's own units: grey levels for integers. By
         default it is estimated (see `estimate_sigma`). 0 returns a copy.
     prior : fitted model or str, optional
-        Model of the patches, or name of a bundled one (see `list_priors`). By default the
-        bundled ``"gsm"``. How the training patches were centred is read off the model: one without
-        variance along the constant patch is applied to patches without their mean; one of mean
-        zero otherwise to the image without its mean; any other to the patches as they are.
+        Model of the patches, or name of a bundled one (see `list_priors`). By default the bundled
+        one that goes with `quality`. How the training patches were centred is read off the model:
+        one without variance along the constant patch is applied to patches without their mean; one
+        of mean zero otherwise to the image without its mean; any other to the patches as they are.
     quality : {"fast", "balanced", "best"}
-        Method. In this version "fast" and "balanced" both take a single pass over the patches;
-        "best" is not available yet.
+        Method, and the prior that goes with it. "fast" restores every patch once, under a Gaussian
+        scale mixture. "balanced" alternates between patches and pixels (EPLL [2]_), under a mixture
+        of scale mixtures. "best" is not available yet.
     aggregation : {"mean", "center"}
         "mean" averages all the patches that cover a pixel. "center" keeps each patch's central
-        pixel only: the textbook baseline, for comparison.
+        pixel only: the textbook baseline, for comparison; it needs ``quality="fast"``.
     stride : int, optional
-        Distance between patches in pixels, 1 by default; larger is faster and worse.
-        "center" needs 1.
+        Distance between patches in pixels; larger is faster and worse. By default 1 for "fast" and
+        half of a patch's size otherwise. "center" needs 1.
     channel_axis : int, optional
         Axis of the channels of a colour image; None for grey. Channels are decorrelated by an
         orthonormal transform and denoised one by one; the noise is taken to be equal in all.
@@ -88,7 +91,7 @@ def denoise(
         Most threads to use; by default as many as Numba is set to. The result does not depend
         on it.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
-        Seed of the methods that draw numbers; a single pass draws none.
+        Seed of the methods that draw numbers: "balanced" draws where its grids of patches lie.
     progress : bool
         Show progress on standard error.
     return_std : bool
@@ -126,10 +129,10 @@ def denoise(
     >>> bool(np.mean((denoised - clean) ** 2) < 0.4 * np.mean((noisy - clean) ** 2))
     True
     """
-    check_choice(quality, "quality", QUALITIES)
+    check_choice(quality, "quality", tuple(PRESET_PRIORS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
     _refuse_unavailable(quality=quality, mask=mask, return_std=return_std)
-    check_random_state(random_state)
+    rng = check_random_state(random_state)
     if workers is not None:
         workers = check_integer(workers, "workers")
     original = np.asarray(image)
@@ -137,14 +140,16 @@ def denoise(
     if data_range is None:
         warn_unlikely_range(pixels, unit)
     planes = channels_first(pixels, channel_axis)
-    model = _resolve_prior(prior)
+    model = _resolve_prior(PRESET_PRIORS[quality] if prior is None else prior)
     patch_size = _patch_size(model)
     check_image_2d(planes[0], patch_size)
-    stride = check_stride(1 if stride is None else stride, patch_size)
-    if aggregation == "center" and stride != 1:
+    if stride is None:
+        stride = 1 if quality == "fast" else max(1, patch_size // 2)
+    stride = check_stride(stride, patch_size)
+    if aggregation == "center" and (stride != 1 or quality != "fast"):
         raise ValueError(
-            f"stride is {stride}; aggregation='center' takes one pixel from each patch and needs "
-            f"stride 1."
+            f"stride is {stride} and quality {quality!r}; aggregation='center' takes one pixel "
+            f"from each patch, once, and needs stride 1 and quality='fast'."
         )
     _check_out(out, original)
     if sigma is None:
@@ -152,10 +157,15 @@ def denoise(
     scaled_sigma = _check_sigma(sigma) / unit
     if scaled_sigma == 0:
         return _finish(original if out is not None else original.copy(), out)
+
+    def method(sigma: float) -> SinglePass | EPLL:
+        if quality == "fast":
+            center = aggregation == "center"
+            return SinglePass(model, sigma, planes.dtype, patch_size, stride, center)
+        return EPLL(model, sigma, planes.dtype, patch_size, stride, rng)
+
     with limit_workers(workers):
-        restored = _denoise_planes(
-            planes, scaled_sigma, model, patch_size, stride, aggregation == "center", progress
-        )
+        restored = _denoise_planes(planes, scaled_sigma, method, bool(progress))
     result = restored[0] if channel_axis is None else np.moveaxis(restored, 0, channel_axis)
     return _finish(_as_type(result, original.dtype, unit), out)
 
@@ -172,9 +182,7 @@ def _refuse_unavailable(*, quality: str, mask: Any, return_std: bool) -> None:
             )
 
 
-def _resolve_prior(prior: PatchModel | str | None) -> PatchModel:
-    if prior is None:
-        return load_prior("gsm")
+def _resolve_prior(prior: PatchModel | str) -> PatchModel:
     if isinstance(prior, str):
         return load_prior(prior)
     if not isinstance(prior, PatchModel):
@@ -238,10 +246,7 @@ def _as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDA
 def _denoise_planes(
     planes: FloatArray,
     sigma: float,
-    model: PatchModel,
-    patch_size: int,
-    stride: int,
-    center: bool,
+    new_method: Callable[[float], SinglePass | EPLL],
     progress: bool,
 ) -> FloatArray:
     """Denoise (channels, height, width) in units of the data range."""
@@ -251,7 +256,7 @@ def _denoise_planes(
     gain = math.sqrt(n_channels)
     transform = (decorrelating_matrix(n_channels) / gain).astype(planes.dtype)
     mixed = np.tensordot(transform, planes, 1) if n_channels > 1 else planes
-    method = SinglePass(model, sigma / gain, planes.dtype, patch_size, stride, center)
-    with Progress(method.n_steps(planes.shape), "denoising", enabled=bool(progress)) as bar:
+    method = new_method(sigma / gain)
+    with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
         restored = method(mixed, bar)
     return np.tensordot(transform.T * n_channels, restored, 1) if n_channels > 1 else restored

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
 from fastgsm.kernels.epll import add_patches, best_shapes, restore_patches
+from fastgsm.kernels.patches import extract
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.wiener import WienerBank
+from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import coverage
 from fastgsm.single_pass import centring
@@ -52,7 +54,8 @@ class EPLL:
 
     Parameters
     ----------
-    model : fitted scale mixture
+    model : fitted model
+        One without shapes (an ICA) restores every patch under all that it has.
     sigma : float
         Standard deviation of the noise, in the units of the prior.
     dtype : dtype
@@ -70,7 +73,7 @@ class EPLL:
 
     def __init__(
         self,
-        model: ScaleMixtureModel,
+        model: PatchModel,
         sigma: float,
         dtype: Any,
         patch_size: int,
@@ -79,9 +82,13 @@ class EPLL:
         passes: Sequence[Pass] = PASSES,
     ) -> None:
         self._passes = passes
+        self._model = model
+        self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]
         self._banks = [
-            model.wiener_bank(sigma / math.sqrt(each.beta), dtype, FLAT_TAIL_LOSS)
-            for each in passes
+            model.wiener_bank(level, dtype, FLAT_TAIL_LOSS)
+            if isinstance(model, ScaleMixtureModel)
+            else None
+            for level in self._sigmas
         ]
         self._patch_size = patch_size
         self._stride = stride
@@ -97,18 +104,24 @@ class EPLL:
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width) in the units of the prior."""
+        planes = np.ascontiguousarray(planes)
         levels = planes.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(planes.dtype)
         noisy = planes - levels if self._remove_global_mean else planes
         restored = noisy
-        shapes: dict[int, list[NDArray[np.int32]]] = {}
-        for (_, share, grid), bank in zip(self._passes, self._banks, strict=True):
+        shapes: dict[tuple[int, int], NDArray[np.int32]] = {}
+        for (_, share, grid), sigma, bank in zip(
+            self._passes, self._sigmas, self._banks, strict=True
+        ):
             rows, cols = self._grid(planes.shape, grid)
             strips = self._strips(rows, cols)
-            if grid not in shapes:
-                shapes[grid] = [self._shapes(restored[0], rows, cols, bank) for rows in strips]
             sums = np.zeros(planes.shape, planes.dtype)
-            for strip, chosen in zip(strips, shapes[grid], strict=True):
-                self._add_restored(restored, strip, cols, bank, chosen, sums)
+            for i, strip in enumerate(strips):
+                if bank is None:
+                    self._add_posterior_means(restored, strip, cols, sigma, sums)
+                else:
+                    if (grid, i) not in shapes:
+                        shapes[grid, i] = self._shapes(restored[0], strip, cols, bank)
+                    self._add_restored(restored, strip, cols, bank, shapes[grid, i], sums)
                 bar.update()
             sums /= coverage(rows, planes.shape[1], self._patch_size, planes.dtype)[:, None]
             sums /= coverage(cols, planes.shape[2], self._patch_size, planes.dtype)
@@ -160,6 +173,23 @@ class EPLL:
         for plane, total in zip(planes, sums, strict=True):
             restore_patches(plane, rows, cols, p, self._remove_mean, bank, *tiles, patches)
             add_patches(patches, rows, cols, p, total)
+
+    def _add_posterior_means(
+        self,
+        planes: FloatArray,
+        rows: NDArray[np.intp],
+        cols: NDArray[np.intp],
+        sigma: float,
+        sums: FloatArray,
+    ) -> None:
+        """What `_add_restored` does, for a model that has only `denoise_patches`."""
+        p = self._patch_size
+        noisy = np.empty((rows.size * cols.size, p * p), planes.dtype)
+        for plane, total in zip(planes, sums, strict=True):
+            extract(plane, rows, cols, p, noisy)
+            mean = noisy.mean(axis=1, keepdims=True) if self._remove_mean else 0
+            clean = self._model.denoise_patches(noisy - mean, sigma) + mean
+            add_patches(np.ascontiguousarray(clean), rows, cols, p, total)
 
 
 def tiles_of_one_shape(

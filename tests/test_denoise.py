@@ -1,5 +1,6 @@
 """Whole images: every option of `denoise` against what it promises."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,13 @@ import skimage.data
 import fastgsm
 
 SIGMA = 0.1
+
+single_pass = partial(fastgsm.denoise, quality="fast")
+
+
+@pytest.fixture(params=["fast", "balanced"])
+def denoise(request):
+    return partial(fastgsm.denoise, quality=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +73,7 @@ def no_flat_tail(monkeypatch):
 def test_equals_the_patchwise_computation(noisy, models, name, stride):
     image = noisy.astype(np.float64)
     expected = naive_denoise(image, SIGMA, models[name], 6, stride)
-    result = fastgsm.denoise(image, SIGMA, prior=models[name], stride=stride)
+    result = single_pass(image, SIGMA, prior=models[name], stride=stride)
     np.testing.assert_allclose(result, expected, atol=1e-9)
 
 
@@ -73,7 +81,7 @@ def test_equals_the_patchwise_computation(noisy, models, name, stride):
 @pytest.mark.parametrize("name", ["gsm", "ica"])
 def test_centre_takes_the_central_pixel_of_each_patch(noisy, models, name):
     image = noisy.astype(np.float64)
-    result = fastgsm.denoise(image, SIGMA, prior=models[name], aggregation="center")
+    result = single_pass(image, SIGMA, prior=models[name], aggregation="center")
     assert result.shape == image.shape
     padded = np.pad(image, ((3, 2), (3, 2)), mode="symmetric")
     patches = fastgsm.extract_patches(padded, 6)
@@ -85,18 +93,18 @@ def test_centre_takes_the_central_pixel_of_each_patch(noisy, models, name):
 @pytest.mark.parametrize("sigma", [5 / 255, 25 / 255, 100 / 255])
 def test_the_flat_tail_costs_what_is_said(clean, monkeypatch, sigma):
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=0)
-    approximate = fastgsm.denoise(noisy, sigma)
+    approximate = single_pass(noisy, sigma)
     monkeypatch.setattr(fastgsm.single_pass, "FLAT_TAIL_LOSS", 0.0)
-    exact = fastgsm.denoise(noisy, sigma)
+    exact = single_pass(noisy, sigma)
     assert (approximate != exact).any()
     assert mse(approximate, clean) < (1 + 0.002) * mse(exact, clean)
 
 
-def test_default_prior_removes_most_of_the_noise(clean, noisy):
+def test_default_prior_removes_most_of_the_noise(denoise, clean, noisy):
     before = mse(noisy, clean)
-    assert mse(fastgsm.denoise(noisy, SIGMA), clean) < 0.4 * before
-    assert mse(fastgsm.denoise(noisy), clean) < 0.4 * before
-    assert mse(fastgsm.denoise(noisy, SIGMA, aggregation="center"), clean) < 0.45 * before
+    assert mse(denoise(noisy, SIGMA), clean) < 0.4 * before
+    assert mse(denoise(noisy), clean) < 0.4 * before
+    assert mse(single_pass(noisy, SIGMA, aggregation="center"), clean) < 0.45 * before
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +119,7 @@ def test_scales_beat_one_gaussian_and_averaging_beats_centres(photograph_models,
     clean = skimage.data.camera()[60:260, 150:350] / 255
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=2)
     errors = {
-        (name, how): mse(fastgsm.denoise(noisy, sigma, prior=model, aggregation=how), clean)
+        (name, how): mse(single_pass(noisy, sigma, prior=model, aggregation=how), clean)
         for name, model in zip(("mvn", "gsm"), photograph_models, strict=True)
         for how in ("mean", "center")
     }
@@ -121,70 +129,69 @@ def test_scales_beat_one_gaussian_and_averaging_beats_centres(photograph_models,
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4", ">f8"])
-def test_float_types_are_kept(noisy, dtype):
+def test_float_types_are_kept(denoise, noisy, dtype):
     image = noisy.astype(dtype)
-    result = fastgsm.denoise(image, SIGMA)
+    result = denoise(image, SIGMA)
     assert result.dtype == np.dtype(dtype)
     tolerance = 2e-3 if np.dtype(dtype).itemsize == 2 else 1e-4
     np.testing.assert_allclose(
-        result.astype(float), fastgsm.denoise(noisy.astype(float), SIGMA), atol=tolerance
+        result.astype(float), denoise(noisy.astype(float), SIGMA), atol=tolerance
     )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32])
-def test_integers_come_back_rounded_and_clipped(clean, dtype):
+def test_integers_come_back_rounded_and_clipped(denoise, clean, dtype):
     top = np.iinfo(dtype).max
     rng = np.random.default_rng(0)
     image = np.clip(np.rint((clean + SIGMA * rng.standard_normal(clean.shape)) * top), 0, top)
     image = image.astype(dtype)
-    result = fastgsm.denoise(image, SIGMA * top)
+    result = denoise(image, SIGMA * top)
     assert result.dtype == dtype
-    expected = fastgsm.denoise(image / top, SIGMA)
+    expected = denoise(image / top, SIGMA)
     np.testing.assert_allclose(
         result / top, np.clip(expected, np.iinfo(dtype).min / top, 1), atol=0.6 / top + 1e-5
     )
 
 
-def test_data_range_scales_the_problem(noisy):
-    result = fastgsm.denoise(noisy * 255, SIGMA * 255, data_range=255.0)
-    np.testing.assert_allclose(result, fastgsm.denoise(noisy, SIGMA) * 255, atol=0.01)
+def test_data_range_scales_the_problem(denoise, noisy):
+    result = denoise(noisy * 255, SIGMA * 255, data_range=255.0)
+    np.testing.assert_allclose(result, denoise(noisy, SIGMA) * 255, atol=0.01)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64, np.float32])
 def test_values_far_from_the_data_range_are_warned_about(noisy, dtype):
     image = np.clip(np.rint(noisy * 255), 0, 255).astype(dtype)
     with pytest.warns(UserWarning, match=r"up to 255, but its data range .* Give data_range"):
-        fastgsm.denoise(image, 25)
-    result = fastgsm.denoise(image, 25, data_range=255)  # and no warning
-    expected = fastgsm.denoise(image / 255, 25 / 255) * 255
+        single_pass(image, 25)
+    result = single_pass(image, 25, data_range=255)  # and no warning
+    expected = single_pass(image / 255, 25 / 255) * 255
     np.testing.assert_allclose(result, expected, atol=0.51)
 
 
 @pytest.mark.parametrize("image", [np.zeros((9, 9)), np.full((9, 9), 3, np.uint8), 9 * np.eye(9)])
 def test_dark_images_and_strong_noise_are_not_warned_about(image):
-    fastgsm.denoise(image, 0.1)
+    single_pass(image, 0.1)
 
 
-def test_colour_is_decorrelated(clean):
+def test_colour_is_decorrelated(denoise, clean):
     colour = np.stack([clean, clean[::-1], 0.5 * clean], axis=-1)
     noisy = fastgsm.datasets.add_noise(colour, SIGMA, random_state=3)
-    result = fastgsm.denoise(noisy, SIGMA, channel_axis=-1)
+    result = denoise(noisy, SIGMA, channel_axis=-1)
     assert result.shape == colour.shape
     assert mse(result, colour) < 0.4 * mse(noisy, colour)
-    first = fastgsm.denoise(np.moveaxis(noisy, -1, 0), SIGMA, channel_axis=0)
+    first = denoise(np.moveaxis(noisy, -1, 0), SIGMA, channel_axis=0)
     np.testing.assert_array_equal(np.moveaxis(first, 0, -1), result)
 
 
-def test_one_channel_is_a_grey_image(noisy):
-    expected = fastgsm.denoise(noisy, SIGMA)
-    np.testing.assert_array_equal(fastgsm.denoise(noisy[None], SIGMA, channel_axis=0)[0], expected)
+def test_one_channel_is_a_grey_image(denoise, noisy):
+    expected = denoise(noisy, SIGMA)
+    np.testing.assert_array_equal(denoise(noisy[None], SIGMA, channel_axis=0)[0], expected)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9), (9, 8), (8, 300), (40, 8)])
-def test_any_size_down_to_one_patch(shape):
+def test_any_size_down_to_one_patch(denoise, shape):
     image = np.random.default_rng(0).random(shape)
-    for aggregation in ("mean", "center"):
-        result = fastgsm.denoise(image, 0.3, aggregation=aggregation)
+    for result in (denoise(image, 0.3), single_pass(image, 0.3, aggregation="center")):
         assert result.shape == shape
         assert np.isfinite(result).all()
         assert result.std() < image.std()
@@ -192,53 +199,53 @@ def test_any_size_down_to_one_patch(shape):
 
 @pytest.mark.parametrize("name", ["gsm", "mogsm", "ica"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_bits_do_not_depend_on_the_workers(noisy, models, name, dtype):
+def test_the_bits_do_not_depend_on_the_workers(denoise, noisy, models, name, dtype):
     image = noisy.astype(dtype)
-    one = fastgsm.denoise(image, SIGMA, prior=models[name], workers=1)
-    np.testing.assert_array_equal(one, fastgsm.denoise(image, SIGMA, prior=models[name]))
-    np.testing.assert_array_equal(one, fastgsm.denoise(image, SIGMA, prior=models[name], workers=2))
+    one = denoise(image, SIGMA, prior=models[name], workers=1)
+    np.testing.assert_array_equal(one, denoise(image, SIGMA, prior=models[name]))
+    np.testing.assert_array_equal(one, denoise(image, SIGMA, prior=models[name], workers=2))
 
 
 def test_the_bits_do_not_depend_on_the_calls(noisy, monkeypatch):
-    expected = fastgsm.denoise(noisy, SIGMA)
+    expected = single_pass(noisy, SIGMA)
     monkeypatch.setattr(fastgsm.single_pass, "BANDS_PER_CALL", 1)
-    np.testing.assert_array_equal(fastgsm.denoise(noisy, SIGMA), expected)
+    np.testing.assert_array_equal(single_pass(noisy, SIGMA), expected)
 
 
-def test_input_is_not_modified_and_layout_does_not_matter(noisy):
+def test_input_is_not_modified_and_layout_does_not_matter(denoise, noisy):
     image = noisy.copy()
     image.flags.writeable = False
-    expected = fastgsm.denoise(image, SIGMA)
+    expected = denoise(image, SIGMA)
     np.testing.assert_array_equal(image, noisy)
-    np.testing.assert_array_equal(fastgsm.denoise(np.asfortranarray(image), SIGMA), expected)
+    np.testing.assert_array_equal(denoise(np.asfortranarray(image), SIGMA), expected)
     wide = np.repeat(image, 2, axis=1)[:, ::2]
-    np.testing.assert_array_equal(fastgsm.denoise(wide, SIGMA), expected)
-    np.testing.assert_allclose(fastgsm.denoise(image.tolist(), SIGMA), expected, atol=1e-5)
+    np.testing.assert_array_equal(denoise(wide, SIGMA), expected)
+    np.testing.assert_allclose(denoise(image.tolist(), SIGMA), expected, atol=1e-5)
 
 
-def test_out_is_filled_and_may_be_the_image(noisy):
-    expected = fastgsm.denoise(noisy, SIGMA)
+def test_out_is_filled_and_may_be_the_image(denoise, noisy):
+    expected = denoise(noisy, SIGMA)
     out = np.empty_like(noisy)
-    assert fastgsm.denoise(noisy, SIGMA, out=out) is out
+    assert denoise(noisy, SIGMA, out=out) is out
     np.testing.assert_array_equal(out, expected)
     own = noisy.copy()
-    fastgsm.denoise(own, SIGMA, out=own)
+    denoise(own, SIGMA, out=own)
     np.testing.assert_array_equal(own, expected)
 
 
 def test_no_noise_gives_a_copy(noisy):
-    result = fastgsm.denoise(noisy, 0)
+    result = single_pass(noisy, 0)
     np.testing.assert_array_equal(result, noisy)
     assert not np.shares_memory(result, noisy)
 
 
-def test_constant_images_stay_constant():
-    np.testing.assert_allclose(fastgsm.denoise(np.full((20, 20), 0.3), 0.1), 0.3, atol=1e-12)
-    np.testing.assert_array_equal(fastgsm.denoise(np.full((20, 20), 7, np.uint8), 5.0), 7)
+def test_constant_images_stay_constant(denoise):
+    np.testing.assert_allclose(denoise(np.full((20, 20), 0.3), 0.1), 0.3, atol=1e-12)
+    np.testing.assert_array_equal(denoise(np.full((20, 20), 7, np.uint8), 5.0), 7)
 
 
 def test_progress_goes_to_stderr(noisy, capsys):
-    fastgsm.denoise(noisy, SIGMA, progress=True)
+    single_pass(noisy, SIGMA, progress=True)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "denoising" in captured.err
@@ -246,7 +253,7 @@ def test_progress_goes_to_stderr(noisy, capsys):
 
 def test_bundled_priors_have_cards():
     folder = Path(fastgsm.priors.__file__).parent
-    assert fastgsm.list_priors() == ["gsm"]
+    assert fastgsm.list_priors() == ["gsm", "mogsm"]
     for name in fastgsm.list_priors():
         assert fastgsm.load_prior(name).n_features_in_ == 64
         assert name in (folder / f"{name}.md").read_text()
@@ -290,10 +297,10 @@ IMAGE = np.zeros((20, 20))
 def test_bad_input_is_named(options, error, message):
     arguments = {"image": IMAGE, "sigma": 0.1} | options
     with pytest.raises(error, match=message):
-        fastgsm.denoise(arguments.pop("image"), arguments.pop("sigma"), **arguments)
+        single_pass(arguments.pop("image"), arguments.pop("sigma"), **arguments)
 
 
 def test_a_prior_of_no_square_is_refused():
     model = fastgsm.MVN().fit(np.random.default_rng(0).random((50, 5)))
     with pytest.raises(ValueError, match="5 features, which is no square"):
-        fastgsm.denoise(IMAGE, 0.1, prior=model)
+        single_pass(IMAGE, 0.1, prior=model)

@@ -1,0 +1,138 @@
+"""EPLL as `denoise` runs it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+
+import fastgsm
+from fastgsm._progress import Progress
+from fastgsm.epll import EPLL, Pass
+
+SIGMA = 0.1
+
+denoise = partial(fastgsm.denoise, quality="balanced")
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Any:
+    return skimage.data.camera()[120:300, 150:340] / 255
+
+
+@pytest.fixture(scope="module")
+def noisy(photograph: Any) -> Any:
+    return fastgsm.datasets.add_noise(photograph, SIGMA, random_state=0)
+
+
+def mse(a: Any, b: Any) -> float:
+    return float(np.mean((a - b) ** 2))
+
+
+def run(model: Any, image: Any, passes: tuple[Pass, ...], stride: int = 3) -> Any:
+    rng = np.random.default_rng(0)
+    p = round(model.n_features_in_**0.5)
+    epll = EPLL(model, SIGMA, image.dtype, p, stride, rng, passes)
+    with Progress(epll.n_steps((1, *image.shape)), "", enabled=False) as bar:
+        return epll(image[None], bar)[0]
+
+
+def test_beats_the_single_pass(photograph: Any, noisy: Any) -> None:
+    fast = mse(fastgsm.denoise(noisy, SIGMA, quality="fast"), photograph)
+    assert mse(denoise(noisy, SIGMA), photograph) < 0.93 * fast
+
+
+def test_the_seed_places_the_grids(noisy: Any) -> None:
+    first = denoise(noisy, SIGMA, random_state=1)
+    np.testing.assert_array_equal(denoise(noisy, SIGMA, random_state=1), first)
+    other = denoise(noisy, SIGMA, random_state=2)
+    assert 0 < mse(other, first) < 0.1 * mse(noisy, first)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_bits_do_not_depend_on_the_strips(noisy: Any, monkeypatch: Any, dtype: Any) -> None:
+    image = noisy.astype(dtype)
+    expected = denoise(image, SIGMA)
+    monkeypatch.setattr(fastgsm.epll, "PATCHES_PER_CALL", 100)
+    np.testing.assert_array_equal(denoise(image, SIGMA), expected)
+
+
+def one_pass_patch_by_patch(model: Any, image: Any, beta: float, share: float) -> Any:
+    """A pass over every patch of the image, with one shape each."""
+    p = round(model.n_features_in_**0.5)
+    patches = fastgsm.extract_patches(image, p)
+    mean = patches.mean(axis=1, keepdims=True)
+    level = SIGMA / np.sqrt(beta)
+    restored = np.empty_like(patches)
+    weights, scales = model.weights_, model.scales_
+    shape_density = []
+    for k in range(len(weights)):
+        density = [
+            np.log(weights[k, j])
+            - 0.5 * np.log(r2 * model.eigenvalues_[k] + level**2).sum()
+            - 0.5
+            * (
+                ((patches - mean) @ model.eigenvectors_[k]) ** 2
+                / (r2 * model.eigenvalues_[k] + level**2)
+            ).sum(axis=1)
+            for j, r2 in enumerate(scales[k])
+        ]
+        shape_density.append(np.logaddexp.reduce(density, axis=0))
+    shapes = np.argmax(shape_density, axis=0)
+    for k in range(len(weights)):
+        mine = shapes == k
+        z = (patches - mean)[mine] @ model.eigenvectors_[k]
+        v = scales[k][:, None] * model.eigenvalues_[k]
+        log_prob = (
+            np.log(weights[k])
+            - 0.5 * np.log(v + level**2).sum(axis=1)
+            - 0.5 * (z**2 @ (1 / (v + level**2)).T)
+        )
+        c = np.exp(log_prob - np.logaddexp.reduce(log_prob, axis=1)[:, None])
+        shrunk = (c @ (v / (v + level**2))) * z
+        restored[mine] = shrunk @ model.eigenvectors_[k].T + mean[mine]
+    average = fastgsm.aggregate_patches(restored, image.shape, p)
+    return share * image + (1 - share) * average
+
+
+def test_a_pass_equals_the_patchwise_computation(noisy: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(fastgsm.epll, "FLAT_TAIL_LOSS", 0.0)
+    image = noisy[:60, :50]
+    X = fastgsm.sample_patches(image, 5, 2000, random_state=0)
+    model = fastgsm.MoGSM(3, 2, tol=0.1, random_state=0).fit(X)
+    expected = one_pass_patch_by_patch(model, image, beta=4, share=0.3)
+    result = run(model, image, (Pass(4, 0.3, 0),), stride=1)
+    np.testing.assert_allclose(result, expected, atol=1e-9)
+
+
+def test_passes_follow_one_another(noisy: Any) -> None:
+    model = fastgsm.load_prior("gsm")
+    first = run(model, noisy, (Pass(1, 0.0, 0),))
+    np.testing.assert_array_equal(
+        run(model, noisy, (Pass(1, 0.0, 0), Pass(2, 0.0, 0))), run(model, first, (Pass(2, 0.0, 0),))
+    )
+
+
+@pytest.mark.parametrize("center", ["patch", None])
+@pytest.mark.parametrize(
+    "model", [fastgsm.MVN(), fastgsm.GSM(3), fastgsm.GMM(2, tol=0.1), fastgsm.ICA(3, tol=0.1)]
+)
+def test_every_model_will_do(model: Any, center: Any, photograph: Any, noisy: Any) -> None:
+    X = fastgsm.sample_patches(photograph, 6, 3000, center=center, random_state=0)
+    result = denoise(noisy, SIGMA, prior=model.fit(X))
+    assert mse(result, photograph) < 0.5 * mse(noisy, photograph)
+
+
+def test_shapes_are_chosen_in_the_luminance(photograph: Any) -> None:
+    """Channels of one grey image share all that is chosen, so that no colour appears."""
+    grey = fastgsm.datasets.add_noise(photograph, SIGMA, random_state=0)
+    result = denoise(np.stack([grey] * 3, axis=-1), SIGMA, channel_axis=-1)
+    np.testing.assert_allclose(result, result[..., :1].repeat(3, axis=-1), atol=1e-6)
+
+
+def test_centre_pixels_need_the_single_pass(noisy: Any) -> None:
+    with pytest.raises(ValueError, match="quality 'balanced'; aggregation='center'"):
+        denoise(noisy, SIGMA, aggregation="center")
