@@ -1,4 +1,4 @@
-"""Train the bundled priors: ``python -m fastgsm.priors.train FOLDER [--prior NAME] [--out FOLDER]``.
+"""Train the bundled priors: ``python -m fastgsm.priors.train FOLDER [--prior NAME]``.
 
 Deterministic: the same photographs give the same files.
 """
@@ -44,7 +44,8 @@ CARD = """\
 - **Data**: {n_images} photographs in grey (ITU-R 601 luminance): 500x500 crops of the Kodak
   Lossless True Color Image Suite, released by Kodak for unrestricted use. {n_patches} patches at
   random places, half of them transposed.
-- **Command**: `python -m fastgsm.priors.train FOLDER --prior {name}`, fastgsm {version}, seed {seed}.
+- **Command**: `python -m fastgsm.priors.train FOLDER --prior {name}`, fastgsm {version},
+  seed {seed}.
 - **Held-out log-likelihood**: {held_out:.2f} nats per patch, by a model that was trained on every
   second photograph and scored on {n_held_out} patches of the others. The bundled one is trained
   on all.
