@@ -46,7 +46,7 @@ class NonlocalMVN:
         p, radius = matching.patch_size, matching.radius
         n_planes, height, width = noisy.shape
         noisy, pilot = np.ascontiguousarray(noisy), np.ascontiguousarray(pilot)
-        padded = np.pad(pilot[0], ((0, 0), (radius, radius)), constant_values=np.inf)
+        padded = np.pad(pilot[0], ((0, 0), (radius, radius + 32)), constant_values=np.inf)
         rows = grid_positions(height, p, self._stride)
         cols = grid_positions(width, p, self._stride)
         bands = np.append(np.arange(0, rows.size, BAND_ROWS), rows.size)

@@ -24,6 +24,9 @@ LANES = 32
 # Columns of the equations of a group: the covariance's, and behind them one for each patch. A
 # constant, so that LLVM knows how far rows are apart (see kernels.rotation).
 COLUMNS = 128
+VECTOR = 32
+SLACK = 8
+MAX_STEPS = 32
 
 
 class Matching(NamedTuple):
@@ -50,6 +53,35 @@ class Scratch(NamedTuple):
 
 
 @jit
+def _column_distances(pixels, corner, shift, width, p, n, out):
+    """Fill ``out`` (n,) with squared distances of columns of p pixels, ``shift`` pixels apart."""
+    for y in range(0, p, 2):
+        begin = corner + y * width
+        a0, b0 = pixels[begin : begin + n], pixels[begin + shift : begin + shift + n]
+        begin += width
+        a1, b1 = pixels[begin : begin + n], pixels[begin + shift : begin + shift + n]
+        if y == 0:
+            for x in range(n):
+                e, f = a0[x] - b0[x], a1[x] - b1[x]
+                out[x] = e * e + f * f
+        else:
+            for x in range(n):
+                e, f = a0[x] - b0[x], a1[x] - b1[x]
+                out[x] = out[x] + e * e + f * f
+
+
+@jit
+def _window_sums(values, p, n, out):
+    """Fill ``out`` (n,) with sums of p consecutive ``values``, of which it takes n + p - 1."""
+    for x in range(n):
+        out[x] = values[x] + values[x + 1]
+    for i in range(2, p, 2):
+        shifted = values[i : i + n + 1]
+        for x in range(n):
+            out[x] = out[x] + shifted[x] + shifted[x + 1]
+
+
+@jit
 def _distances(padded, matching, top, cols, first, count, dy_first, dy_last, sums, distances):
     """Squared distances of ``count`` references in grid columns from ``first`` on.
 
@@ -60,110 +92,133 @@ def _distances(padded, matching, top, cols, first, count, dy_first, dy_last, sum
     width = padded.shape[1]
     pixels, out = padded.reshape(-1), distances.reshape(-1)
     left = cols[first]
-    run = cols[first + count - 1] - left + 1  # dense positions of patches
-    vertical, total = sums[0, : run + p - 1], sums[1, :run]
+    lanes = np.empty(count, np.uintp)
+    for j in range(count):
+        lanes[j] = cols[first + j] - left
+    run = (cols[first + count - 1] - left + p + VECTOR - 1) // VECTOR * VECTOR
+    columns, total = sums[0], sums[1]
     k = 0
     for dy in range(dy_first, dy_last + 1):
         for dx in range(-radius, radius + 1):
-            for y in range(0, p, 2):
-                begin = (top + y) * width + radius + left
-                a = pixels[begin : begin + width + run + p - 1]
-                begin += dy * width + dx
-                b = pixels[begin : begin + width + run + p - 1]
-                if y == 0:
-                    for x in range(run + p - 1):
-                        e, f = a[x] - b[x], a[x + width] - b[x + width]
-                        vertical[x] = e * e + f * f
-                else:
-                    for x in range(run + p - 1):
-                        e, f = a[x] - b[x], a[x + width] - b[x + width]
-                        vertical[x] += e * e + f * f
-            for x in range(run):
-                total[x] = vertical[x] + vertical[x + 1]
-            for i in range(2, p, 2):
-                shifted = vertical[i : i + run + 1]
-                for x in range(run):
-                    total[x] += shifted[x] + shifted[x + 1]
+            _column_distances(pixels, top * width + radius + left, dy * width + dx, width, p, run, columns)
+            _window_sums(columns, p, run, total)
             row = out[k * LANES : (k + 1) * LANES]
             for j in range(count):
-                row[j] = total[cols[first + j] - left]
+                row[j] = total[lanes[j]]
             k += 1
     return k
 
 
 @jit
-def _thresholds(distances, n, wanted, threshold):
-    """Set ``threshold`` (LANES,) to the ``wanted``-th smallest of n distances, or just above."""
-    d = distances.reshape(-1)[: n * LANES]
-    low, high = np.zeros(LANES, d.dtype), np.zeros(LANES, d.dtype)
-    middle = np.zeros(LANES, d.dtype)
-    counts = np.zeros(LANES, d.dtype)
-    for k in range(n):
+def _count_within(distances, n, limits, counts):
+    """Count in each lane the distances, of n, that do not exceed the lane's limit."""
+    d = distances.reshape(-1)
+    for j in range(LANES):
+        counts[j] = 0.0
+    for k in range(0, n - n % 4, 4):
+        d0, d1 = d[k * LANES : (k + 1) * LANES], d[(k + 1) * LANES : (k + 2) * LANES]
+        d2, d3 = d[(k + 2) * LANES : (k + 3) * LANES], d[(k + 3) * LANES : (k + 4) * LANES]
+        for j in range(LANES):
+            limit = limits[j]
+            a = (1.0 if d0[j] <= limit else 0.0) + (1.0 if d1[j] <= limit else 0.0)
+            b = (1.0 if d2[j] <= limit else 0.0) + (1.0 if d3[j] <= limit else 0.0)
+            counts[j] += a + b
+    for k in range(n - n % 4, n):
         row = d[k * LANES : (k + 1) * LANES]
         for j in range(LANES):
-            high[j] = row[j] if high[j] < row[j] < np.inf else high[j]
-    for j in range(LANES):
-        low[j] = -high[j]  # the first guess is then 0, which may be the answer
-    active = True
-    while active:
-        for j in range(LANES):
-            middle[j] = 0.5 * (low[j] + high[j])
-            counts[j] = 0
-        for k in range(n):
-            row = d[k * LANES : (k + 1) * LANES]
-            for j in range(LANES):
-                counts[j] += 1.0 if row[j] <= middle[j] else 0.0
-        active = False
-        for j in range(LANES):
-            settled = middle[j] == high[j] or middle[j] == low[j]
-            if counts[j] == wanted[j]:
-                low[j] = middle[j]
-                high[j] = middle[j]
-            elif counts[j] > wanted[j]:
-                high[j] = middle[j]
-            elif not settled:
-                low[j] = middle[j]
-            active = active or not (settled or low[j] == high[j])
-    for j in range(LANES):
-        threshold[j] = high[j]
+            counts[j] += 1.0 if row[j] <= limits[j] else 0.0
 
 
 @jit
-def _collect(distances, n, count, own, wanted, threshold, members, counts):
-    """List the displacements within each lane's threshold; ``own`` first, ties by position."""
+def _find_limits(distances, n, wanted, limits):
+    """Set ``limits`` (LANES,) so that ``wanted`` (LANES,) distances, or some more, are within.
+
+    Regula falsi and bisection in turn, until no lane has more than SLACK too many.
+    """
+    d = distances.reshape(-1)
+    low, high = np.zeros(LANES, d.dtype), np.zeros(LANES, d.dtype)
+    below, above = np.ones(LANES, d.dtype), np.zeros(LANES, d.dtype)
+    counts = np.empty(LANES, d.dtype)
+    for k in range(n):
+        row = d[k * LANES : (k + 1) * LANES]
+        for j in range(LANES):
+            inside = row[j] < np.inf
+            above[j] += 1.0 if inside else 0.0
+            high[j] = row[j] if inside and row[j] > high[j] else high[j]
+    for step in range(MAX_STEPS):
+        busy = 0
+        for j in range(LANES):
+            limits[j] = high[j]
+            if above[j] > wanted[j] + SLACK and low[j] < high[j]:
+                share = (wanted[j] + 0.5 * SLACK - below[j]) / (above[j] - below[j])
+                limits[j] = low[j] + (share if step % 2 == 0 else 0.5) * (high[j] - low[j])
+                busy += 1
+        if busy == 0:
+            break
+        _count_within(distances, n, limits, counts)
+        for j in range(LANES):
+            if counts[j] < wanted[j]:
+                low[j], below[j] = limits[j], counts[j]
+            else:
+                high[j], above[j] = limits[j], counts[j]
+    for j in range(LANES):
+        limits[j] = high[j]
+
+
+@jit
+def _drop_farthest(distances, lane, members, count, wanted):
+    """Shorten a lane's ``members`` to the ``wanted`` nearest; of equals, the last ones go.
+
+    The first member stays.
+    """
+    while count > wanted:
+        farthest, equals = distances[members[1], lane], 0
+        for t in range(1, count):
+            distance = distances[members[t], lane]
+            equals = 1 if distance > farthest else equals + (distance == farthest)
+            farthest = max(distance, farthest)
+        kept = 1
+        spared = max(equals - (count - wanted), 0)
+        for t in range(1, count):
+            equal = distances[members[t], lane] == farthest
+            members[kept] = members[t]
+            if not equal or spared > 0:
+                kept += 1
+            spared -= equal
+        count = kept
+    return count
+
+
+@jit
+def _collect(distances, n, count, own, wanted, limits, members, counts):
+    """List for each lane the ``wanted`` nearest displacements: ``own`` first, ties by position."""
     block = 32
     for j in range(count):
         members[j, 0] = own
         counts[j] = 1
     for start in range(0, n, block):
         for j in range(count):
-            limit, found, row = threshold[j], counts[j], members[j]
+            limit, found, row = limits[j], counts[j], members[j]
             for k in range(start, min(start + block, n)):
                 row[found] = k
                 found += 1 if distances[k, j] <= limit and k != own else 0
             counts[j] = found
     for j in range(count):
-        row = members[j]
-        excess = counts[j] - wanted[j]
-        k = counts[j] - 1
-        while excess > 0:
-            if k > 0 and distances[row[k], j] == threshold[j]:
-                for i in range(k, counts[j] - 1):
-                    row[i] = row[i + 1]
-                counts[j] -= 1
-                excess -= 1
-            k -= 1
+        counts[j] = _drop_farthest(distances, j, members[j], counts[j], wanted[j])
 
 
 @jit
-def _add_four_rows(a, b, start, stop, c):
-    """Rows of ``c`` (4 * COLUMNS,) += a (16,), as a 4x4 matrix, times rows of b, likewise flat."""
+def _add_four_rows(a, b, n, c):
+    """First n of four rows of ``c`` += ``a`` (16,), as a 4x4 matrix, times those of ``b``.
+
+    Rows are COLUMNS apart in the flat b and c.
+    """
     a00, a01, a02, a03 = a[0], a[1], a[2], a[3]
     a10, a11, a12, a13 = a[4], a[5], a[6], a[7]
     a20, a21, a22, a23 = a[8], a[9], a[10], a[11]
     a30, a31, a32, a33 = a[12], a[13], a[14], a[15]
     S = COLUMNS
-    for t in range(start, stop):
+    for t in range(n):
         b0, b1, b2, b3 = b[t], b[t + S], b[t + 2 * S], b[t + 3 * S]
         c[t] = c[t] + a00 * b0 + a01 * b1 + a02 * b2 + a03 * b3
         c[t + S] = c[t + S] + a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
@@ -207,13 +262,51 @@ def _add_gram(tile, n, d, out):
     b, c = tile.reshape(-1), out.reshape(-1)
     stop = (d + 7) // 8 * 8
     for i in range(0, d, 4):
-        rows = c[i * COLUMNS : (i + 4) * COLUMNS]
+        begin = i // 8 * 8
+        rows = c[i * COLUMNS + begin : (i + 4) * COLUMNS]
         for t in range(0, n, 4):
-            four = b[t * COLUMNS : (t + 4) * COLUMNS]
+            four = b[t * COLUMNS + begin : (t + 4) * COLUMNS]
             for q in range(4):
                 for r in range(4):
-                    a[4 * q + r] = four[r * COLUMNS + i + q]
-            _add_four_rows(a, four, i // 8 * 8, stop, rows)
+                    a[4 * q + r] = four[r * COLUMNS + i - begin + q]
+            _add_four_rows(a, four, stop - begin, rows)
+
+
+@jit
+def _eliminate_within(rows, k, n):
+    """Eliminate, in four flat rows of n columns, what is left of the diagonal that starts at k."""
+    S = COLUMNS
+    f1, f2, f3 = rows[k + 1] / rows[k], rows[k + 2] / rows[k], rows[k + 3] / rows[k]
+    for x in range(n):
+        top = rows[x]
+        rows[x + S] -= f1 * top
+        rows[x + 2 * S] -= f2 * top
+        rows[x + 3 * S] -= f3 * top
+    k += 1
+    f2, f3 = rows[S + k + 1] / rows[S + k], rows[S + k + 2] / rows[S + k]
+    for x in range(n):
+        top = rows[x + S]
+        rows[x + 2 * S] -= f2 * top
+        rows[x + 3 * S] -= f3 * top
+    k += 1
+    f3 = rows[2 * S + k + 1] / rows[2 * S + k]
+    for x in range(n):
+        rows[x + 3 * S] -= f3 * rows[x + 2 * S]
+
+
+@jit
+def _substitute_within(upper, rows, n):
+    """Solve U X = B for four rows: U (4, 4) and B (4, n), which becomes X, flat."""
+    S = COLUMNS
+    u01, u02, u03 = upper[1], upper[2], upper[3]
+    u12, u13, u23 = upper[S + 2], upper[S + 3], upper[2 * S + 3]
+    v0, v1, v2, v3 = 1 / upper[0], 1 / upper[S + 1], 1 / upper[2 * S + 2], 1 / upper[3 * S + 3]
+    for x in range(n):
+        x3 = rows[x + 3 * S] * v3
+        x2 = (rows[x + 2 * S] - u23 * x3) * v2
+        x1 = (rows[x + S] - u13 * x3 - u12 * x2) * v1
+        rows[x] = (rows[x] - u03 * x3 - u02 * x2 - u01 * x1) * v0
+        rows[x + S], rows[x + 2 * S], rows[x + 3 * S] = x1, x2, x3
 
 
 @jit
@@ -227,39 +320,30 @@ def _solve(equations, d, first, stop):
     a = np.empty(16, equations.dtype)
     m = equations.reshape(-1)
     for k in range(0, d, 4):
-        pivots = m[k * COLUMNS : (k + 4) * COLUMNS]
         begin = k // 8 * 8
-        for r in range(3):
-            upper = pivots[r * COLUMNS : (r + 1) * COLUMNS]
-            for q in range(r + 1, 4):
-                factor = upper[k + q] / upper[k + r]
-                lower = pivots[q * COLUMNS : (q + 1) * COLUMNS]
-                for x in range(begin, stop):
-                    lower[x] -= factor * upper[x]
+        pivots = m[k * COLUMNS + begin : (k + 4) * COLUMNS]
+        _eliminate_within(pivots, k - begin, stop - begin)
         for i in range(k + 4, d, 4):
             for r in range(4):
-                scale = -1.0 / pivots[r * COLUMNS + k + r]
+                row = r * COLUMNS - begin
+                scale = -1.0 / pivots[row + k + r]
                 for q in range(4):
-                    a[4 * q + r] = pivots[r * COLUMNS + i + q] * scale
-            _add_four_rows(a, pivots, i // 8 * 8, stop, m[i * COLUMNS : (i + 4) * COLUMNS])
+                    a[4 * q + r] = pivots[row + i + q] * scale
+            begin_i = i // 8 * 8
+            _add_four_rows(
+                a, pivots[begin_i - begin :], stop - begin_i,
+                m[i * COLUMNS + begin_i : (i + 4) * COLUMNS],
+            )  # fmt: skip
+    n = stop - first
     for k in range(d - 4, -1, -4):
-        pivots = m[k * COLUMNS : (k + 4) * COLUMNS]
-        for r in range(3, -1, -1):
-            row = pivots[r * COLUMNS : (r + 1) * COLUMNS]
-            for q in range(r + 1, 4):
-                factor = row[k + q]
-                lower = pivots[q * COLUMNS : (q + 1) * COLUMNS]
-                for x in range(first, stop):
-                    row[x] -= factor * lower[x]
-            scale = 1.0 / row[k + r]
-            for x in range(first, stop):
-                row[x] *= scale
+        pivots = m[k * COLUMNS + first : (k + 4) * COLUMNS]
+        _substitute_within(m[k * COLUMNS + k : (k + 4) * COLUMNS], pivots, n)
         for i in range(0, k, 4):
-            rows = m[i * COLUMNS : (i + 4) * COLUMNS]
+            upper = m[i * COLUMNS + k : (i + 4) * COLUMNS]
             for q in range(4):
                 for r in range(4):
-                    a[4 * q + r] = -rows[q * COLUMNS + k + r]
-            _add_four_rows(a, pivots, first, stop, rows)
+                    a[4 * q + r] = -upper[q * COLUMNS + r]
+            _add_four_rows(a, pivots, n, m[i * COLUMNS + first : (i + 4) * COLUMNS])
 
 
 @jit
@@ -306,8 +390,9 @@ def _restore_group(noisy, pilot, corners, matching, scratch, shift, sums):
     _gather_columns(noisy, corners, p, first, equations)
     for i in range(d):
         row = entries[i * COLUMNS : (i + 1) * COLUMNS]
-        for x in range(first, first + n):
-            row[x] -= mean[i]
+        right = row[first : first + n]
+        for t in range(n):
+            right[t] -= mean[i]
     _solve(equations, d, first, stop)
     scale = degrees * variance
     source, total = noisy.reshape(-1), sums.reshape(-1)
@@ -326,7 +411,7 @@ def _new_scratch(matching, columns, dtype):
     d = matching.patch_size**2
     group = (matching.group_size + 3) // 4 * 4
     return Scratch(
-        np.empty((2, columns), dtype),
+        np.zeros((2, columns + 2 * VECTOR), dtype),
         np.full((side * side, LANES), np.inf, dtype),
         np.empty((LANES, side * side + 1), np.intp),
         np.empty(LANES, np.intp),
@@ -353,7 +438,7 @@ def _refine_band(noisy, pilot, padded, rows, cols, matching, sums, coverage):
         longest = max(longest, cols[min(first + LANES, n_cols) - 1] - cols[first] + p)
     scratch = _new_scratch(matching, longest, pilot.dtype)
     wanted = np.zeros(LANES, np.intp)
-    threshold = np.zeros(LANES, pilot.dtype)
+    limits = np.zeros(LANES, pilot.dtype)
     for y in rows:
         up, down = min(radius, y), min(radius, height - p - y)
         for first in range(0, n_cols, LANES):
@@ -369,9 +454,9 @@ def _refine_band(noisy, pilot, padded, rows, cols, matching, sums, coverage):
             for k in range(n):
                 for j in range(count, LANES):
                     scratch.distances[k, j] = scratch.distances[k, count - 1]
-            _thresholds(scratch.distances, n, wanted, threshold)
+            _find_limits(scratch.distances, n, wanted, limits)
             _collect(
-                scratch.distances, n, count, up * side + radius, wanted, threshold,
+                scratch.distances, n, count, up * side + radius, wanted, limits,
                 scratch.members, scratch.counts,
             )  # fmt: skip
             for j in range(count):
