@@ -1,0 +1,224 @@
+"""Non-local refinement against groups found by sorting and restored by NumPy's solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastgsm._progress import Progress
+from fastgsm.kernels import nonlocal_mvn as kernels
+from fastgsm.nonlocal_mvn import BAND_ROWS, NonlocalMVN, default_gain
+from fastgsm.patches import grid_positions
+from tests.kernels.helpers import DTYPES, JIT, assert_same_bits, filled, pick, run
+
+# Interpreted, the columns that fill up the last vector, of no patch, take infinity from infinity.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+
+# Planes, height, width, patch size, stride, group size, radius.
+Case = tuple[int, int, int, int, int, int, int]
+CASES: list[Case] = pick(
+    [
+        (1, 6, 6, 6, 3, 40, 15),  # one patch
+        (1, 7, 9, 6, 3, 40, 15),  # fewer patches than a group
+        (1, 40, 53, 6, 3, 40, 12),
+        (3, 31, 29, 4, 2, 13, 5),
+        (2, 20, 120, 8, 4, 11, 3),  # more references in a row than lanes
+        (1, 45, 24, 2, 1, 2, 2),
+    ],
+    [(1, 4, 4, 4, 2, 5, 1), (2, 7, 8, 4, 2, 6, 1), (1, 5, 38, 2, 1, 4, 2)],
+)
+SIGMA = 0.3
+
+
+def scene(case: Case, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Stripes, with noise and with less of it."""
+    shape = case[:3]
+    rng = np.random.default_rng(0)
+    clean = np.sin(np.add.outer(np.arange(shape[1]), 0.4 * np.arange(shape[2])) + 0.1)
+    pilot = clean + 0.1 * rng.standard_normal(shape)
+    noisy = clean + SIGMA * rng.standard_normal(shape)
+    return noisy.astype(dtype), pilot.astype(dtype)
+
+
+def method(case: Case, dtype: Any, **settings: Any) -> NonlocalMVN:
+    _, _, _, p, stride, n, radius = case
+    settings = {"gain": 1.0, **settings}
+    return NonlocalMVN(
+        SIGMA, dtype, patch_size=p, stride=stride, group_size=n, radius=radius, **settings
+    )
+
+
+def refine(method: NonlocalMVN, noisy: np.ndarray, pilot: np.ndarray) -> np.ndarray:
+    with Progress(method.n_steps(noisy.shape), "refining", enabled=False) as bar:
+        return method(noisy, pilot, bar)
+
+
+def nearest(image: np.ndarray, y: int, x: int, p: int, n: int, radius: int) -> list[Any]:
+    """Corners of the n patches most similar to the one at (y, x): itself, then by position."""
+    height, width = image.shape
+    corners = [
+        (i, j)
+        for i in range(max(y - radius, 0), min(y + radius, height - p) + 1)
+        for j in range(max(x - radius, 0), min(x + radius, width - p) + 1)
+    ]
+    own = image[y : y + p, x : x + p]
+    distances = [
+        -1.0 if (i, j) == (y, x) else np.sum((image[i : i + p, j : j + p] - own) ** 2)
+        for i, j in corners
+    ]
+    return [corners[k] for k in np.argsort(distances, kind="stable")[:n]]
+
+
+def naive_refine(
+    noisy: np.ndarray, pilot: np.ndarray, case: Case, variance: float = SIGMA**2
+) -> np.ndarray:
+    n_planes, height, width, p, stride, n, radius = case
+    noisy, pilot = noisy.astype(np.float64), pilot.astype(np.float64)
+    sums, counts = np.zeros(noisy.shape), np.zeros((height, width))
+    for y in grid_positions(height, p, stride):
+        for x in grid_positions(width, p, stride):
+            group = nearest(pilot[0], y, x, p, n, radius)
+            for i, j in group:
+                counts[i : i + p, j : j + p] += 1
+            for c in range(n_planes):
+                P, Y = (
+                    np.array([plane[i : i + p, j : j + p].ravel() for i, j in group])
+                    for plane in (pilot[c], noisy[c])
+                )
+                m = P.mean(axis=0)
+                C = (P - m).T @ (P - m) / max(len(group) - 1, 1)
+                clean = m + (Y - m) @ np.linalg.solve(C + variance * np.eye(p * p), C)
+                for (i, j), patch in zip(group, clean, strict=True):
+                    sums[c, i : i + p, j : j + p] += patch.reshape(p, p)
+    return sums / counts
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_refinement_is_the_formula(case: Case, dtype: Any) -> None:
+    noisy, pilot = scene(case, dtype)
+    before = noisy.copy(), pilot.copy()
+    actual = refine(method(case, dtype), noisy, pilot)
+    wanted = naive_refine(noisy, pilot, case)
+    assert actual.dtype == dtype
+    np.testing.assert_allclose(actual, wanted, atol={np.float32: 2e-5, np.float64: 1e-12}[dtype])
+    assert_same_bits(noisy, before[0])
+    assert_same_bits(pilot, before[1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES[1:])
+def test_any_number_of_threads_gives_the_same_bits(case: Case, dtype: Any) -> None:
+    noisy, pilot = scene(case, dtype)
+    n_planes, height, width, p, stride, n, radius = case
+    rows, cols = grid_positions(height, p, stride), grid_positions(width, p, stride)
+    bands = np.append(np.arange(0, rows.size, 2), rows.size)
+    matching = kernels.Matching(p, radius, n, np.dtype(dtype).type(SIGMA**2))
+    sides = (radius, radius + kernels.VECTOR)
+    padded = np.pad(pilot[0], ((0, 0), sides), constant_values=np.inf)
+    room = min(stride + 2 * radius + p, height)
+
+    def fill(kernel: Any) -> tuple[np.ndarray, ...]:
+        sums = filled((bands.size - 1, n_planes, room, width), dtype)
+        coverage = filled((bands.size - 1, room, width), dtype)
+        kernel(noisy, pilot, padded, rows, cols, bands, matching, sums, coverage)
+        return sums, coverage
+
+    sums, coverage = run(kernels.refine_bands, fill)
+    assert np.isfinite(sums).all()
+    # Every reference's group has n patches here, or as many as its window has.
+    largest = rows.size * cols.size * n
+    assert 0 < coverage.sum() <= largest
+    if min(height, width) >= p + radius and n <= (radius + 1) ** 2:
+        assert coverage.sum() == largest
+
+
+def test_distances_and_selection_are_exact() -> None:
+    """Integer pixels, so that there are many ties: the nearest, by position among equals."""
+    case = CASES[-1]
+    _, height, width, p, stride, n, radius = case
+    image = np.random.default_rng(3).integers(0, 2, (height, width)).astype(np.float64)
+    padded = np.pad(image, ((0, 0), (radius, radius + kernels.VECTOR)), constant_values=np.inf)
+    matching = kernels.Matching(p, radius, n, 1.0)
+    cols = grid_positions(width, p, stride)[: kernels.LANES - 1]
+    scratch = kernels._new_scratch(matching, cols[-1] + p, image.dtype)
+    scratch.wanted[:] = n
+    side = 2 * radius + 1
+    for y in (0, 2, height - p):
+        up, down = min(radius, y), min(radius, height - p - y)
+        n_displacements = kernels._match(padded, matching, y, cols, up, down, scratch)
+        assert n_displacements == (up + down + 1) * side
+        kernels._select(n_displacements, cols.size, up * side + radius, scratch)
+        for j, x in enumerate(cols):
+            found = [divmod(int(k), side) for k in scratch.members[j, : scratch.counts[j]]]
+            corners = [(y - up + dy, x - radius + dx) for dy, dx in found]
+            assert corners[0] == (y, x)
+            assert sorted(corners) == sorted(nearest(image, y, x, p, n, radius))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_equations_are_solved(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    for d, n in ((4, 8), (36, 40), (64, 16)) if JIT else ((4, 8), (16, 8)):
+        root = rng.standard_normal((d, d))
+        A, B = root @ root.T + np.eye(d), rng.standard_normal((d, n))
+        first = (d + 7) // 8 * 8
+        equations = np.zeros((d, kernels.COLUMNS), dtype)
+        equations[:, :d] = np.triu(A)
+        equations[:, first : first + n] = B
+        kernels._solve(equations, d, first, first + n)
+        np.testing.assert_allclose(
+            equations[:, first : first + n], np.linalg.solve(A, B),
+            atol={np.float32: 2e-4, np.float64: 1e-11}[dtype],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_constant_image_stays_constant(dtype: Any) -> None:
+    case: Case = pick((2, 40, 40, 6, 3, 40, 12), (2, 6, 7, 4, 2, 5, 1))
+    flat = np.full(case[:3], 0.7, dtype)
+    refined = refine(method(case, dtype), flat, flat)
+    np.testing.assert_allclose(refined, flat, rtol=1e-5 if dtype == np.float32 else 1e-13)
+
+
+def test_a_second_round_takes_the_first_as_its_pilot() -> None:
+    case = CASES[1]
+    noisy, pilot = scene(case, np.float64)
+    once = refine(method(case, np.float64), noisy, pilot)
+    twice = refine(method(case, np.float64), noisy, once)
+    assert_same_bits(refine(method(case, np.float64, n_rounds=2), noisy, pilot), twice)
+    assert method(case, np.float64, n_rounds=2).n_steps(noisy.shape) == 2
+
+
+def test_gain_multiplies_the_covariance() -> None:
+    case = CASES[1]
+    noisy, pilot = scene(case, np.float64)
+    actual = refine(method(case, np.float64, gain=2.0), noisy, pilot)
+    wanted = naive_refine(noisy, pilot, case, variance=SIGMA**2 / 2)
+    np.testing.assert_allclose(actual, wanted, atol=1e-12)
+    assert default_gain(5 / 255) == 1.0
+    assert default_gain(1.0) == 2.0
+
+
+def test_steps_are_counted() -> None:
+    class Counter(Progress):
+        steps = 0
+
+        def update(self, n: int = 1) -> None:
+            self.steps += n
+
+    height = pick(400, 4 + 10 * 2 * BAND_ROWS)
+    case: Case = (1, height, 4, 4, 2, 2, 1)
+    noisy, pilot = scene(case, np.float32)
+    for refinement in (method(case, np.float32), method(case, np.float32, n_rounds=2)):
+        counter = Counter(0, "", enabled=False)
+        refinement(noisy, pilot, counter)
+        assert counter.steps == refinement.n_steps(noisy.shape) > 1
+
+
+@pytest.mark.parametrize("wrong", [{"patch_size": 5}, {"patch_size": 10}, {"group_size": 65}])
+def test_groups_that_do_not_fit_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="wanted 2, 4, 6 or 8"):
+        NonlocalMVN(0.1, np.float32, **wrong)  # type: ignore[arg-type]
