@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,10 +22,11 @@ from fastgsm._validation import (
     warn_unlikely_range,
 )
 from fastgsm.colour import decorrelating_matrix
-from fastgsm.epll import EPLL
+from fastgsm.epll import EPLL, THOROUGH_PASSES
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.noise import estimate_sigma
+from fastgsm.nonlocal_mvn import NonlocalMVN
 from fastgsm.patches import check_stride
 from fastgsm.priors import load_prior
 from fastgsm.single_pass import SinglePass
@@ -69,8 +70,9 @@ def denoise(
         of mean zero otherwise to the image without its mean; any other to the patches as they are.
     quality : {"fast", "balanced", "best"}
         Method, and the prior that goes with it. "fast" restores every patch once, under a Gaussian
-        scale mixture. "balanced" alternates between patches and pixels (EPLL [2]_), under a mixture
-        of scale mixtures. "best" is not available yet.
+        scale mixture [1]_. "balanced" alternates between patches and pixels (EPLL [2]_), under a
+        mixture of scale mixtures. "best" refines its result by a Gaussian for every group of
+        similar patches of the image itself [3]_.
     aggregation : {"mean", "center"}
         "mean" averages all the patches that cover a pixel. "center" keeps each patch's central
         pixel only: the textbook baseline, for comparison; it needs ``quality="fast"``.
@@ -91,7 +93,7 @@ def denoise(
         Most threads to use; by default as many as Numba is set to. The result does not depend
         on it.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
-        Seed of the methods that draw numbers: "balanced" draws where its grids of patches lie.
+        Seed of the places of the patches' grids, which "balanced" and "best" draw.
     progress : bool
         Show progress on standard error.
     return_std : bool
@@ -119,6 +121,8 @@ def denoise(
        mixtures of Gaussians in the wavelet domain", IEEE Trans. Image Processing 12(11), 2003.
     .. [2] D. Zoran and Y. Weiss, "From learning models of natural image patches to whole image
        restoration", ICCV 2011.
+    .. [3] M. Lebrun, A. Buades, J.-M. Morel, "A nonlocal Bayesian image denoising algorithm",
+       SIAM J. Imaging Sciences 6(3), 2013.
 
     Examples
     --------
@@ -131,7 +135,7 @@ def denoise(
     """
     check_choice(quality, "quality", tuple(PRESET_PRIORS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
-    _refuse_unavailable(quality=quality, mask=mask, return_std=return_std)
+    _refuse_unavailable(mask=mask, return_std=return_std)
     rng = check_random_state(random_state)
     if workers is not None:
         workers = check_integer(workers, "workers")
@@ -158,11 +162,14 @@ def denoise(
     if scaled_sigma == 0:
         return _finish(original if out is not None else original.copy(), out)
 
-    def method(sigma: float) -> SinglePass | EPLL:
+    def method(sigma: float) -> Method:
         if quality == "fast":
             center = aggregation == "center"
             return SinglePass(model, sigma, planes.dtype, patch_size, stride, center)
-        return EPLL(model, sigma, planes.dtype, patch_size, stride, rng)
+        if quality == "balanced":
+            return EPLL(model, sigma, planes.dtype, patch_size, stride, rng)
+        pilot = EPLL(model, sigma, planes.dtype, patch_size, stride, rng, THOROUGH_PASSES)
+        return Refined(pilot, NonlocalMVN(sigma, planes.dtype))
 
     with limit_workers(workers):
         restored = _denoise_planes(planes, scaled_sigma, method, bool(progress))
@@ -170,9 +177,8 @@ def denoise(
     return _finish(_as_type(result, original.dtype, unit), out)
 
 
-def _refuse_unavailable(*, quality: str, mask: Any, return_std: bool) -> None:
+def _refuse_unavailable(*, mask: Any, return_std: bool) -> None:
     for given, what in (
-        (quality == "best", 'quality="best"'),
         (mask is not None, "mask"),
         (return_std, "return_std"),
     ):
@@ -246,7 +252,7 @@ def _as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDA
 def _denoise_planes(
     planes: FloatArray,
     sigma: float,
-    new_method: Callable[[float], SinglePass | EPLL],
+    new_method: Callable[[float], Method],
     progress: bool,
 ) -> FloatArray:
     """Denoise (channels, height, width) in units of the data range."""
@@ -260,3 +266,29 @@ def _denoise_planes(
     with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
         restored = method(mixed, bar)
     return np.tensordot(transform.T * n_channels, restored, 1) if n_channels > 1 else restored
+
+
+class Method(Protocol):
+    """What restores the planes of an image, at the noise level that it was made for."""
+
+    def n_steps(self, shape: tuple[int, ...]) -> int:
+        """Number of progress updates that planes of the given shape (n, height, width) take."""
+
+    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
+        """Denoise ``planes`` (n, height, width) in the units of the prior."""
+
+
+class Refined:
+    """A method, and the non-local refinement of its result."""
+
+    def __init__(self, pilot: Method, refinement: NonlocalMVN) -> None:
+        self._pilot = pilot
+        self._refinement = refinement
+
+    def n_steps(self, shape: tuple[int, ...]) -> int:
+        """Number of progress updates that planes of the given shape take."""
+        return self._pilot.n_steps(shape) + self._refinement.n_steps(shape)
+
+    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
+        """Denoise ``planes`` (n, height, width)."""
+        return self._refinement(planes, self._pilot(planes, bar), bar)

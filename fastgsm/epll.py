@@ -40,6 +40,8 @@ class Pass(NamedTuple):
 # image is worth 0.3 dB; choosing shapes in the first two passes alone costs 0.03 dB and saves half
 # of the time; one grid for all passes would cost 0.2 dB.
 PASSES = (Pass(1, 0.5, 0), Pass(3, 0.22, 1), Pass(7.2, 0.18, 0), Pass(13.4, 0.0, 1))
+# One grid more, and no shapes chosen in the noisiest image are used again.
+THOROUGH_PASSES = (Pass(1, 0.5, 0), Pass(3, 0.22, 1), Pass(7.2, 0.18, 2), Pass(13.4, 0.0, 3))
 
 # What the flat tail may add to the expected squared error of a patch (see `single_pass`).
 FLAT_TAIL_LOSS = 0.01

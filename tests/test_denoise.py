@@ -14,7 +14,7 @@ SIGMA = 0.1
 single_pass = partial(fastgsm.denoise, quality="fast")
 
 
-@pytest.fixture(params=["fast", "balanced"])
+@pytest.fixture(params=["fast", "balanced", "best"])
 def denoise(request):
     return partial(fastgsm.denoise, quality=request.param)
 
@@ -279,7 +279,6 @@ IMAGE = np.zeros((20, 20))
         ({"prior": 3}, TypeError, "prior is a int"),
         ({"prior": fastgsm.GSM()}, fastgsm.NotFittedError, "not fitted"),
         ({"quality": "top"}, ValueError, "quality is 'top'"),
-        ({"quality": "best"}, NotImplementedError, "best"),
         ({"mask": np.ones((20, 20), bool)}, NotImplementedError, "mask"),
         ({"return_std": True}, NotImplementedError, "return_std"),
         ({"aggregation": "median"}, ValueError, "aggregation is 'median'"),

@@ -31,9 +31,8 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "gsm": Recipe(lambda: GSM(n_scales=8), 400_000),
-    # 400,000 patches are too few for 64 covariances of rank 63.
     "mogsm": Recipe(
-        lambda: MoGSM(n_components=64, n_scales=8, random_state=SEED, verbose=1), 1_600_000
+        lambda: MoGSM(n_components=64, n_scales=8, random_state=SEED, verbose=1), 600_000
     ),
 }
 
