@@ -158,6 +158,19 @@ def test_distances_and_selection_are_exact() -> None:
             assert sorted(corners) == sorted(nearest(image, y, x, p, n, radius))
 
 
+@pytest.mark.parametrize("power", [8.0, 0.125])
+def test_limits_admit_the_wanted_or_a_few_more(power: float) -> None:
+    """Distances with most of them near 0, or near the largest."""
+    n = 120
+    distances = np.random.default_rng(0).uniform(size=(n, kernels.LANES)) ** power
+    wanted = np.arange(1, kernels.LANES + 1)
+    limits = np.empty(kernels.LANES)
+    kernels._find_limits(distances, n, wanted, limits)
+    within = (distances <= limits).sum(axis=0)
+    assert (within >= wanted).all()
+    assert (within <= wanted + kernels.SLACK).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_equations_are_solved(dtype: Any) -> None:
     rng = np.random.default_rng(0)
