@@ -339,8 +339,8 @@ def _add_denoise(commands: Any) -> None:
     command.add_argument(
         "--quality",
         choices=("fast", "balanced", "best"),
-        help="speed or quality: fast restores every patch once, balanced (the default) takes several "
-        "passes, best refines the result by similar patches of the image",
+        help="speed or quality: fast restores every patch once, balanced (the default) takes "
+        "several passes, best refines the result by similar patches of the image",
     )
     _add_quiet(command, "print nothing but warnings and errors")
 
