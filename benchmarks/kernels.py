@@ -46,7 +46,11 @@ def rotation(dtype: str) -> Case:
 
     from .drivers import rotate_tiles
 
-    A, tiles, out = _random(dtype, D, D), _random(dtype, 16, D, TILE), np.empty((16, D, TILE), dtype)
+    A, tiles, out = (
+        _random(dtype, D, D),
+        _random(dtype, 16, D, TILE),
+        np.empty((16, D, TILE), dtype),
+    )
     repeats = shrunk(512)
     flops = 2.0 * D * repeats * tiles.size
     B = _random(dtype, *2 * [round((flops / 2) ** (1 / 3))])
@@ -105,7 +109,9 @@ def responsibilities(dtype: str) -> Case:
 
     distances = D * np.square(_random(dtype, N_SHAPES, shrunk(100_000, 400)))
     log_weights = _random(dtype, N_SHAPES, N_SCALES)
-    precisions = 1 / np.square(1 + np.arange(log_weights.size, dtype=dtype)).reshape(log_weights.shape)
+    precisions = 1 / np.square(1 + np.arange(log_weights.size, dtype=dtype)).reshape(
+        log_weights.shape
+    )
     posterior = np.empty((log_weights.size, distances.shape[1]), dtype)
     log_norm = np.empty(distances.shape[1], dtype)
 
@@ -179,9 +185,7 @@ def extract(dtype: str) -> Case:
     def numpy() -> Any:
         return np.ascontiguousarray(sliding_window_view(x, (PATCH_SIZE, PATCH_SIZE))).reshape(-1, D)
 
-    return Case(
-        lambda: fastgsm.extract_patches(x, PATCH_SIZE), numpy, 0, x.nbytes + numpy().nbytes
-    )
+    return Case(lambda: fastgsm.extract_patches(x, PATCH_SIZE), numpy, 0, x.nbytes + numpy().nbytes)
 
 
 def aggregate(dtype: str) -> Case:
