@@ -37,3 +37,13 @@ def log_blocks(x, repeats, out):
         for _ in range(repeats):
             for t in range(x.shape[1]):
                 out[row, t] = vmath.log(x[row, t])
+
+
+@Kernel
+def add_blocks(x, y, out):
+    """``out = x + y``, which takes the time that memory takes."""
+    length = (x.shape[0] + 63) // 64
+    for task in prange(64):
+        block = np.intp(task)
+        for i in range(block * length, min(x.shape[0], (block + 1) * length)):
+            out[i] = x[i] + y[i]

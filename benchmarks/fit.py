@@ -41,7 +41,7 @@ class Fit:
 
 
 class Memory:
-    """Peak memory of learning in float32; "nothing" is the interpreter, the imports and the data."""
+    """Peak memory of learning; "nothing" is the interpreter, the imports and the data."""
 
     params = (["nothing", *MODELS],)
     param_names = ("model",)

@@ -53,7 +53,7 @@ def write_part(path: Path, name: str, text: str) -> None:
     whole = path.read_text(encoding="utf-8")
     new = _markers(name).sub(lambda found: f"{found[1]}\n{text}\n\n{found[3]}", whole)
     path.write_text(new, encoding="utf-8")
-    print(f"wrote {name} in {path.relative_to(ROOT)}")
+    print(f"wrote {name} in {path.name}")
 
 
 def number(value: float) -> str:

@@ -35,6 +35,7 @@ from .common import (
     threads,
 )
 from .kernels import CASES
+from .startup import FIRST_DENOISE
 
 ROUNDS = 5
 # A rival that took so many seconds in all is slow enough to be known: it is not timed again.
@@ -149,9 +150,6 @@ def large_image() -> Pair:
 def python(code: str, **options: Any) -> Callable[[], Any]:
     """Give a function that runs code in a fresh interpreter."""
     return partial(subprocess.run, [sys.executable, "-c", code], check=True, **options)
-
-
-FIRST_DENOISE = "import numpy, fastgsm; fastgsm.denoise(numpy.eye(64), 0.1, quality='fast')"
 
 
 def import_time() -> Pair:
