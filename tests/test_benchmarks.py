@@ -97,7 +97,7 @@ def test_job_runs(job: ratios.Job) -> None:
         pytest.skip("starts two processes")
     race = ratios.Race(job)
     race.time_rival()
-    assert race.ratio(ours=1.0) > 0
+    assert np.isfinite(race.ratio(ours=1.0))
 
 
 def test_pytest_benchmark_records_the_ratio(benchmark: Any) -> None:
