@@ -103,7 +103,7 @@ def gmm_iteration(dtype: str) -> Pair:
     return Pair(lambda: fit(model, X), lambda: rivals.sklearn_iteration(rival, X))
 
 
-def time_to_likelihood() -> Pair:
+def likelihood_race() -> Pair:
     """Learn from scratch until unseen patches are as likely as under scikit-learn's mixture."""
     from sklearn.mixture import GaussianMixture
 
@@ -194,7 +194,7 @@ JOBS = [
         Job(f"GMM(64) iteration, {dtype}", "scikit-learn", target, partial(gmm_iteration, dtype))
         for dtype, target in zip(DTYPES, (1 / 5, 1 / 6), strict=True)
     ),
-    Job("MoGSM(32, 8) to GMM(64)'s likelihood", "scikit-learn", 1 / 15, time_to_likelihood),
+    Job("MoGSM(32, 8) to GMM(64)'s likelihood", "scikit-learn", 1 / 15, likelihood_race),
     Job("denoise, all threads", "one thread", 1 / 1.85, denoise_threads),
     Job("fit, all threads", "one thread", 1 / 1.85, fit_threads),
     Job("pixel of 4096x4096", "pixel of 512x512", 1.10, large_image),
@@ -214,7 +214,7 @@ class Race:
         self.times: list[float] = []
         self.pair.ours()  # compiles, loads, warms the caches
 
-    def time_rival(self) -> None:
+    def run_rival(self) -> None:
         """Run the rival's part of a round; its threads have settled when this returns."""
         if sum(self.times) < self.patience:
             self.times.append(seconds(self.pair.rival))
@@ -240,7 +240,7 @@ def main() -> None:
         race = Race(job, patience=float("inf"))
         ours = []
         for _ in range(job.rounds):
-            race.time_rival()
+            race.run_rival()
             ours.append(seconds(race.pair.ours))
         target = "–" if job.target is None else markdown.number(job.target)
         times = [markdown.number(1000 * min(t)) for t in (ours, race.times)]

@@ -28,7 +28,7 @@ def test_ratio(benchmark: Any, job: Job, who: str) -> None:
         rounds = job.rounds if min(race.times) < SLOW else 1
         benchmark.pedantic(race.pair.rival, rounds=rounds)
         return
-    benchmark.pedantic(race.pair.ours, setup=race.time_rival, rounds=job.rounds)
+    benchmark.pedantic(race.pair.ours, setup=race.run_rival, rounds=job.rounds)
     if benchmark.stats:  # not with --benchmark-disable
         benchmark.extra_info |= race.pair.notes
         benchmark.extra_info |= {"job": job.name, "ratio": race.ratio(benchmark.stats["min"])}
