@@ -12,26 +12,28 @@ from .common import DTYPES, MODELS, SIGMA, THREADS, Array, add_noise, fit, image
 Data = tuple[dict[str, Any], Array, Array]
 
 
-def prepare() -> Data:
-    """Fit every model; return them with a clean image and its noisy version."""
-    X = patches(seed=0)
-    models = {name: fit(build(), X) for name, build in MODELS.items()}
-    clean = image(seed=10)
-    return models, clean, add_noise(clean)
+class WithModels:
+    """What the classes below share, so that asv prepares it once for both."""
+
+    def setup_cache(self) -> Data:
+        """Fit every model; return them with a clean image and its noisy version.
+
+        Compiles everything into Numba's cache, so that no measured process does.
+        """
+        X = patches(seed=0)
+        models = {name: fit(build(), X) for name, build in MODELS.items()}
+        clean = image(seed=10)
+        data = models, clean, add_noise(clean)
+        for values in itertools.product(*SinglePass.params):
+            SinglePass().setup(data, *values)
+        return data
 
 
-class SinglePass:
+class SinglePass(WithModels):
     """The posterior mean of every overlapping patch of a 256x256 image."""
 
     params = (list(MODELS), DTYPES, THREADS)
     param_names = ("model", "dtype", "workers")
-
-    def setup_cache(self) -> Data:
-        """Compile into Numba's cache, so that no measured process compiles; return the data."""
-        data = prepare()
-        for values in itertools.product(*self.params):
-            self.setup(data, *values)
-        return data
 
     def setup(self, data: Data, name: str, dtype: str, workers: int) -> None:
         models, _, noisy = data
@@ -68,14 +70,11 @@ class Size:
         self.denoise()
 
 
-class Quality:
+class Quality(WithModels):
     """The error that remains; `aggregation="center"` is the textbook's baseline."""
 
     params = (list(MODELS), ["mean", "center"])
     param_names = ("model", "aggregation")
-
-    def setup_cache(self) -> Data:
-        return prepare()
 
     def track_rms_error(self, data: Data, name: str, aggregation: str) -> float:
         models, clean, noisy = data

@@ -19,7 +19,7 @@ from .common import DTYPES, PATCH_SIZE, SIGMA, add_noise, alternate, image, patc
 from .rivals import average, two_products
 
 D = PATCH_SIZE**2
-N_SHAPES, N_SCALES = 8, 8
+N_SHAPES, N_SCALES = 8, 8  # the bundled GSM has 8 scales, too
 # Block functions, which no caller outside of the kernels has, repeat on data that stay in cache.
 REPEATS = 128
 # Operations on one number in a block exp, log or log-sum-exp: about the terms of the polynomials.
@@ -51,7 +51,7 @@ def rotation(dtype: str) -> Case:
         _random(dtype, 16, D, TILE),
         np.empty((16, D, TILE), dtype),
     )
-    repeats = shrunk(512)
+    repeats = shrunk(REPEATS)
     flops = 2.0 * D * repeats * tiles.size
     B = _random(dtype, *2 * [round((flops / 2) ** (1 / 3))])
 
@@ -143,18 +143,14 @@ def moments(dtype: str) -> Case:
     )
 
 
-def _gsm() -> Any:
-    return fastgsm.GSM(n_scales=N_SCALES, max_iter=20, tol=1e-2).fit(patches(seed=0))
-
-
 def _wiener_flops(n: int) -> float:
     """Rotations there and back; distances and filters under all scales; the exponentials."""
-    return n * (4.0 * D * D + 4 * D * N_SCALES + 4 * D + (EXP_FLOPS["float32"] + 6) * N_SCALES)
+    return n * (4.0 * D * D + 4 * D * N_SCALES + 4 * D + 22 * N_SCALES)
 
 
 def posterior_patches(dtype: str) -> Case:
     """The Wiener filters on an array of patches, against the two rotations alone."""
-    gsm, Y = _gsm(), patches(seed=3, n_patches=50_000).astype(dtype)
+    gsm, Y = fastgsm.load_prior("gsm"), patches(seed=3, n_patches=50_000).astype(dtype)
     U = gsm.eigenvectors_[0].astype(dtype)
     return Case(
         lambda: gsm.denoise_patches(Y, SIGMA),
@@ -167,7 +163,7 @@ def posterior_patches(dtype: str) -> Case:
 
 def single_pass(dtype: str) -> Case:
     """All of `denoise` on an image, against the two rotations of its patches and nothing else."""
-    gsm, noisy = _gsm(), add_noise(image(seed=10, height=512)).astype(dtype)
+    gsm, noisy = fastgsm.load_prior("gsm"), add_noise(image(seed=10, height=512)).astype(dtype)
     Y, U = fastgsm.extract_patches(noisy, PATCH_SIZE), gsm.eigenvectors_[0].astype(dtype)
     U = np.concatenate([U, np.full((D, 1), 1 / PATCH_SIZE, dtype)], axis=1)  # all 64 directions
     return Case(
