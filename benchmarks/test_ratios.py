@@ -16,8 +16,8 @@ race_of = lru_cache(maxsize=1)(Race)
 
 def pytest_generate_tests(metafunc: Any) -> None:
     # pytest itself is not imported: asv, which imports every file here, may be without it.
-    metafunc.parametrize("who", ["fastgsm", "rival"])
     metafunc.parametrize("job", JOBS, ids=lambda job: job.name)
+    metafunc.parametrize("who", ["fastgsm", "rival"])  # the last one varies first
 
 
 def test_ratio(benchmark: Any, job: Job, who: str) -> None:
