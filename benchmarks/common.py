@@ -6,6 +6,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numba
@@ -29,10 +30,10 @@ SHRINK = 1
 
 MODELS: dict[str, Callable[..., Any]] = {
     "MVN": fastgsm.MVN,
-    "GSM": lambda **options: fastgsm.GSM(n_scales=6, **options),
-    "GMM": lambda **options: fastgsm.GMM(n_components=16, **options),
-    "MoGSM": lambda **options: fastgsm.MoGSM(n_components=8, n_scales=6, **options),
-    "ICA": lambda **options: fastgsm.ICA(n_scales=6, **options),
+    "GSM": partial(fastgsm.GSM, n_scales=6, random_state=0),
+    "GMM": partial(fastgsm.GMM, n_components=16, random_state=0),
+    "MoGSM": partial(fastgsm.MoGSM, n_components=8, n_scales=6, random_state=0),
+    "ICA": partial(fastgsm.ICA, n_scales=6, random_state=0),
 }
 
 
