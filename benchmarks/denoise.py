@@ -5,39 +5,35 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import fastgsm
 
-from .common import DTYPES, MODELS, THREADS, fit, image, patches, rms
+from .common import DTYPES, MODELS, SIGMA, THREADS, Array, add_noise, fit, image, patches, rms
 
-SIGMA = 25 / 255
-
-Data = tuple[dict[str, Any], NDArray[Any], NDArray[Any]]
+Data = tuple[dict[str, Any], Array, Array]
 
 
-def prepare() -> Data:
-    """Fit every model; return them with a clean image and its noisy version."""
-    X = patches(seed=0)
-    models = {name: fit(build(), X) for name, build in MODELS.items()}
-    clean = image(seed=10)
-    noisy = clean + SIGMA * np.random.default_rng(0).standard_normal(clean.shape)
-    return models, clean, noisy
+class WithModels:
+    """What the classes below share, so that asv prepares it once for both."""
+
+    def setup_cache(self) -> Data:
+        """Fit every model; return them with a clean image and its noisy version.
+
+        Compiles everything into Numba's cache, so that no measured process does.
+        """
+        X = patches(seed=0)
+        models = {name: fit(build(), X) for name, build in MODELS.items()}
+        clean = image(seed=10)
+        data = models, clean, add_noise(clean)
+        for values in itertools.product(*SinglePass.params):
+            SinglePass().setup(data, *values)
+        return data
 
 
-class SinglePass:
+class SinglePass(WithModels):
     """The posterior mean of every overlapping patch of a 256x256 image."""
 
     params = (list(MODELS), DTYPES, THREADS)
     param_names = ("model", "dtype", "workers")
-
-    def setup_cache(self) -> Data:
-        """Compile into Numba's cache, so that no measured process compiles; return the data."""
-        data = prepare()
-        for values in itertools.product(*self.params):
-            self.setup(data, *values)
-        return data
 
     def setup(self, data: Data, name: str, dtype: str, workers: int) -> None:
         models, _, noisy = data
@@ -45,27 +41,40 @@ class SinglePass:
         self.noisy = noisy.astype(dtype)
         self.denoise(self.noisy[:32, :32], workers)  # loads what is compiled
 
-    def denoise(self, noisy: NDArray[Any], workers: int) -> NDArray[Any]:
+    def denoise(self, noisy: Array, workers: int) -> Array:
         return fastgsm.denoise(noisy, SIGMA, prior=self.prior, quality="fast", workers=workers)
 
     def time_denoise(self, data: Data, name: str, dtype: str, workers: int) -> None:
         self.denoise(self.noisy, workers)
 
-    def peakmem_denoise(self, data: Data, name: str, dtype: str, workers: int) -> None:
-        self.denoise(self.noisy, workers)
 
-    def peakmem_baseline(self, data: Data, name: str, dtype: str, workers: int) -> None:
-        """Show what the interpreter, the imports and `setup` take of `peakmem_denoise`."""
+class Size:
+    """The bundled prior on square float32 images; side 0 is nothing but interpreter and imports."""
+
+    params = ([0, 256, 512, 1024, 2048],)
+    param_names = ("side",)
+
+    def setup(self, side: int) -> None:
+        self.noisy = add_noise(image(10, max(side, 32))).astype("float32")
+        self.side = side
+        fastgsm.denoise(self.noisy[:32, :32], SIGMA, quality="fast")
+
+    def denoise(self) -> None:
+        if self.side:
+            fastgsm.denoise(self.noisy, SIGMA, quality="fast")
+
+    def time_denoise(self, side: int) -> None:
+        self.denoise()
+
+    def peakmem_denoise(self, side: int) -> None:
+        self.denoise()
 
 
-class Quality:
+class Quality(WithModels):
     """The error that remains; `aggregation="center"` is the textbook's baseline."""
 
     params = (list(MODELS), ["mean", "center"])
     param_names = ("model", "aggregation")
-
-    def setup_cache(self) -> Data:
-        return prepare()
 
     def track_rms_error(self, data: Data, name: str, aggregation: str) -> float:
         models, clean, noisy = data

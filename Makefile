@@ -1,0 +1,29 @@
+# Measuring. Everything needs: pip install -e ".[bench]". PYTHON chooses the interpreter.
+PYTHON ?= python
+ASV = $(PYTHON) -m asv
+# Commits of the dashboard, and which benchmarks (a regular expression).
+RANGE ?= HEAD~5..HEAD
+BENCH ?= .
+
+.PHONY: bench dashboard ratios bench-table roofline
+
+bench: ## all of asv's benchmarks, once each, on the installed packages
+	$(ASV) machine --yes
+	$(ASV) run --environment existing:$(PYTHON) --quick --show-stderr
+
+dashboard: ## a range of commits, each in an environment of its own, as a web page
+	$(ASV) machine --yes
+	$(ASV) run $(RANGE) --skip-existing-commits --bench "$(BENCH)"
+	$(ASV) publish
+	@echo "The dashboard is .asv/html/index.html; serve it with: $(ASV) preview"
+
+ratios: ## fastgsm beside its rivals, with the gate
+	$(PYTHON) -m pytest benchmarks --benchmark-only --benchmark-json ratios.json
+	$(PYTHON) -m benchmarks.gate ratios.json
+
+bench-table: ## the README's tables
+	$(PYTHON) -m benchmarks.table
+
+roofline: ## the tables and plots of docs/performance.md
+	$(PYTHON) -m benchmarks.ratios --write
+	$(PYTHON) -m benchmarks.roofline

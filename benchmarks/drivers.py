@@ -1,0 +1,49 @@
+"""Loops around the blocks that only other kernels call, so that they can be timed alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastgsm.kernels import vmath
+from fastgsm.kernels._jit import Kernel
+from fastgsm.kernels.rotation import rotate
+
+
+@Kernel
+def rotate_tiles(A, tiles, repeats, out):
+    """``out[i] = A @ tiles[i]``, ``repeats`` times: a pair of tiles stays in the L2 cache."""
+    for task in prange(tiles.shape[0]):
+        tile = np.intp(task)
+        for _ in range(repeats):
+            rotate(A, tiles[tile], out[tile])
+
+
+@Kernel
+def exp_blocks(x, repeats, out):
+    """``out = exp(x)`` row by row, ``repeats`` times."""
+    for task in prange(x.shape[0]):
+        row = np.intp(task)
+        for _ in range(repeats):
+            for t in range(x.shape[1]):
+                out[row, t] = vmath.exp(x[row, t])
+
+
+@Kernel
+def log_blocks(x, repeats, out):
+    """``out = log(x)`` row by row, ``repeats`` times."""
+    for task in prange(x.shape[0]):
+        row = np.intp(task)
+        for _ in range(repeats):
+            for t in range(x.shape[1]):
+                out[row, t] = vmath.log(x[row, t])
+
+
+@Kernel
+def add_blocks(x, y, out):
+    """``out = x + y``, which takes the time that memory takes."""
+    length = (x.shape[0] + 63) // 64
+    for task in prange(64):
+        block = np.intp(task)
+        for i in range(block * length, min(x.shape[0], (block + 1) * length)):
+            out[i] = x[i] + y[i]

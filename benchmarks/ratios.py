@@ -1,0 +1,261 @@
+"""The speeds that fastgsm promises, each as a ratio to a rival measured in the same run.
+
+``JOBS`` is the one list of them. ``pytest benchmarks --benchmark-only`` measures them with
+pytest-benchmark, ``python -m benchmarks.gate`` compares the result with what is expected, and
+``python -m benchmarks.ratios`` prints them beside their targets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastgsm
+
+from . import markdown, rivals
+from .common import (
+    DTYPES,
+    SIGMA,
+    THREADS,
+    add_noise,
+    fit,
+    image,
+    patches,
+    seconds,
+    shrunk,
+    threads,
+)
+from .kernels import CASES
+from .startup import FIRST_DENOISE
+
+ROUNDS = 5
+# A rival that took so many seconds in all is slow enough to be known: it is not timed again.
+PATIENCE = 10.0
+
+
+class Pair(NamedTuple):
+    """Two functions that do one job, and how much work each of them does."""
+
+    ours: Callable[[], Any]
+    rival: Callable[[], Any]
+    work: tuple[float, float] = (1, 1)
+    notes: Mapping[str, Any] = MappingProxyType({})  # what to record beside the times
+    # Gives a ratio of something else than times.
+    measured: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line of the table: ``target`` is the most that ours / rival may be."""
+
+    name: str
+    rival: str
+    target: float | None
+    prepare: Callable[[], Pair]
+    rounds: int = ROUNDS
+
+
+def kernel(name: str) -> Pair:
+    case = CASES[name]("float32")
+    return Pair(case.ours, case.numpy)
+
+
+def denoise_textbook() -> Pair:
+    gsm = fastgsm.load_prior("gsm")
+    noisy = add_noise(image(10, 481, 321)).astype(np.float32)
+    textbook = rivals.TextbookGSM.of(gsm)
+    return Pair(
+        lambda: fastgsm.denoise(noisy, SIGMA, prior=gsm, quality="fast"),
+        lambda: textbook.denoise(noisy, SIGMA),
+    )
+
+
+def fit_gsm() -> Pair:
+    """EM from one start to where it gains less than 1e-5 nats a patch."""
+    X = patches(seed=0)
+    scales = np.geomspace(0.02, 20, 6)
+    ours = partial(fit, fastgsm.GSM(n_scales=6, scales_init=scales), X)
+    rival = partial(rivals.fit_textbook_gsm, X, scales)
+    return Pair(ours, rival, notes={"log-likelihood": ours().score(X)})
+
+
+def gmm_iteration(dtype: str) -> Pair:
+    """One EM iteration of 64 components on 100,000 patches, from one start."""
+    n_components = shrunk(64, 4)
+    X = patches(0, 100_000, center="global").astype(dtype)
+    start = {
+        "weights": np.full(n_components, 1 / n_components, dtype),
+        "means": X[:n_components],
+        "covariances": np.tile(np.cov(X.T).astype(dtype), (n_components, 1, 1)),
+    }
+    rival = rivals.fit_sklearn(rivals.sklearn_gmm(**start, max_iter=1), X[:1000])
+    start = {f"{name}_init": value for name, value in start.items()}
+    model = fastgsm.GMM(n_components, **start, max_iter=1, warm_start=True, tol=0)
+    return Pair(lambda: fit(model, X), lambda: rivals.sklearn_iteration(rival, X))
+
+
+def likelihood_race() -> Pair:
+    """Learn from scratch until unseen patches are as likely as under scikit-learn's mixture."""
+    from sklearn.mixture import GaussianMixture
+
+    X, held_out = patches(0, center="global"), patches(10, center="global")
+    n_components = shrunk(64, 4)
+    rival = GaussianMixture(n_components, random_state=0)
+    wanted = rivals.fit_sklearn(rival, X).score(held_out)
+    max_iter = 1
+    while True:
+        model = fastgsm.MoGSM(n_components // 2, 8, max_iter=max_iter, tol=0, random_state=0)
+        reached = fit(model, X).score(held_out)
+        if reached >= wanted or max_iter > 100:
+            break
+        max_iter += 1
+    notes = {"wanted": wanted, "reached": reached, "iterations": max_iter}
+    return Pair(lambda: fit(model, X), lambda: rivals.fit_sklearn(rival, X), notes=notes)
+
+
+def _on_all_and_one_thread(function: Callable[[], Any]) -> Pair:
+    def run(count: int) -> None:
+        with threads(count):
+            function()
+
+    return Pair(partial(run, THREADS[-1]), partial(run, 1))
+
+
+def denoise_threads() -> Pair:
+    noisy = add_noise(image(10, 1024)).astype(np.float32)
+    return _on_all_and_one_thread(lambda: fastgsm.denoise(noisy, SIGMA, quality="fast"))
+
+
+def fit_threads() -> Pair:
+    X = patches(0, 100_000).astype(np.float32)
+    model = fastgsm.GMM(16, init_params="random", max_iter=5, tol=0, random_state=0)
+    return _on_all_and_one_thread(lambda: fit(model, X))
+
+
+def large_image() -> Pair:
+    small, large = (add_noise(image(10, side)).astype(np.float32) for side in (512, 4096))
+    denoise = partial(fastgsm.denoise, sigma=SIGMA, quality="fast")
+    return Pair(partial(denoise, large), partial(denoise, small), work=(large.size, small.size))
+
+
+def python(code: str, **options: Any) -> Callable[[], Any]:
+    """Give a function that runs code in a fresh interpreter."""
+    return partial(subprocess.run, [sys.executable, "-c", code], check=True, **options)
+
+
+def import_time() -> Pair:
+    return Pair(python("import fastgsm"), python("import numba"))
+
+
+def first_denoise() -> Pair:
+    return Pair(python(FIRST_DENOISE), python("import numba"))
+
+
+MEMORY = """
+import numpy, fastgsm
+def kilobytes(field):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if field in line)
+image = numpy.random.default_rng(0).random(({side}, {side}), numpy.float32)
+fastgsm.denoise(image[:64, :64], 0.1, quality="fast", out=image[:64, :64])
+open("/proc/self/clear_refs", "w").write("5")  # forget the peak of loading and compiling
+before = kilobytes("VmRSS")
+out = fastgsm.denoise(image, 0.1, quality="fast")
+print((1024 * (kilobytes("VmHWM") - before) - out.nbytes) / (image.nbytes + 2**26))
+"""
+
+
+def memory() -> Pair:
+    """Peak of `denoise` beyond input and output, over the image and 64 MiB (on Linux)."""
+    run = python(MEMORY.format(side=shrunk(4096, 64)), stdout=subprocess.PIPE)
+    return Pair(run, lambda: None, measured=lambda: float(run().stdout))
+
+
+JOBS = [
+    *(
+        Job(f"kernel {name}", "NumPy", target, partial(kernel, name))
+        for name, target in {
+            **dict.fromkeys(CASES),
+            "rotation": 1 / 0.8,
+            "single_pass": 1.0,
+        }.items()
+    ),
+    Job("denoise 481x321", "textbook NumPy/SciPy", 1 / 60, denoise_textbook),
+    Job("fit GSM(6)", "textbook NumPy/SciPy", 1 / 500, fit_gsm),
+    *(
+        Job(f"GMM(64) iteration, {dtype}", "scikit-learn", target, partial(gmm_iteration, dtype))
+        for dtype, target in zip(DTYPES, (1 / 5, 1 / 6), strict=True)
+    ),
+    Job("MoGSM(32, 8) to GMM(64)'s likelihood", "scikit-learn", 1 / 15, likelihood_race),
+    Job("denoise, all threads", "one thread", 1 / 1.85, denoise_threads),
+    Job("fit, all threads", "one thread", 1 / 1.85, fit_threads),
+    Job("pixel of 4096x4096", "pixel of 512x512", 1.10, large_image),
+    Job("memory of 4096x4096", "image + 64 MiB", 1.0, memory, rounds=1),
+    Job("import fastgsm", "import numba", 1.3, import_time),
+    Job("process with a first denoise", "import numba", None, first_denoise),
+]
+
+
+class Race:
+    """A job and its rival, timed in turn."""
+
+    def __init__(self, job: Job, patience: float = PATIENCE) -> None:
+        self.job = job
+        self.pair = job.prepare()
+        self.patience = patience
+        self.times: list[float] = []
+        self.pair.ours()  # compiles, loads, warms the caches
+
+    def run_rival(self) -> None:
+        """Run the rival's part of a round; its threads have settled when this returns."""
+        if sum(self.times) < self.patience:
+            self.times.append(seconds(self.pair.rival))
+            time.sleep(0.01)
+
+    def ratio(self, ours: float) -> float:
+        """Give time over rival's time for equal work, or the ratio that the pair measures."""
+        if self.pair.measured is not None:
+            return self.pair.measured()
+        return ours / self.pair.work[0] / (min(self.times) / self.pair.work[1])
+
+
+def main() -> None:
+    """Print the jobs' ratios as a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ratios", description=main.__doc__)
+    parser.add_argument("names", nargs="*", help="parts of jobs' names; all by default")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    options = parser.parse_args()
+    rows = []
+    for job in JOBS:
+        if options.names and not any(name in job.name for name in options.names):
+            continue
+        race = Race(job, patience=float("inf"))
+        ours = []
+        for _ in range(job.rounds):
+            race.run_rival()
+            ours.append(seconds(race.pair.ours))
+        target = "–" if job.target is None else markdown.number(job.target)
+        times = [markdown.number(1000 * min(t)) for t in (ours, race.times)]
+        rows.append([job.name, job.rival, *times, markdown.number(race.ratio(min(ours))), target])
+        print(*rows[-1], race.pair.notes or "", sep=" | ", file=sys.stderr)
+    header = ["job", "rival", "fastgsm, ms", "rival, ms", "ratio", "target: at most"]
+    text = markdown.table(header, rows)
+    if options.write:
+        text += "\n\n" + markdown.origin(
+            "python -m benchmarks.ratios --write", "fastgsm", "numpy", "numba", "scikit-learn"
+        )
+        markdown.write_part(markdown.PERFORMANCE, "ratios", text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Every benchmark runs once, tiny; what is compared gives the same result; documents parse."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastgsm
+from benchmarks import common, gate, markdown, ratios, rivals, roofline, table, test_ratios
+from benchmarks.kernels import CASES
+
+ASV_METHODS = ("time_", "peakmem_", "track_", "timeraw_")
+ASV_MODULES = ("kernels", "fit", "denoise", "startup")
+
+
+def asv_classes() -> list[type]:
+    """Every class of benchmarks/ in which asv finds a benchmark."""
+    modules = [importlib.import_module(f"benchmarks.{name}") for name in ASV_MODULES]
+    return [
+        cls
+        for module in modules
+        for _, cls in inspect.getmembers(module, inspect.isclass)
+        if cls.__module__ == module.__name__ and any(n.startswith(ASV_METHODS) for n in dir(cls))
+    ]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "SHRINK", 64)
+
+
+def run_like_asv(cls: Any) -> int:
+    """Run all methods of a class for all its parameters, in float32 on all threads."""
+    n_runs = 0
+    names = [name for name in dir(cls) if name.startswith(ASV_METHODS)]
+    cls = type(cls.__name__, (cls,), {"params": getattr(cls, "params", ())})
+    if "dtype" in getattr(cls, "param_names", ()):
+        cls.params = tuple(
+            [values[0]]
+            if values == common.DTYPES
+            else values[-1:]
+            if values == common.THREADS
+            else values
+            for values in cls.params
+        )
+    cached = [cls().setup_cache()] if hasattr(cls, "setup_cache") else []
+    cached = [value for value in cached if value is not None]
+    for name, values in itertools.product(names, itertools.product(*cls.params)):
+        benchmark = cls()
+        if hasattr(benchmark, "setup"):
+            benchmark.setup(*cached, *values)
+        result = getattr(benchmark, name)(*cached, *values)
+        if name.startswith("track_"):
+            assert np.isfinite(result)
+        if name.startswith("timeraw_"):
+            compile(result, name, "exec")
+        n_runs += 1
+    return n_runs
+
+
+@pytest.mark.parametrize("cls", asv_classes(), ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+def test_asv_benchmark_runs(cls: type) -> None:
+    assert run_like_asv(cls) > 0
+
+
+def test_every_module_with_asv_benchmarks_is_listed() -> None:
+    found = set()
+    for path in Path(common.__file__).parent.glob("*.py"):
+        if any(f"def {prefix}" in path.read_text(encoding="utf-8") for prefix in ASV_METHODS):
+            found.add(path.stem)
+    assert found == set(ASV_MODULES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kernel_and_numpy_give_the_same(name: str) -> None:
+    case = CASES[name]("float64")
+    assert case.flops + case.bytes > 0
+    ours, numpy = case.ours(), case.numpy()
+    if case.same:
+        np.testing.assert_allclose(ours, numpy, rtol=1e-9, atol=1e-9)
+
+
+# Each of these starts processes, which the packaging tests do anyway.
+SLOW_JOBS = {"import fastgsm", "process with a first denoise"}
+
+
+@pytest.mark.parametrize("job", ratios.JOBS, ids=lambda job: job.name)
+def test_job_runs(job: ratios.Job) -> None:
+    if job.name in SLOW_JOBS:
+        pytest.skip("starts two processes")
+    race = ratios.Race(job)
+    race.run_rival()
+    assert np.isfinite(race.ratio(ours=1.0))
+
+
+def test_pytest_benchmark_records_the_ratio(benchmark: Any) -> None:
+    job = ratios.Job("one", "one", 1.0, lambda: ratios.Pair(lambda: 1, lambda: 1), rounds=2)
+    test_ratios.test_ratio(benchmark, job, "fastgsm")
+    assert benchmark.group == "one"
+    if benchmark.stats:
+        assert benchmark.extra_info["job"] == "one"
+        assert benchmark.extra_info["ratio"] > 0
+
+
+def test_ratio_is_for_equal_work() -> None:
+    pair = ratios.Pair(lambda: None, lambda: None, work=(4, 1))
+    race = ratios.Race(ratios.Job("", "", 1.0, lambda: pair))
+    race.times = [2.0, 1.0]
+    assert race.ratio(ours=4.0) == 1.0
+
+
+def test_rival_is_not_timed_again_when_patience_ends() -> None:
+    race = ratios.Race(ratios.Job("", "", 1.0, lambda: ratios.Pair(int, int)), patience=1.0)
+    race.times = [2.0]
+    race.run_rival()
+    assert race.times == [2.0]
+
+
+def test_textbook_denoises_as_fastgsm_does() -> None:
+    noisy = common.add_noise(fastgsm.datasets.dead_leaves((40, 48), 0))
+    prior = fastgsm.load_prior("gsm")
+    textbook = rivals.TextbookGSM.of(prior).denoise(noisy, common.SIGMA)
+    ours = fastgsm.denoise(noisy, common.SIGMA, prior=prior, quality="fast")
+    np.testing.assert_allclose(ours, textbook, atol=1e-6)
+
+
+def test_textbook_em_reaches_the_same_likelihood() -> None:
+    X = common.patches(0)
+    scales = np.geomspace(0.1, 10, 3)
+    textbook = rivals.fit_textbook_gsm(X, scales, tol=0, max_iter=10)
+    ours = common.fit(fastgsm.GSM(3, scales_init=scales, tol=0, max_iter=10), X)
+    assert textbook.score(X) == pytest.approx(ours.score(X), abs=1e-6)
+
+
+def test_sklearn_iterates_as_fastgsm_does() -> None:
+    X = np.random.default_rng(0).standard_normal((2000, 4)) ** 3
+    start = {
+        "weights": np.full(3, 1 / 3),
+        "means": X[:3],
+        "covariances": np.array([np.cov(X.T)] * 3),
+    }
+    rival = rivals.fit_sklearn(rivals.sklearn_gmm(**start, max_iter=1), X)
+    rivals.sklearn_iteration(rival, X)
+    start = {f"{name}_init": value for name, value in start.items()}
+    ours = common.fit(fastgsm.GMM(3, **start, max_iter=2, tol=0), X)
+    assert ours.score(X) == pytest.approx(float(np.mean(rival.score_samples(X))), abs=1e-4)
+
+
+def pytest_results(path: Path, **jobs: float) -> Path:
+    benchmarks = [{"extra_info": {"job": job, "ratio": ratio}} for job, ratio in jobs.items()]
+    path.write_text(json.dumps({"benchmarks": [*benchmarks, {"extra_info": {}}]}))
+    return path
+
+
+def test_gate(tmp_path: Path) -> None:
+    results = pytest_results(tmp_path / "results.json", steady=1.5, twice_as_slow=2.0, new=1.0)
+    found = gate.complaints(
+        gate.read_ratios(results), {"steady": 1.0, "twice_as_slow": 1.0, "dropped": 1.0}
+    )
+    assert [line.split(":")[0] for line in found] == ["twice_as_slow", "dropped", "new"]
+
+
+def test_gate_expects_every_job() -> None:
+    expected = json.loads(gate.EXPECTED.read_text(encoding="utf-8"))
+    assert expected.keys() == {job.name for job in ratios.JOBS}
+
+
+def test_gate_returns_an_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "EXPECTED", tmp_path / "expected.json")
+    good = pytest_results(tmp_path / "good.json", job=1.0)
+    slow = pytest_results(tmp_path / "slow.json", job=2.0)
+    monkeypatch.setattr("sys.argv", ["gate", str(good), "--update"])
+    assert gate.main() == 0
+    monkeypatch.setattr("sys.argv", ["gate", str(good)])
+    assert gate.main() == 0
+    monkeypatch.setattr("sys.argv", ["gate", str(slow)])
+    assert gate.main() == 1
+
+
+def test_readme_table_parses() -> None:
+    denoising, learning = markdown.read_tables(markdown.read_part(markdown.README, "bench-table"))
+    assert [row[0] for row in denoising[1:]] == list(table.denoisers())
+    assert [row[0] for row in learning[1:]] == list(table.learners())
+    for _, seconds, quality in denoising[1:] + learning[1:]:
+        assert float(seconds) > 0
+        assert float(quality) > 0
+
+
+@pytest.mark.parametrize("part", ["ratios", "roofline", "scaling"])
+def test_performance_document_has_its_parts(part: str) -> None:
+    assert markdown.read_part(markdown.PERFORMANCE, part)
+
+
+def test_crooked_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="crooked"):
+        markdown.read_tables("| a | b |\n| --- | ---: |\n| 1 |\n")
+
+
+def test_part_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("before\n<!-- x:begin -->\nold\n<!-- x:end -->\nafter\n")
+    markdown.write_part(path, "x", "new \\1")
+    assert markdown.read_part(path, "x").strip() == "new \\1"
+    assert path.read_text().startswith("before\n")
+    assert path.read_text().endswith("after\n")
+    with pytest.raises(ValueError, match="no markers"):
+        markdown.write_part(path, "y", "new")
+
+
+def test_table_measures_every_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = [n for n in ("cv2", "bm3d") if importlib.util.find_spec(n) is None]
+    if needed:
+        pytest.skip(f"needs {needed}: the bench extra")
+    monkeypatch.setattr(table, "ROUNDS", 1)
+    monkeypatch.setattr(rivals, "fit_textbook_gsm", partial(rivals.fit_textbook_gsm, max_iter=2))
+    images = {"a": common.image(0, 64 * 64)}
+    for text in (table.denoising(images), table.learning(images)):
+        (rows,) = markdown.read_tables(text)
+        assert all(float(cell) > 0 for row in rows[1:] for cell in row[1:])
+
+
+def test_roofline_measures_kernels_and_scaling(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(roofline, "ROUNDS", 1)
+    monkeypatch.setattr(roofline, "IMAGES", tmp_path)
+    monkeypatch.setattr(
+        roofline, "CASES", {n: CASES[n] for n in ("rotation", "extract", "aggregate")}
+    )
+    rows = roofline.kernel_rows("float32", roofline.product_rate("float32"), roofline.bandwidth())
+    curves = {
+        what: roofline.curve(list(xs)[:2], task) for what, (_, xs, task) in roofline.SCALING.items()
+    }
+    roofline.plot(rows, 1e11, 1e10, curves)
+    assert (tmp_path / "roofline.svg").stat().st_size > 0
+    assert (tmp_path / "scaling.svg").stat().st_size > 0
+    for text in (roofline.kernel_table(rows), roofline.scaling_table(curves)):
+        assert len(markdown.read_tables(text)) == 1
+
+
+def test_threads_are_set_back() -> None:
+    import numba
+
+    before = numba.get_num_threads()
+    with common.threads(1):
+        assert numba.get_num_threads() == 1
+    assert numba.get_num_threads() == before
