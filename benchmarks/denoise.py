@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
+
 import fastgsm
 
 from .common import DTYPES, MODELS, SIGMA, THREADS, Array, add_noise, fit, image, patches, rms
@@ -82,5 +84,28 @@ class Quality(WithModels):
             noisy, SIGMA, prior=models[name], quality="fast", aggregation=aggregation
         )
         return 255 * rms(denoised - clean)
+
+    track_rms_error.unit = "grey levels of 255"  # type: ignore[attr-defined]
+
+
+class Presets:
+    """Every quality with its bundled prior, in grey and in colour."""
+
+    params = (["fast", "balanced", "best"], [1, 3])
+    param_names = ("quality", "channels")
+
+    def setup(self, quality: str, channels: int) -> None:
+        self.clean = np.stack([image(10 + i) for i in range(channels)], axis=-1)
+        self.noisy = add_noise(self.clean).astype("float32")
+        self.denoise(quality, 32)  # loads what is compiled
+
+    def denoise(self, quality: str, side: int) -> Array:
+        return fastgsm.denoise(self.noisy[:side], SIGMA, quality=quality, channel_axis=-1)
+
+    def time_denoise(self, quality: str, channels: int) -> None:
+        self.denoise(quality, len(self.noisy))
+
+    def track_rms_error(self, quality: str, channels: int) -> float:
+        return 255 * rms(self.denoise(quality, len(self.noisy)) - self.clean)
 
     track_rms_error.unit = "grey levels of 255"  # type: ignore[attr-defined]

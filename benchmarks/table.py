@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 import fastgsm
-from fastgsm._study import folder_images, psnr, sample_images
+from fastgsm._study import sample_images
+from fastgsm.io import read_grey_images
+from fastgsm.metrics import psnr
 
 from . import markdown, rivals
 from .common import SIGMA, Array, add_noise, fit, seconds, shrunk
 
-PRESETS = ("fast",)
+PRESETS = ("fast", "balanced", "best")
 ROUNDS = 3
 # A method that takes longer than this, in seconds, is run once.
 SLOW = 10.0
@@ -124,7 +126,8 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="print instead of writing the README")
     options = parser.parse_args()
     if options.data:
-        images, name = folder_images(options.data), f"the images of `{options.data.name}`"
+        images = {file.name: image for file, image in read_grey_images(options.data).items()}
+        name = f"the images of `{options.data.name}`"
     else:
         images, name = {"camera": sample_images()["camera"]}, "scikit-image's camera, 512x512"
     command = COMMAND if options.data is None else f"{COMMAND} --data {options.data.name}"

@@ -78,41 +78,21 @@ class Support:
         return eigenvalues[:, ::-1], self.basis @ vectors[:, :, ::-1]
 
 
-def raised(inner: FloatArray, floor: float, least_mean: FloatArray) -> FloatArray:
-    """Raise covariances (K, rank, rank) as far as two constraints demand.
+def raised(inner: FloatArray, floors: FloatArray) -> FloatArray:
+    """Covariances (K, rank, rank) with eigenvalues of at least ``floors`` (K,).
 
-    Of the covariances with eigenvalues of at least ``floor`` and a geometric mean of them of at
-    least ``least_mean`` (K,), the most likely one given samples of covariance ``inner`` has the
-    same eigenvectors, and the eigenvalues ``max(factor * eigenvalues, floor)`` with the least
-    factor of at least 1 that will do.
+    Lower ones are raised to it: of the covariances above the floor, this is the most likely one
+    given samples of covariance ``inner``.
     """
     result = inner.copy()
-    for k, least in enumerate(least_mean):
+    for k, floor in enumerate(floors):
         try:
-            # Mostly no eigenvalue is too low, and a Cholesky factor tells so cheaply.
+            # Mostly there is nothing to raise, and a Cholesky factor tells so cheaply.
             np.linalg.cholesky(inner[k] - floor * np.eye(len(inner[k])))
-            mean = np.exp(np.linalg.slogdet(inner[k])[1] / len(inner[k]))
-            result[k] *= max(1.0, least / mean)
         except np.linalg.LinAlgError:
             eigenvalues, vectors = eigh(inner[k])
-            result[k] = (vectors * _raised_values(eigenvalues, floor, least)) @ vectors.T
+            result[k] = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
     return result
-
-
-def _raised_values(eigenvalues: FloatArray, floor: float, least_mean: float) -> FloatArray:
-    values = np.maximum(eigenvalues, floor)
-    if least_mean <= floor or np.log(values).mean() >= np.log(least_mean):
-        return values
-    # The mean logarithm is a convex, piecewise linear function of the factor's logarithm.
-    # Newton's method, from where no eigenvalue is at the floor, meets each piece once at most.
-    logs = np.log(np.maximum(eigenvalues, np.finfo(np.float64).tiny))
-    target, low = np.log(least_mean), np.log(floor)
-    log_factor = max(low - logs.min(), target - logs.mean())
-    for _ in logs:
-        free = logs + log_factor >= low
-        excess = np.where(free, logs + log_factor, low).mean() - target
-        log_factor -= excess / free.mean()
-    return np.exp(np.maximum(logs + log_factor, low))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from fastgsm.kernels.moments import moments
 from fastgsm.models._density import (
     ScaleMixtureDensity,
     Support,
+    eigh,
     mahalanobis_distances,
     normalised_log_weights,
     raised,
@@ -176,11 +177,10 @@ class ShapeSteps:
     """EM on all parameters of a mixture of K shapes at J scales.
 
     For J > 1 the M-step is an ECM cycle: weights and scales given the covariances, then, with
-    fresh responsibilities, the covariances given the scales. Each part raises the likelihood
-    as far as two floors permit: ``floor``, of the covariances' eigenvalues, and ``scale_floor``,
-    of the geometric mean of each Gaussian's variances. Samples at distance 0 (flat patches) would
-    shrink r2 or, as only the product counts, Sigma for ever; so the floor is the product's. What
-    starts above the floors stays above them, which keeps EM monotone.
+    fresh responsibilities, the covariances given the scales. Each part raises the likelihood as
+    far as ``floor`` permits, the least variance of any Gaussian in any direction. Samples at
+    distance 0 (flat patches) would shrink r2 or Sigma for ever; as only their product counts, the
+    floor is the product's. What starts above it stays there, which keeps EM monotone.
 
     The covariances are kept in coordinates of the support and factored by Cholesky. An
     eigendecomposition in every iteration would cost many times as much, so it waits for the end.
@@ -194,21 +194,21 @@ class ShapeSteps:
         support: Support,
         *,
         fit_means: bool = False,
+        fit_scales: bool = False,
         floor: float,
-        scale_floor: float | None = None,
     ) -> None:
         self._X = X
         self._sample_weight = sample_weight
         self._support = support
         self._fit_means = fit_means
-        self._fit_scales = scale_floor is not None
+        self._fit_scales = fit_scales
         self._floor = floor
-        self._scale_floor = scale_floor or 0.0
         self._weights, self._means = start.weights, start.means
         inner = support.inner(start.covariances)
-        self._inner = raised(inner, floor, np.zeros(len(inner)))
-        self._log_dets = np.linalg.slogdet(self._inner)[1]
-        self._scales = np.maximum(start.scales, self._least_scales())
+        self._inner = raised(inner, floor / start.scales.max(axis=1))
+        self._scales = (
+            np.maximum(start.scales, self._least_scales()) if fit_scales else start.scales
+        )
 
     @property
     def density(self) -> ScaleMixtureDensity:
@@ -222,7 +222,7 @@ class ShapeSteps:
 
     def _least_scales(self) -> FloatArray:
         """Least scales (K, 1) that the shapes permit."""
-        return self._scale_floor * np.exp(-self._log_dets / self._support.rank)[:, None]
+        return self._floor / eigh(self._inner)[0][:, :1]
 
     @property
     def _log_weights(self) -> FloatArray:
@@ -288,8 +288,7 @@ class ShapeSteps:
         shifts = sums / divisor if self._fit_means else np.zeros_like(sums)
         covariances = products / divisor[:, None] - shifts[:, :, None] * shifts[:, None, :]
         inner = self._support.inner(covariances)
-        least_means = self._scale_floor / self._scales.min(axis=1)
-        self._inner[alive] = raised(inner[alive], self._floor, least_means[alive])
+        self._inner[alive] = raised(inner[alive], self._floor / self._scales.min(axis=1)[alive])
         if not self._fit_scales:
             self._weights = (counts / counts.sum())[:, None]
             self._means = self._means + shifts

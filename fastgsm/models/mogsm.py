@@ -141,19 +141,18 @@ class MoGSM(ScaleMixtureModel):
 
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
-        # Like the likelihood of a flat patch, this depends on the determinant alone.
-        scale_floor = self.reg_covar * float(np.exp(np.log(gaussian.eigenvalues).mean()))
+        floor = self.reg_covar * support.variance
         if self._continues(self._shape, support):
             start = self._density
         else:
-            start = self._start(X, sample_weight, gaussian, support, rng, scale_floor)
+            start = self._start(X, sample_weight, gaussian, support, rng, floor)
         steps = ShapeSteps(
             X,
             sample_weight,
             start,
             support,
-            floor=self.reg_covar,
-            scale_floor=scale_floor,
+            fit_scales=True,
+            floor=floor,
         )
         history = self._run_em(steps)
         self._density = steps.density
@@ -166,7 +165,7 @@ class MoGSM(ScaleMixtureModel):
         gaussian: ScaleMixtureDensity,
         support: Support,
         rng: np.random.Generator,
-        scale_floor: float,
+        floor: float,
     ) -> ScaleMixtureDensity:
         """Parameters that EM starts from."""
         K, J = self._shape
@@ -182,7 +181,7 @@ class MoGSM(ScaleMixtureModel):
             (K, J),
             "quantiles",
             rng,
-            scale_floor,
+            floor,
         )
         weights = (
             np.repeat(start.weights, J, axis=1) / J
