@@ -336,8 +336,9 @@ def test_warm_start_continues(name: str) -> None:
     parts = MODELS[name](max_iter=5, tol=0.0, random_state=0, warm_start=True)
     bounds = list(fit_quietly(parts, X).lower_bounds_)
     bounds += fit_quietly(parts, X).lower_bounds_
-    np.testing.assert_allclose(bounds, whole.lower_bounds_, rtol=1e-12)
-    np.testing.assert_allclose(parts.score(X), whole.score(X), rtol=1e-12)
+    # In between, covariances went through their eigenvectors, which rounds.
+    np.testing.assert_allclose(bounds, whole.lower_bounds_, rtol=1e-10)
+    np.testing.assert_allclose(parts.score(X), whole.score(X), rtol=1e-10)
 
 
 @pytest.mark.parametrize("first_dc_removed", [False, True])
