@@ -26,6 +26,12 @@ from fastgsm.models._density import (
 ROUNDING = 1e-6
 
 
+# Exponentials in an E-step of scales below which one thread does it: they take a fraction of a
+# millisecond, and waking the threads in each of hundreds of iterations takes as long, or ten times
+# as long where other programs keep the cores busy.
+SMALL_WORK = 200_000
+
+
 class ConvergenceWarning(UserWarning):
     """EM did not end as it should: it never settled, lost digits, or lost components."""
 
@@ -107,9 +113,9 @@ def scale_statistics(
     n_groups, _, n = distances.shape
     n_chunks = -(-n // kernels.CHUNK)
     sums = np.empty((n_groups, n_chunks, 2, log_weights[0].size + 1))
-    kernels.scale_statistics(
-        distances, log_weights.astype(dtype), (1 / scales).astype(dtype), sample_weight, sums
-    )
+    kernel = kernels.scale_statistics
+    run = kernel.serial if n * scales.size < SMALL_WORK else kernel
+    run(distances, log_weights.astype(dtype), (1 / scales).astype(dtype), sample_weight, sums)
     sums = sums.sum(axis=1)
     log_likelihood = float(sums[:, 0, -1].sum())
     return log_likelihood, *(sums[:, i, :-1].reshape(scales.shape) for i in range(2))
