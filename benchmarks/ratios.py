@@ -27,6 +27,7 @@ from .common import (
     SIGMA,
     THREADS,
     add_noise,
+    alternate,
     fit,
     image,
     patches,
@@ -224,20 +225,21 @@ JOBS = [
 ]
 
 
-def with_fitting_blas(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Give the function on one or on all threads of the BLAS, whichever is faster here and now.
+def limit_blas() -> None:
+    """Let BLAS use all threads if small products are faster so, otherwise one, from now on.
 
-    Threads of a BLAS wait for each other at the end of each call. Where another process has one
-    of the cores, small products then take twenty times as long: no fault of the rival's.
+    Its threads wait for each other at the end of each call. Where another process has one of the
+    cores, rivals that make many small products then take twenty times as long: not their fault.
     """
     from threadpoolctl import threadpool_limits
 
-    def limited(count: int | None) -> None:
-        with threadpool_limits(count, user_api="blas"):
-            function()
+    A, B = np.ones((2000, 64)), np.ones((64, 64))
 
-    runs = [partial(limited, 1), partial(limited, None)]
-    return min(runs, key=seconds)
+    def probe(count: int) -> float:
+        threadpool_limits(count, user_api="blas")
+        return alternate(lambda: [A @ B for _ in range(100)])[0]
+
+    threadpool_limits(min(THREADS, key=probe), user_api="blas")
 
 
 class Race:
@@ -245,16 +247,16 @@ class Race:
 
     def __init__(self, job: Job, rival_rounds: int | None = None) -> None:
         self.job = job
+        limit_blas()
         self.pair = job.prepare()
         self.rival_rounds = job.rival_rounds if rival_rounds is None else rival_rounds
         self.times: list[float] = []
         self.pair.ours()  # compiles, loads, warms the caches
-        self.rival = with_fitting_blas(self.pair.rival)
 
     def run_rival(self) -> None:
         """Run the rival's part of a round; its threads have settled when this returns."""
         if len(self.times) < self.rival_rounds:
-            self.times.append(seconds(self.rival))
+            self.times.append(seconds(self.pair.rival))
             time.sleep(0.01)
 
     def ratio(self, ours: float) -> float:

@@ -22,7 +22,7 @@ def test_ratio(benchmark: Any, job: Job, who: str) -> None:
     race = race_of(job)
     benchmark.group = job.name
     if who == "rival":
-        benchmark.pedantic(race.rival, warmup_rounds=int(job.rival_rounds > 1))
+        benchmark.pedantic(race.pair.rival, warmup_rounds=int(job.rival_rounds > 1))
         if benchmark.stats:  # not with --benchmark-disable
             race.times.append(benchmark.stats["min"])
         return
