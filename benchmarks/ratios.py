@@ -27,9 +27,9 @@ from .common import (
     SIGMA,
     THREADS,
     add_noise,
-    alternate,
     fit,
     image,
+    limit_blas,
     patches,
     seconds,
     shrunk,
@@ -114,8 +114,8 @@ def likelihood_race() -> Pair:
     """Learn from scratch until unseen patches are as likely as under scikit-learn's mixture."""
     from sklearn.mixture import GaussianMixture
 
-    X, held_out = (patches(seed, center="global") for seed in (0, 10))
-    n_components = shrunk(64, 4)
+    X, held_out = (patches(s, sized(50_000, 10_000), center="global") for s in (0, 10))
+    n_components = shrunk(sized(64, 16), 4)
     rival = GaussianMixture(n_components, random_state=0)
     wanted = rivals.fit_sklearn(rival, X).score(held_out)
     options = {"tol": 0, "random_state": 0}
@@ -210,7 +210,7 @@ JOBS = [
         for dtype, target in zip(DTYPES, (1 / 5, 1 / 6), strict=True)
     ),
     Job(
-        "MoGSM(32, 8) to GMM(64)'s likelihood",
+        "MoGSM to a GMM's likelihood",
         "scikit-learn",
         1 / 15,
         likelihood_race,
@@ -223,23 +223,6 @@ JOBS = [
     Job("import fastgsm", "import numba", 1.3, import_time),
     Job("process with a first denoise", "import numba", None, first_denoise),
 ]
-
-
-def limit_blas() -> None:
-    """Let BLAS use all threads if small products are faster so, otherwise one, from now on.
-
-    Its threads wait for each other at the end of each call. Where another process has one of the
-    cores, rivals that make many small products then take twenty times as long: not their fault.
-    """
-    from threadpoolctl import threadpool_limits
-
-    A, B = np.ones((2000, 64)), np.ones((64, 64))
-
-    def probe(count: int) -> float:
-        threadpool_limits(count, user_api="blas")
-        return alternate(lambda: [A @ B for _ in range(100)])[0]
-
-    threadpool_limits(min(THREADS, key=probe), user_api="blas")
 
 
 class Race:

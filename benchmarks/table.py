@@ -18,7 +18,7 @@ import fastgsm
 from fastgsm._study import folder_images, psnr, sample_images
 
 from . import markdown, rivals
-from .common import SIGMA, Array, add_noise, fit, seconds, shrunk
+from .common import SIGMA, Array, add_noise, fit, limit_blas, seconds, shrunk
 
 PRESETS = ("fast",)
 ROUNDS = 3
@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of images to take instead of the camera")
     parser.add_argument("--print", action="store_true", help="print instead of writing the README")
     options = parser.parse_args()
+    limit_blas()
     if options.data:
         images, name = folder_images(options.data), f"the images of `{options.data.name}`"
     else:
