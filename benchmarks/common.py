@@ -100,6 +100,23 @@ def alternate(*functions: Callable[[], Any], rounds: int = 5) -> list[float]:
     return [min(column) for column in zip(*times, strict=True)]
 
 
+def limit_blas() -> None:
+    """Let BLAS use all threads if small products are faster so, otherwise one, from now on.
+
+    Its threads wait for each other at the end of each call. Where another process has one of the
+    cores, rivals that make many small products then take twenty times as long: not their fault.
+    """
+    from threadpoolctl import threadpool_limits
+
+    A, B = np.ones((2000, 64)), np.ones((64, 64))
+
+    def probe(count: int) -> float:
+        threadpool_limits(count, user_api="blas")
+        return alternate(lambda: [A @ B for _ in range(100)])[0]
+
+    threadpool_limits(min(THREADS, key=probe), user_api="blas")
+
+
 def rms(difference: Array) -> float:
     """Root mean square."""
     return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))

@@ -20,7 +20,7 @@ from fastgsm.io import read_grey_images
 from fastgsm.metrics import psnr
 
 from . import markdown, rivals
-from .common import SIGMA, Array, add_noise, fit, seconds, shrunk
+from .common import SIGMA, Array, add_noise, fit, limit_blas, seconds, shrunk
 
 PRESETS = ("fast", "balanced", "best")
 ROUNDS = 3
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of images to take instead of the camera")
     parser.add_argument("--print", action="store_true", help="print instead of writing the README")
     options = parser.parse_args()
+    limit_blas()
     if options.data:
         images = {file.name: image for file, image in read_grey_images(options.data).items()}
         name = f"the images of `{options.data.name}`"
