@@ -112,7 +112,7 @@ def limit_blas() -> None:
 
     def probe(count: int) -> float:
         threadpool_limits(count, user_api="blas")
-        return alternate(lambda: [A @ B for _ in range(100)])[0]
+        return alternate(lambda: [A @ B for _ in range(20)])[0]
 
     threadpool_limits(min(THREADS, key=probe), user_api="blas")
 

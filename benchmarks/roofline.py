@@ -168,12 +168,13 @@ def plot(rows: list[dict[str, Any]], peak: float, memory: float, curves: dict[st
     shown = [row for row in rows if row["flops"]]
     intensity = np.array([row["flops"] / row["bytes"] if row["bytes"] else 0 for row in shown])
     intensity[intensity == 0] = 4 * intensity.max()  # in cache: at the right
+    style = {"textcoords": "offset points", "ha": "right"}
     x = np.geomspace(intensity.min() / 2, intensity.max() * 2, 100)
     axes.loglog(x, np.minimum(peak, memory * x) / 1e9, "k-")
-    for row, at in zip(shown, intensity, strict=True):
+    for i, (row, at) in enumerate(zip(shown, intensity, strict=True)):
         rate = row["flops"] / row["time"] / 1e9
         axes.loglog(at, rate, "o")
-        axes.annotate(row["name"], (at, rate), xytext=(4, -10), textcoords="offset points")
+        axes.annotate(row["name"], (at, rate), xytext=(-8, (-14, 6, 14)[i % 3]), **style)
     axes.set(xlabel="flops per byte of main memory", ylabel="GFLOP/s, float32")
     figure.savefig(IMAGES / "roofline.svg", **save)
     plt.close(figure)
@@ -183,6 +184,8 @@ def plot(rows: list[dict[str, Any]], peak: float, memory: float, curves: dict[st
         axes.loglog(xs, np.array(times) / times[0], "o-")
         growth = np.array(xs) / xs[0]
         axes.loglog(xs, 1 / growth if what == "threads" else growth, "k:", label="proportional")
+        axes.minorticks_off()
+        axes.set_xticks(xs, [f"{x:.0f}" for x in xs], rotation=90)
         axes.set(xlabel=what, title=SCALING[what][0])
     panels[0].set_ylabel("time over the first")
     panels[0].legend()

@@ -35,6 +35,7 @@ def asv_classes() -> list[type]:
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "SHRINK", 64)
+    monkeypatch.setattr(ratios, "limit_blas", lambda: None)  # outlasts a test
 
 
 def run_like_asv(cls: Any) -> int:
@@ -88,14 +89,8 @@ def test_kernel_and_numpy_give_the_same(name: str) -> None:
         np.testing.assert_allclose(ours, numpy, rtol=1e-9, atol=1e-9)
 
 
-# Each of these starts processes, which the packaging tests do anyway.
-SLOW_JOBS = {"import fastgsm", "process with a first denoise"}
-
-
 @pytest.mark.parametrize("job", ratios.JOBS, ids=lambda job: job.name)
 def test_job_runs(job: ratios.Job) -> None:
-    if job.name in SLOW_JOBS:
-        pytest.skip("starts two processes")
     race = ratios.Race(job)
     race.run_rival()
     assert np.isfinite(race.ratio(ours=1.0))
@@ -245,6 +240,15 @@ def test_roofline_measures_kernels_and_scaling(
     assert (tmp_path / "scaling.svg").stat().st_size > 0
     for text in (roofline.kernel_table(rows), roofline.scaling_table(curves)):
         assert len(markdown.read_tables(text)) == 1
+
+
+def test_blas_keeps_one_thread_or_all() -> None:
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    with threadpool_limits(None, user_api="blas"):  # restores what it finds
+        common.limit_blas()
+        counts = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+    assert counts <= set(common.THREADS)
 
 
 def test_threads_are_set_back() -> None:
