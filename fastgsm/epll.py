@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
 from fastgsm.kernels.epll import add_patches, best_shapes, restore_patches
-from fastgsm.kernels.patches import extract
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import coverage
-from fastgsm.single_pass import centring
+from fastgsm.single_pass import centring, restored_patches
 
 # Patches restored at once: bounds the memory, and lets progress be shown and Ctrl-C be heard.
 PATCHES_PER_CALL = 65_536
@@ -186,12 +185,9 @@ class EPLL:
     ) -> None:
         """What `_add_restored` does, for a model that has only `denoise_patches`."""
         p = self._patch_size
-        noisy = np.empty((rows.size * cols.size, p * p), planes.dtype)
         for plane, total in zip(planes, sums, strict=True):
-            extract(plane, rows, cols, p, noisy)
-            mean = noisy.mean(axis=1, keepdims=True) if self._remove_mean else 0
-            clean = self._model.denoise_patches(noisy - mean, sigma) + mean
-            add_patches(np.ascontiguousarray(clean), rows, cols, p, total)
+            clean = restored_patches(self._model, sigma, plane, rows, cols, p, self._remove_mean)
+            add_patches(clean, rows, cols, p, total)
 
 
 def tiles_of_one_shape(

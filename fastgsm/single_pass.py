@@ -144,15 +144,11 @@ class SinglePass:
         spill: FloatArray,
     ) -> None:
         """What `denoise_bands` does, for a model that has only `denoise_patches`."""
-        d = self._patch_size**2
         for band in range(bands.size - 1):
             grid = rows[bands[band] : bands[band + 1]]
             bottom = rows[bands[band + 1]] if bands[band + 1] < rows.size else image.shape[0]
-            noisy = np.empty((grid.size * cols.size, d), image.dtype)
-            extract(image, grid, cols, self._patch_size, noisy)
-            mean = noisy.mean(axis=1, keepdims=True) if self._remove_mean else 0
-            clean = np.ascontiguousarray(
-                self._model.denoise_patches(noisy - mean, self._sigma) + mean
+            clean = restored_patches(
+                self._model, self._sigma, image, grid, cols, self._patch_size, self._remove_mean
             )
             total = np.zeros((grid[-1] - grid[0] + self._patch_size, image.shape[1]), image.dtype)
             scatter_patches(clean, grid - grid[0], cols, self._patch_size, self._center, total)
@@ -160,6 +156,22 @@ class SinglePass:
             sums[grid[0] : bottom] = total[:own]
             spill[band] = 0
             spill[band, : len(total) - own] = total[own:]
+
+
+def restored_patches(
+    model: PatchModel,
+    sigma: float,
+    image: FloatArray,
+    rows: NDArray[np.intp],
+    cols: NDArray[np.intp],
+    patch_size: int,
+    remove_mean: bool,
+) -> FloatArray:
+    """Posterior means (n, d) of the patches on a grid, by the model's own `denoise_patches`."""
+    noisy = np.empty((rows.size * cols.size, patch_size**2), image.dtype)
+    extract(image, rows, cols, patch_size, noisy)
+    mean = noisy.mean(axis=1, keepdims=True) if remove_mean else 0
+    return np.ascontiguousarray(model.denoise_patches(noisy - mean, sigma) + mean)
 
 
 def centring(model: PatchModel) -> tuple[bool, bool]:
