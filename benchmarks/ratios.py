@@ -24,6 +24,7 @@ import fastgsm
 from . import markdown, rivals
 from .common import (
     DTYPES,
+    SETTLE,
     SIGMA,
     THREADS,
     add_noise,
@@ -235,12 +236,15 @@ class Race:
         self.rival_rounds = job.rival_rounds if rival_rounds is None else rival_rounds
         self.times: list[float] = []
         self.pair.ours()  # compiles, loads, warms the caches
+        self.short = seconds(self.pair.ours) < SETTLE
 
     def run_rival(self) -> None:
-        """Run the rival's part of a round; its threads have settled when this returns."""
+        """Run the rival's part of a round; when this returns, its threads have settled."""
         if len(self.times) < self.rival_rounds:
             self.times.append(seconds(self.pair.rival))
-            time.sleep(0.01)
+            time.sleep(SETTLE)
+            if self.short:
+                self.pair.ours()  # wakes its threads: see `seconds`
 
     def ratio(self, ours: float) -> float:
         """Give time over rival's time for equal work, or the ratio that the pair measures."""

@@ -29,30 +29,49 @@ def normalise_tile(log_prob, log_norm):
     responsibilities are 0.
     """
     components, lanes = log_prob.shape
-    peak = np.empty(lanes, log_prob.dtype)
+    peak = log_norm  # until the end
     total = np.empty(lanes, log_prob.dtype)
     lowest = -np.finfo(log_prob.dtype).max
     for t in range(lanes):
         peak[t] = lowest
         total[t] = 0.0
     for m in range(components):
+        row = log_prob[m]
         for t in range(lanes):
-            peak[t] = max(peak[t], log_prob[m, t])
+            peak[t] = row[t] if row[t] > peak[t] else peak[t]
     for m in range(components):
+        row = log_prob[m]
         for t in range(lanes):
-            value = exp(log_prob[m, t] - peak[t])
-            log_prob[m, t] = value
+            value = exp(row[t] - peak[t])
+            row[t] = value
             total[t] += value
     for t in range(lanes):
         log_norm[t] = peak[t] + log(total[t])
         total[t] = 1.0 / total[t] if total[t] > 0.0 else 0.0
     for m in range(components):
+        row = log_prob[m]
         for t in range(lanes):
-            log_prob[m, t] *= total[t]
+            row[t] *= total[t]
 
 
 @jit
-def scaled_log_prob(distances, log_weights, precisions, first, count, log_prob):
+def load_lanes(values, first, count, lanes):
+    """Copy columns ``first`` to ``first + count`` of ``values`` (K, n) into ``lanes`` (K, T).
+
+    Lanes beyond ``count`` are zeroed, so that every tile is computed at its full width: loops over
+    a constant number of lanes, in arrays that belong to the task, are SIMD without conditions. In
+    ``scale_statistics`` (J = 6, float32) that took a third of the time of loops over ``count``.
+    """
+    for k in range(values.shape[0]):
+        row, lane = values[k], lanes[k]
+        for t in range(count):
+            lane[t] = row[first + t]
+        for t in range(count, lane.shape[0]):
+            lane[t] = 0.0
+
+
+@jit
+def scaled_log_prob(distances, log_weights, precisions, log_prob):
     """Fill ``log_prob`` (K*J, T): ``log_weights[k, j] - precisions[k, j] * distances[k] / 2``."""
     n_components, n_scales = log_weights.shape
     for k in range(n_components):
@@ -61,10 +80,8 @@ def scaled_log_prob(distances, log_weights, precisions, first, count, log_prob):
             log_weight = log_weights[k, j]
             half = precisions[k, j] * log_prob.dtype.type(0.5)
             target = log_prob[k * n_scales + j]
-            for t in range(count):
-                target[t] = log_weight - half * row[first + t]
-            for t in range(count, target.shape[0]):
-                target[t] = 0.0
+            for t in range(LANES):
+                target[t] = log_weight - half * row[t]
 
 
 @Kernel
@@ -80,15 +97,33 @@ def responsibilities(distances, log_weights, precisions, posterior, log_norm):
     for block in prange((n + LANES - 1) // LANES):
         first = np.intp(block) * LANES
         count = min(LANES, n - first)
+        near = np.empty((distances.shape[0], LANES), distances.dtype)
         tile = np.empty((size, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
-        scaled_log_prob(distances, log_weights, precisions, first, count, tile)
+        load_lanes(distances, first, count, near)
+        scaled_log_prob(near, log_weights, precisions, tile)
         normalise_tile(tile, total)
         for t in range(count):
             log_norm[first + t] = total[t]
         for m in range(size):
             for t in range(count):
                 posterior[m, first + t] = tile[m, t]
+
+
+@jit
+def _add_scale_statistics(distances, posterior, total, weight, likelihood, counts, weighted):
+    """Add a tile's part to ``likelihood`` (T,) and to ``counts`` and ``weighted`` (K*J, T)."""
+    n_scales = posterior.shape[0] // distances.shape[0]
+    for t in range(LANES):
+        likelihood[t] += weight[t] * total[t] if weight[t] > 0.0 else 0.0
+    for k in range(distances.shape[0]):
+        near = distances[k]
+        for m in range(k * n_scales, (k + 1) * n_scales):
+            row, count, weighted_row = posterior[m], counts[m], weighted[m]
+            for t in range(LANES):
+                value = row[t] * weight[t]
+                count[t] += value
+                weighted_row[t] += value * near[t]
 
 
 @Kernel
@@ -106,30 +141,25 @@ def scale_statistics(distances, log_weights, precisions, sample_weight, statisti
     n_chunks = statistics.shape[1]
     for task in prange(n_groups * n_chunks):
         group, chunk = divmod(np.intp(task), n_chunks)
-        sums = statistics[group, chunk]
-        sums[:] = 0.0
+        last = min(n, (chunk + 1) * CHUNK)
+        near = np.empty((n_components, LANES), distances.dtype)
         tile = np.empty((size, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
+        weight = np.empty((1, LANES), distances.dtype)
+        likelihood = np.zeros(LANES, np.float64)
         counts = np.zeros((size, LANES), distances.dtype)
         weighted = np.zeros((size, LANES), distances.dtype)
-        last = min(n, (chunk + 1) * CHUNK)
         for first in range(chunk * CHUNK, last, LANES):
             count = min(LANES, last - first)
-            scaled_log_prob(
-                distances[group], log_weights[group], precisions[group], first, count, tile
-            )
+            load_lanes(distances[group], first, count, near)
+            load_lanes(sample_weight.reshape(1, n), first, count, weight)
+            scaled_log_prob(near, log_weights[group], precisions[group], tile)
             normalise_tile(tile, total)
-            for t in range(count):
-                if sample_weight[first + t] > 0.0:
-                    sums[0, size] += sample_weight[first + t] * total[t]
-            for k in range(n_components):
-                row = distances[group, k]
-                for j in range(n_scales):
-                    m = k * n_scales + j
-                    for t in range(count):
-                        value = tile[m, t] * sample_weight[first + t]
-                        counts[m, t] += value
-                        weighted[m, t] += value * row[first + t]
+            _add_scale_statistics(near, tile, total, weight[0], likelihood, counts, weighted)
+        sums = statistics[group, chunk]
+        sums[:] = 0.0
+        for t in range(LANES):
+            sums[0, size] += likelihood[t]
         for m in range(size):
             for t in range(LANES):
                 sums[0, m] += counts[m, t]
@@ -150,15 +180,19 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
     n_scales = log_weights.shape[1]
     for task in prange(counts.shape[0]):
         chunk = np.intp(task)
+        last = min(n, (chunk + 1) * CHUNK)
+        near = np.empty((n_components, LANES), distances.dtype)
         tile = np.empty((n_components * n_scales, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
+        given = np.empty((1, LANES), distances.dtype)
         responsibility = np.empty(LANES, distances.dtype)
         weight = np.empty(LANES, distances.dtype)
-        counts[chunk] = 0.0
-        last = min(n, (chunk + 1) * CHUNK)
+        held = np.zeros((n_components, LANES), distances.dtype)
         for first in range(chunk * CHUNK, last, LANES):
             count = min(LANES, last - first)
-            scaled_log_prob(distances, log_weights, precisions, first, count, tile)
+            load_lanes(distances, first, count, near)
+            load_lanes(sample_weight.reshape(1, n), first, count, given)
+            scaled_log_prob(near, log_weights, precisions, tile)
             normalise_tile(tile, total)
             for t in range(count):
                 log_norm[first + t] = total[t]
@@ -166,11 +200,18 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
                 responsibility[:] = 0.0
                 weight[:] = 0.0
                 for j in range(n_scales):
-                    row = tile[k * n_scales + j]
+                    row, precision = tile[k * n_scales + j], precisions[k, j]
                     for t in range(LANES):
                         responsibility[t] += row[t]
-                        weight[t] += row[t] * precisions[k, j]
+                        weight[t] += row[t] * precision
+                sums = held[k]
+                for t in range(LANES):
+                    kept = given[0, t] if responsibility[t] > NEGLIGIBLE else 0.0
+                    weight[t] *= kept
+                    sums[t] += responsibility[t] * kept
                 for t in range(count):
-                    kept = sample_weight[first + t] if responsibility[t] > NEGLIGIBLE else 0.0
-                    weights[k, first + t] = weight[t] * kept
-                    counts[chunk, k] += responsibility[t] * kept
+                    weights[k, first + t] = weight[t]
+        for k in range(n_components):
+            counts[chunk, k] = 0.0
+            for t in range(LANES):
+                counts[chunk, k] += held[k, t]
