@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -215,10 +216,9 @@ def given_shapes(
 
 def check_distinct(values: FloatArray, what: str) -> None:
     """Raise ValueError if two components start equal; ``values`` is (components, ...)."""
-    flat = values.reshape(values.shape[0], -1)
-    counts = np.unique(flat, axis=0, return_counts=True)[1]
-    if (counts > 1).any():
-        repeated = int(counts.max())
+    rows = values + 0.0  # makes -0.0 to 0.0, which has other bytes
+    repeated = max(Counter(row.tobytes() for row in rows).values())
+    if repeated > 1:
         raise ValueError(
             f"{repeated} components start with identical parameters (equal {what}). Identical "
             f"components never separate: they share every responsibility, so every EM update is "
