@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
-from fastgsm.kernels.rotation import add_outer_products
+from fastgsm.kernels.rotation import PANEL, add_gram
 
 # Samples gathered before their outer products are added up: the batch stays in the L2 cache.
 BATCH = 256
@@ -21,19 +21,30 @@ BATCH = 256
 def _flush(batch, weighted, filled, gram, sums, products):
     """Add the moments of the first ``filled`` rows of ``batch`` to ``sums`` and ``products``.
 
-    ``weighted`` holds the same rows times their weights.
+    ``batch`` (panels, BATCH, PANEL) has the samples' columns panel by panel; ``weighted`` holds
+    the same samples times their weights, in whole rows.
     """
     d = sums.shape[0]
-    weighted[filled:] = 0.0
-    for n in range(filled):
-        for i in range(d):
-            sums[i] += weighted[n, i]
-    gram[:] = 0.0
     rows = (filled + 3) // 4 * 4
-    add_outer_products(weighted[:rows], batch[:rows], gram)
-    for i in range(d):
-        for j in range(i, d):
-            products[i, j] += gram[i, j]
+    weighted[filled:rows] = 0.0
+    total = gram[0, :]
+    for panel in range(batch.shape[0]):
+        start = panel * PANEL
+        width = min(PANEL, d - start)
+        total[:] = 0.0
+        for n in range(filled):
+            row = weighted[n, start:]
+            for i in range(width):
+                total[i] += row[i]
+        for i in range(width):
+            sums[start + i] += total[i]
+    for panel in range(batch.shape[0]):
+        start = panel * PANEL
+        gram[:] = 0.0
+        add_gram(weighted[:rows], batch[panel, :rows], start, gram)
+        for i in range(min(d, start + PANEL)):
+            for j in range(max(i, start), min(d, start + PANEL)):
+                products[i, j] += gram[i, j - start]
 
 
 @Kernel
@@ -50,9 +61,9 @@ def moments(X, means, weights, sums, products):
     room = (d + 3) // 4 * 4
     for task in prange(n_segments * n_components):
         segment, k = divmod(np.intp(task), n_components)
-        batch = np.zeros((BATCH, room), X.dtype)
+        batch = np.zeros(((d + PANEL - 1) // PANEL, BATCH, PANEL), X.dtype)
         weighted = np.zeros((BATCH, room), X.dtype)
-        gram = np.empty((room, room), X.dtype)
+        gram = np.empty((room, PANEL), X.dtype)
         sums[segment, k] = 0.0
         products[segment, k] = 0.0
         filled = 0
@@ -60,9 +71,13 @@ def moments(X, means, weights, sums, products):
             weight = weights[k, i]
             if weight == 0.0:
                 continue
-            for j in range(d):
-                batch[filled, j] = X[i, j] - means[k, j]
-                weighted[filled, j] = weight * batch[filled, j]
+            for panel in range(batch.shape[0]):
+                start = panel * PANEL
+                x, mean = X[i, start:], means[k, start:]
+                centred, product = batch[panel, filled], weighted[filled, start:]
+                for j in range(min(PANEL, d - start)):
+                    centred[j] = x[j] - mean[j]
+                    product[j] = weight * centred[j]
             filled += 1
             if filled == BATCH:
                 _flush(batch, weighted, filled, gram, sums[segment, k], products[segment, k])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastgsm.kernels import rotation
-from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.rotation import PANEL, TILE
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, pick
 
 SHAPES = pick([(4, 4), (4, 12), (12, 4), (36, 36), (64, 64), (20, 64)], [(4, 4), (8, 4)])
@@ -50,13 +50,18 @@ def test_trapezoid_energy(rank: int, d: int, dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("n", "m", "d"), pick([(4, 4, 4), (256, 64, 64), (8, 12, 9), (60, 36, 36)], [(8, 4, 5)])
-)
-def test_outer_products(n: int, m: int, d: int, dtype: Any) -> None:
-    A, B = matrix(n, m, dtype=dtype), matrix(n, d, dtype=dtype, seed=1)
-    C = np.ones((m, d), dtype)
-    rotation.add_outer_products(A, B, C)
-    assert_close(C, 1 + A.astype(np.float64).T @ B, dtype)
+    ("n", "m", "start"),
+    pick([(4, 4, 0), (256, 64, 0), (8, 12, 0), (60, 36, 0), (8, 100, 0), (8, 100, PANEL)],
+         [(8, 4, 0), (4, 68, PANEL)]),
+)  # fmt: skip
+def test_gram(n: int, m: int, start: int, dtype: Any) -> None:
+    A, B = matrix(n, m, dtype=dtype), matrix(n, PANEL, dtype=dtype, seed=1)
+    C = np.ones((m, PANEL), dtype)
+    rotation.add_gram(A, B, start, C)
+    wanted = 1 + A.astype(np.float64).T @ B
+    upper = np.arange(m)[:, None] <= start + np.arange(PANEL)
+    upper &= start + np.arange(PANEL) < m
+    assert_close(C[upper], wanted[upper], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
