@@ -80,8 +80,8 @@ def threads(count: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-# OpenBLAS's threads go on spinning after a product, for 2^28 clock cycles in NumPy's build (0.1 s at
-# 2.6 GHz): what is timed meanwhile has one core less. Anything timed after a rival waits this long.
+# OpenBLAS's threads go on spinning after a product, for 2^28 clock cycles in NumPy's build (0.1 s
+# at 2.6 GHz): what is timed meanwhile has one core less. What is timed after a rival waits so long.
 SETTLE = 0.15
 
 

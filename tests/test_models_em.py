@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 
 import fastgsm
 from fastgsm.kernels._jit import limit_workers
+from fastgsm.models import _em
 from fastgsm.models._density import raised
 from fastgsm.models._em import run_em
 
@@ -481,3 +483,49 @@ def test_component_that_starts_far_from_all_samples() -> None:
     assert all(np.isfinite(values).all() for values in learned(model).values())
     assert model.score(X) >= fastgsm.GMM(1).fit(X).score(X) - 1e-9
     assert model.predict_proba(X).sum(axis=1) == pytest.approx(1)
+
+
+def naive_scale_em(q: np.ndarray, dimension: int, scales: np.ndarray, n_steps: int) -> list[float]:
+    """Log-likelihoods of plain EM on weights and scales, from distances, but for a constant."""
+    weights, bounds = np.full(scales.size, 1 / scales.size), []
+    for _ in range(n_steps):
+        log_prob = np.log(weights) - 0.5 * (dimension * np.log(scales) + q[:, None] / scales)
+        log_norm = logsumexp(log_prob, axis=1, keepdims=True)
+        bounds.append(float(log_norm.mean()))
+        posterior = np.exp(log_prob - log_norm)
+        weights = posterior.mean(axis=0)
+        scales = q @ posterior / (dimension * posterior.sum(axis=0))
+    return bounds
+
+
+def test_prolonged_steps_settle_sooner_and_no_lower() -> None:
+    X = heavy_tailed(2000, 5)
+    model = fit_quietly(fastgsm.GSM(4, tol=1e-6, scales_init=[0.1, 0.5, 2, 10]), X)
+    distances = np.einsum("ni,ij,nj->n", X, np.linalg.inv(X.T @ X / len(X)), X)
+    plain = np.array(naive_scale_em(distances, 5, np.array([0.1, 0.5, 2, 10]), 3000))
+    settled = int(np.argmax(np.diff(plain) < 1e-6)) + 2
+    offset = model.lower_bounds_[0] - plain[0]
+    assert model.n_iter_ < settled / 2
+    assert model.lower_bound_ - offset >= plain[settled - 1] - 1e-9
+    np.testing.assert_allclose(np.array(model.lower_bounds_[:2]) - offset, plain[:2], rtol=1e-9)
+
+
+def test_prolonged_steps_that_lower_the_likelihood_are_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X = heavy_tailed(2000, 5)
+    monkeypatch.setattr(_em, "prolonged", lambda path, floor: (path[2][0], 100 * path[2][1]))
+    model = fit_quietly(fastgsm.GSM(4, tol=0, max_iter=20, scales_init=[0.1, 0.5, 2, 10]), X)
+    distances = np.einsum("ni,ij,nj->n", X, np.linalg.inv(X.T @ X / len(X)), X)
+    plain = np.array(naive_scale_em(distances, 5, np.array([0.1, 0.5, 2, 10]), 20))
+    np.testing.assert_allclose(np.diff(model.lower_bounds_), np.diff(plain), rtol=0, atol=1e-10)
+
+
+def test_a_path_of_equal_ratios_is_prolonged_to_its_limit() -> None:
+    """Steps that shrink by the same factor add up to a geometric series."""
+    limit, first = np.log([[2.0, 5.0]]), np.array([[1.0, -0.5]])
+    weights = np.array([[0.5, 0.5]])
+    path = [(weights, np.exp(limit + 0.8**i * first)) for i in range(3)]
+    found_weights, scales = _em.prolonged(path, 0.0)
+    np.testing.assert_allclose(np.log(scales), limit, atol=1e-12)
+    np.testing.assert_allclose(found_weights, weights)

@@ -149,9 +149,9 @@ class ScaleSteps:
     A GSM is one group of the data's rank; an ICA has one group of dimension 1 per coordinate.
 
     Near its end EM creeps along one direction. So every second step is prolonged (SQUAREM, see
-    `prolonged`), and taken back where that lowers the likelihood. On Kodak patches a GSM of 6 scales
-    settles after 16 iterations instead of 45, one of 16 after 66 instead of 246, and an ICA after
-    22 instead of 66, with likelihoods that are no lower.
+    `prolonged`), and taken back where that lowers the likelihood. On Kodak patches a GSM of 6
+    scales settles after 16 iterations instead of 45, one of 16 after 66 instead of 246, and an ICA
+    after 22 instead of 66, with likelihoods that are no lower.
 
     References
     ----------
