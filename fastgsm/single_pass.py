@@ -1,4 +1,10 @@
-"""The single pass: every patch of an image is replaced by its posterior mean, once."""
+"""The single pass: every patch of an image is replaced by its posterior mean, once.
+
+A pixel is the mean over the patches that cover it, each weighted by the precision that it expects
+of itself: one over the expected squared error of its posterior mean. That is worth 0.11, 0.10 and
+0.05 dB at noise 15, 25 and 50 of 255 (every third Kodak image, GSM of 8 scales); weights to the
+power of 0.5 or 1.5 are worth 0.06 and 0.11, 0.07 and 0.08, 0.04 and 0.02.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +36,7 @@ FLAT_TAIL_LOSS = 0.002
 
 
 class SinglePass:
-    """Posterior mean of every patch of a grid, averaged, at one noise level.
+    """Posterior mean of every patch of a grid, averaged by precision, at one noise level.
 
     Parameters
     ----------
@@ -92,14 +98,12 @@ class SinglePass:
             image = np.pad(image, ((before, after), (before, after)), mode="symmetric")
         rows = grid_positions(image.shape[0], self._patch_size, self._stride)
         cols = grid_positions(image.shape[1], self._patch_size, self._stride)
+        sums = np.empty((1 if self._center else 2, *image.shape), image.dtype)
+        self._sum_patches(image, rows, cols, bar, sums)
         if self._center:
-            sums = np.empty(image.shape, image.dtype)
-            self._sum_patches(image, rows, cols, bar, sums)
-            restored[:] = sums[before : before + height, before : before + width]
+            restored[:] = sums[0, before : before + height, before : before + width]
         else:
-            self._sum_patches(image, rows, cols, bar, restored)
-            restored /= coverage(rows, height, self._patch_size, image.dtype)[:, None]
-            restored /= coverage(cols, width, self._patch_size, image.dtype)
+            np.divide(*sums, out=restored)
         if self._remove_global_mean:
             restored += level
 
@@ -116,9 +120,13 @@ class SinglePass:
         bar: Progress,
         sums: FloatArray,
     ) -> None:
-        """Fill ``sums`` with the sum of all restored patches (or their centres) at every pixel."""
+        """Fill ``sums`` (2, H, W) with the weighted sum of all restored patches and the weights.
+
+        Without weights, (1, H, W), the patches' centres are kept.
+        """
         bands = self._bands(rows.size)
-        spill = np.empty((bands.size - 1, self._patch_size - 1, image.shape[1]), image.dtype)
+        spill_shape = (bands.size - 1, len(sums), self._patch_size - 1, image.shape[1])
+        spill = np.empty(spill_shape, image.dtype)
         for start in range(0, bands.size - 1, self._bands_per_call):
             stop = min(start + self._bands_per_call, bands.size - 1)
             part = bands[start : stop + 1]
@@ -132,7 +140,7 @@ class SinglePass:
             bar.update()
         for band in range(bands.size - 2):
             top = rows[bands[band + 1]]
-            sums[top : top + self._patch_size - 1] += spill[band]
+            sums[:, top : top + self._patch_size - 1] += spill[band]
 
     def _sum_bands(
         self,
@@ -146,16 +154,22 @@ class SinglePass:
         """What `denoise_bands` does, for a model that has only `denoise_patches`."""
         for band in range(bands.size - 1):
             grid = rows[bands[band] : bands[band + 1]]
+            top = grid[0]
             bottom = rows[bands[band + 1]] if bands[band + 1] < rows.size else image.shape[0]
             clean = restored_patches(
                 self._model, self._sigma, image, grid, cols, self._patch_size, self._remove_mean
             )
-            total = np.zeros((grid[-1] - grid[0] + self._patch_size, image.shape[1]), image.dtype)
-            scatter_patches(clean, grid - grid[0], cols, self._patch_size, self._center, total)
-            own = bottom - grid[0]
-            sums[grid[0] : bottom] = total[:own]
+            grid = grid - grid[0]
+            height, width = grid[-1] + self._patch_size, image.shape[1]
+            total = np.zeros((len(sums), height, width), image.dtype)
+            scatter_patches(clean, grid, cols, self._patch_size, self._center, total[0])
+            if not self._center:  # all weigh the same
+                total[1] = coverage(grid, height, self._patch_size, image.dtype)[:, None]
+                total[1] *= coverage(cols, width, self._patch_size, image.dtype)
+            own = bottom - top
+            sums[:, top:bottom] = total[:, :own]
             spill[band] = 0
-            spill[band, : len(total) - own] = total[own:]
+            spill[band, :, : height - own] = total[:, own:]
 
 
 def restored_patches(

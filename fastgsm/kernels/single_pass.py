@@ -13,7 +13,34 @@ from numba import prange
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.patches import gather, scatter_add, scatter_centres, subtract_mean
 from fastgsm.kernels.rotation import TILE
-from fastgsm.kernels.wiener import add_posterior_mean, new_scratch
+from fastgsm.kernels.wiener import add_posterior_mean, new_scratch, tile_precisions
+
+
+@jit
+def _add_weights(weights, rows, cols, patch_size, sums):
+    """Add to each pixel of ``sums`` the ``weights`` (n_rows, n_cols) of the patches that cover it.
+
+    Row 0 of ``sums`` is image row ``rows[0]``. Separable: 2 patch_size additions a pixel instead of
+    patch_size^2.
+    """
+    n_rows, n_cols = weights.shape
+    line = np.empty(sums.shape[1], sums.dtype)
+    dense = cols[n_cols - 1] - cols[0] == n_cols - 1
+    for row in range(n_rows):
+        source = weights[row]
+        line[:] = 0.0
+        for dx in range(patch_size):
+            if dense:
+                target = line[cols[0] + dx : cols[0] + dx + n_cols]
+                for t in range(n_cols):
+                    target[t] += source[t]
+            else:
+                for t in range(n_cols):
+                    line[cols[t] + dx] += source[t]
+        for dy in range(patch_size):
+            target = sums[rows[row] - rows[0] + dy]
+            for x in range(line.shape[0]):
+                target[x] += line[x]
 
 
 @jit
@@ -27,12 +54,16 @@ def _denoise_band(
     grid = rows[first:last]
     top = grid[0]
     bottom = rows[last] if last < rows.shape[0] else image.shape[0]
-    total = np.zeros((grid[-1] - top + patch_size, width), image.dtype)
+    total = np.zeros((2, grid[-1] - top + patch_size, width), image.dtype)
     scratch = new_scratch(bank, image.dtype)
     noisy = np.zeros((room, TILE), image.dtype)
     clean = np.empty((room, TILE), image.dtype)
     mean = np.zeros(TILE, image.dtype)
+    precision = np.empty(TILE, image.dtype)
+    traces = bank.traces.reshape(-1)
     n_patches = grid.shape[0] * cols.shape[0]
+    weights = np.empty((grid.shape[0], cols.shape[0]), image.dtype)
+    listed = weights.reshape(-1)
     for start in range(0, n_patches, TILE):
         count = min(TILE, n_patches - start)
         gather(image, grid, cols, start, count, patch_size, noisy)
@@ -43,17 +74,27 @@ def _denoise_band(
                 clean[i, t] = mean[t]
         add_posterior_mean(noisy, bank, scratch, clean)
         if center:
-            scatter_centres(clean, grid, cols, start, count, patch_size, top, total)
+            scatter_centres(clean, grid, cols, start, count, patch_size, top, total[0])
         else:
-            scatter_add(clean, grid, cols, start, count, patch_size, top, total)
+            tile_precisions(scratch.log_prob, traces, precision)
+            for i in range(d):
+                for t in range(TILE):
+                    clean[i, t] *= precision[t]
+            for t in range(count):
+                listed[start + t] = precision[t]
+            scatter_add(clean, grid, cols, start, count, patch_size, top, total[0])
+    if not center:
+        _add_weights(weights, grid, cols, patch_size, total[1])
     # Pixel by pixel: the error message that an assignment of rows could need takes 4 s to compile.
     own = bottom - top
-    for y in range(own):
-        for x in range(width):
-            sums[top + y, x] = total[y, x]
-    for y in range(spill.shape[0]):
-        for x in range(width):
-            spill[y, x] = total[own + y, x] if own + y < total.shape[0] else 0.0
+    for part in range(sums.shape[0]):
+        for y in range(own):
+            for x in range(width):
+                sums[part, top + y, x] = total[part, y, x]
+        for y in range(spill.shape[1]):
+            below = own + y
+            for x in range(width):
+                spill[part, y, x] = total[part, below, x] if below < total.shape[1] else 0.0
 
 
 @Kernel
@@ -62,8 +103,9 @@ def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, center, ban
 
     ``rows`` and ``cols`` are the grid (see ``kernels.patches``); band b is the grid rows
     ``bands[b]`` to ``bands[b + 1]``. With ``remove_mean`` every patch is restored about its own
-    mean; with ``center`` only its central pixel is kept. Fills ``sums`` (H, W), but for what
-    ``spill[b]`` (patch_size - 1, W) holds: band b's part of the rows that the next band owns.
+    mean. Fills ``sums`` (2, H, W): the patches, weighted by their precisions, and the weights. With
+    ``center``, only the patches' central pixels are kept, unweighted, in ``sums`` (1, H, W).
+    ``spill[b]`` (2 or 1, patch_size - 1, W) is band b's part of the rows that the next band owns.
     """
     for task in prange(bands.shape[0] - 1):
         band = np.intp(task)

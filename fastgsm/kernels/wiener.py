@@ -18,6 +18,10 @@ from fastgsm.kernels.mahalanobis import load_transposed
 from fastgsm.kernels.responsibilities import NEGLIGIBLE, normalise_tile
 from fastgsm.kernels.rotation import TILE, rotate, rotate_add
 
+# A patch of next to no contrast, restored with its mean, may expect next to no error; this bounds
+# the weight that it gets for that.
+LEAST_TRACE = 1e-2
+
 
 class WienerBank(NamedTuple):
     """A mixture of K shapes and J scales seen through noise of variance s2.
@@ -39,6 +43,7 @@ class WienerBank(NamedTuple):
     tail_precisions: Any  # (K, J'), 1 / (r2_kj lbar_k + s2), or 0 without a tail
     tail_shrinkages: Any  # (K, J'), r2_kj lbar_k / (r2_kj lbar_k + s2), or 0 without a tail
     support: Any  # (d',), diagonal of the projection on the support
+    traces: Any  # (K, J'), of the filters; directions outside of the support count 1 each
 
 
 class Scratch(NamedTuple):
@@ -190,6 +195,19 @@ def _weighted_sum(weights, rows, total):
     for j in range(rows.shape[0]):
         for t in range(total.shape[0]):
             total[t] += weights[j] * rows[j, t]
+
+
+@jit
+def tile_precisions(posterior, traces, precision):
+    """Fill ``precision`` (T,) with s2 over each lane's expected squared error.
+
+    The error that a filter W leaves in a patch is s2 trace(W). ``posterior`` (M, T) are the
+    responsibilities of the M filters whose ``traces`` (M,) are given.
+    """
+    _weighted_sum(traces, posterior, precision)
+    least = precision.dtype.type(LEAST_TRACE)
+    for t in range(precision.shape[0]):
+        precision[t] = 1.0 / max(precision[t], least)
 
 
 @jit

@@ -286,6 +286,7 @@ class ScaleMixtureDensity:
             tail_precisions=_pad(tail_precisions, (K, J), dtype),
             tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
             support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
+            traces=_pad((v / noisy).sum(axis=2) + self.n_features - self.rank, (K, J), dtype),
         )
 
 
