@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ from fastgsm._validation import (
     warn_unlikely_range,
 )
 from fastgsm.colour import decorrelating_matrix
-from fastgsm.epll import EPLL, THOROUGH_PASSES
+from fastgsm.epll import EPLL, PASSES, THOROUGH_PASSES
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.noise import estimate_sigma
@@ -30,6 +30,7 @@ from fastgsm.nonlocal_mvn import NonlocalMVN
 from fastgsm.patches import check_stride
 from fastgsm.priors import load_prior
 from fastgsm.single_pass import SinglePass
+from fastgsm.two_scales import Method, TwoScales
 
 PRESET_PRIORS = {"fast": "gsm", "balanced": "mogsm", "best": "mogsm"}
 
@@ -166,10 +167,12 @@ def denoise(
         if quality == "fast":
             center = aggregation == "center"
             return SinglePass(model, sigma, planes.dtype, patch_size, stride, center)
-        if quality == "balanced":
-            return EPLL(model, sigma, planes.dtype, patch_size, stride, rng)
-        pilot = EPLL(model, sigma, planes.dtype, patch_size, stride, rng, THOROUGH_PASSES)
-        return Refined(pilot, NonlocalMVN(sigma, planes.dtype))
+        passes = PASSES if quality == "balanced" else THOROUGH_PASSES
+        fine, coarse = (
+            EPLL(model, level, patch_size, stride, rng, passes) for level in (sigma, sigma / 2)
+        )
+        pilot = TwoScales(fine, coarse, patch_size)
+        return pilot if quality == "balanced" else Refined(pilot, NonlocalMVN(sigma, planes.dtype))
 
     with limit_workers(workers):
         restored = _denoise_planes(planes, scaled_sigma, method, bool(progress))
@@ -266,16 +269,6 @@ def _denoise_planes(
     with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
         restored = method(mixed, bar)
     return np.tensordot(transform.T * n_channels, restored, 1) if n_channels > 1 else restored
-
-
-class Method(Protocol):
-    """What restores the planes of an image, at the noise level that it was made for."""
-
-    def n_steps(self, shape: tuple[int, ...]) -> int:
-        """Number of progress updates that planes of the given shape (n, height, width) take."""
-
-    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
-        """Denoise ``planes`` (n, height, width) in the units of the prior."""
 
 
 class Refined:

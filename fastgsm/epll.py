@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,12 @@ PASSES = (Pass(1, 0.5, 0), Pass(3, 0.22, 1), Pass(7.2, 0.18, 0), Pass(13.4, 0.0,
 # One grid more, and no shapes chosen in the noisiest image are used again.
 THOROUGH_PASSES = (Pass(1, 0.5, 0), Pass(3, 0.22, 1), Pass(7.2, 0.18, 2), Pass(13.4, 0.0, 3))
 
-# What the flat tail may add to the expected squared error of a patch (see `single_pass`).
+# What the flat tail may add to the expected squared error of a patch (see `single_pass`), where
+# patches are restored and where their shapes are chosen. The second saves 16 to 22 % of the time
+# and costs 0.01 dB at noise 50 of 255 and nothing at 15; 0.1 would save 30 % and cost 0.016 and
+# 0.002 dB.
 FLAT_TAIL_LOSS = 0.01
+CHOICE_TAIL_LOSS = 0.05
 
 
 class EPLL:
@@ -59,8 +63,6 @@ class EPLL:
         One without shapes (an ICA) restores every patch under all that it has.
     sigma : float
         Standard deviation of the noise, in the units of the prior.
-    dtype : dtype
-        float32 or float64: the type of the images.
     patch_size, stride : int
     rng : numpy.random.Generator
         Draws the places of the grids.
@@ -76,7 +78,6 @@ class EPLL:
         self,
         model: PatchModel,
         sigma: float,
-        dtype: Any,
         patch_size: int,
         stride: int,
         rng: np.random.Generator,
@@ -85,12 +86,8 @@ class EPLL:
         self._passes = passes
         self._model = model
         self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]
-        self._banks = [
-            model.wiener_bank(level, dtype, FLAT_TAIL_LOSS)
-            if isinstance(model, ScaleMixtureModel)
-            else None
-            for level in self._sigmas
-        ]
+        # None for a model that has only `denoise_patches`.
+        self._mixture = model if isinstance(model, ScaleMixtureModel) else None
         self._patch_size = patch_size
         self._stride = stride
         self._remove_mean, self._remove_global_mean = centring(model)
@@ -110,18 +107,21 @@ class EPLL:
         noisy = planes - levels if self._remove_global_mean else planes
         restored = noisy
         shapes: dict[tuple[int, int], NDArray[np.int32]] = {}
-        for (_, share, grid), sigma, bank in zip(
-            self._passes, self._sigmas, self._banks, strict=True
-        ):
+        for (_, share, grid), sigma in zip(self._passes, self._sigmas, strict=True):
             rows, cols = self._grid(planes.shape, grid)
             strips = self._strips(rows, cols)
             sums = np.zeros(planes.shape, planes.dtype)
+            chosen = (grid, 0) in shapes
+            if self._mixture is not None:
+                bank = self._mixture.wiener_bank(sigma, planes.dtype, FLAT_TAIL_LOSS)
+                if not chosen:
+                    chooser = self._mixture.wiener_bank(sigma, planes.dtype, CHOICE_TAIL_LOSS)
             for i, strip in enumerate(strips):
-                if bank is None:
+                if self._mixture is None:
                     self._add_posterior_means(restored, strip, cols, sigma, sums)
                 else:
-                    if (grid, i) not in shapes:
-                        shapes[grid, i] = self._shapes(restored[0], strip, cols, bank)
+                    if not chosen:
+                        shapes[grid, i] = self._shapes(restored[0], strip, cols, chooser)
                     self._add_restored(restored, strip, cols, bank, shapes[grid, i], sums)
                 bar.update()
             sums /= coverage(rows, planes.shape[1], self._patch_size, planes.dtype)[:, None]

@@ -103,7 +103,7 @@ class SinglePass:
         if self._center:
             restored[:] = sums[0, before : before + height, before : before + width]
         else:
-            np.divide(*sums, out=restored)
+            np.divide(sums[0], sums[1], out=restored)
         if self._remove_global_mean:
             restored += level
 

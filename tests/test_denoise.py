@@ -49,8 +49,28 @@ def mse(a, b):
     return float(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2))
 
 
+def precisions(model, patches, sigma):
+    """One over each patch's expected squared error, in units of sigma^2: the filter's trace."""
+    if isinstance(model, fastgsm.ICA):
+        return np.ones((len(patches), 1))
+    log_prob, traces = [], []
+    weights, scales = (
+        a.reshape(len(model.means_), -1)
+        for a in (model.weights_, getattr(model, "scales_", np.ones_like(model.weights_)))
+    )
+    removed = model.n_features_in_ - model.eigenvalues_.shape[1]
+    for k, j in np.ndindex(weights.shape):
+        v = scales[k, j] * model.eigenvalues_[k]
+        z = (patches - model.means_[k]) @ model.eigenvectors_[k]
+        energy = (z**2 / (v + sigma**2)).sum(axis=1) + np.log(v + sigma**2).sum()
+        log_prob.append(np.log(weights[k, j]) - energy / 2)
+        traces.append((v / (v + sigma**2)).sum() + removed)
+    c = np.exp(log_prob - np.logaddexp.reduce(log_prob, axis=0))
+    return 1 / (traces @ c)[:, None]
+
+
 def naive_denoise(image, sigma, model, p, stride=1):
-    """Extract, centre, restore and average, patch by patch."""
+    """Extract, centre, restore and average by precision, patch by patch."""
     level = 0.0
     patches = fastgsm.extract_patches(image, p, stride)
     mean = np.zeros((len(patches), 1))
@@ -58,8 +78,13 @@ def naive_denoise(image, sigma, model, p, stride=1):
         mean = patches.mean(axis=1, keepdims=True)
     elif np.abs(model.means_).max() < 1e-10:
         level = image.mean()
-    restored = model.denoise_patches(patches - level - mean, sigma) + level + mean
-    return fastgsm.aggregate_patches(restored, image.shape, p, stride)
+    noisy = patches - level - mean
+    restored = model.denoise_patches(noisy, sigma) + level + mean
+    weights = np.repeat(precisions(model, noisy, sigma), p * p, axis=1)
+    total, weight = (
+        fastgsm.aggregate_patches(x, image.shape, p, stride) for x in (weights * restored, weights)
+    )
+    return total / weight
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def mse(a: Any, b: Any) -> float:
 def run(model: Any, image: Any, passes: tuple[Pass, ...], stride: int = 3) -> Any:
     rng = np.random.default_rng(0)
     p = round(model.n_features_in_**0.5)
-    epll = EPLL(model, SIGMA, image.dtype, p, stride, rng, passes)
+    epll = EPLL(model, SIGMA, p, stride, rng, passes)
     with Progress(epll.n_steps((1, *image.shape)), "", enabled=False) as bar:
         return epll(image[None], bar)[0]
 
@@ -100,6 +100,7 @@ def one_pass_patch_by_patch(model: Any, image: Any, beta: float, share: float) -
 
 def test_a_pass_equals_the_patchwise_computation(noisy: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(fastgsm.epll, "FLAT_TAIL_LOSS", 0.0)
+    monkeypatch.setattr(fastgsm.epll, "CHOICE_TAIL_LOSS", 0.0)
     image = noisy[:60, :50]
     X = fastgsm.sample_patches(image, 5, 2000, random_state=0)
     model = fastgsm.MoGSM(3, 2, tol=0.1, random_state=0).fit(X)

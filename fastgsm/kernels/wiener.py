@@ -27,8 +27,8 @@ class WienerBank(NamedTuple):
     """A mixture of K shapes and J scales seen through noise of variance s2.
 
     v_kji = r2_kj lambda_ki. Of shape k the leading R_k eigenvectors are kept; the other directions
-    of the support share the eigenvalue lbar_k (the flat tail). J' and d' are J and d, and R' is the
-    greatest R_k, padded with zeros.
+    of the support share the eigenvalue lbar_k (the flat tail). J', d' and R' are J, d and the rank,
+    padded with zeros.
     """
 
     ranks: Any  # (K,), R_k padded

@@ -58,7 +58,7 @@ class ScaleMixtureModel(PatchModel):
     def covariances_(self) -> FloatArray:
         """Covariances of the shapes, (K, d, d)."""
         self._check_fitted()
-        return self._density.covariances
+        return self._density.covariances.copy()
 
     @property
     def eigenvalues_(self) -> FloatArray:
@@ -183,8 +183,7 @@ class ScaleMixtureModel(PatchModel):
         ``tail_loss`` is what a flat tail may add to the expected squared error, in parts of it.
         """
         self._check_fitted()
-        ranks = self._density.flat_tail_ranks(sigma**2, tail_loss) if tail_loss else None
-        return self._density.wiener_bank(sigma**2, dtype, ranks)
+        return self._density.wiener_bank_of(sigma**2, np.dtype(dtype), tail_loss)
 
     @property
     def n_parameters_(self) -> int:

@@ -187,7 +187,7 @@ class ICA(PatchModel):
     def covariances_(self) -> FloatArray:
         """Second moment of the training data, (1, d, d)."""
         self._check_fitted()
-        return self._gaussian.covariances
+        return self._gaussian.covariances.copy()
 
     @property
     def eigenvalues_(self) -> FloatArray:

@@ -102,12 +102,12 @@ def posterior(
     covariances: Array,
     projection: Array,
     noise_variance: float,
-) -> tuple[Array, Array]:
-    """Posterior mean and variance (n, d) of clean patches, Gaussian by Gaussian.
+) -> tuple[Array, Array, Array]:
+    """Posterior mean and variance (n, d) of clean patches and filters' traces (n,), one by one.
 
     ``projection`` is the projection on the support, in which the noise lives too.
     """
-    log_prob, gaussian_means, gaussian_variances = [], [], []
+    log_prob, gaussian_means, gaussian_variances, traces = [], [], [], []
     for pi, r2, mean, covariance in zip(weights, scales, means, covariances, strict=True):
         for j in range(pi.size):
             signal = r2[j] * covariance
@@ -117,8 +117,9 @@ def posterior(
             log_prob.append(np.log(pi[j]) + np.reshape(density.logpdf(Y), -1))
             gaussian_means.append(mean + (Y - mean) @ gain.T)
             gaussian_variances.append(np.diag(signal - gain @ signal))
+            traces.append(np.trace(gain) + len(mean) - np.trace(projection))
     c = np.exp(log_prob - logsumexp(log_prob, axis=0))[:, :, None]
     x = (c * gaussian_means).sum(axis=0)
     within = (c * np.array(gaussian_variances)[:, None, :]).sum(axis=0)
     between = (c * (np.array(gaussian_means) - x) ** 2).sum(axis=0)
-    return x, within + between
+    return x, within + between, traces @ c[:, :, 0]

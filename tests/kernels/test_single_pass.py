@@ -60,8 +60,9 @@ def denoise(
     bank = dc_free_mixture(p).wiener_bank(NOISE_VARIANCE, image.dtype)
 
     def fill(kernel: Any) -> tuple[np.ndarray, ...]:
-        sums = filled(image.shape, image.dtype)
-        spill = filled((ends.size - 1, p - 1, image.shape[1]), image.dtype)
+        parts = 1 if center else 2
+        sums = filled((parts, *image.shape), image.dtype)
+        spill = filled((ends.size - 1, parts, p - 1, image.shape[1]), image.dtype)
         kernel(image, rows, cols, ends, p, remove_mean, center, bank, sums, spill)
         return sums, spill
 
@@ -73,7 +74,7 @@ def joined(sums: np.ndarray, spill: np.ndarray, rows: np.ndarray, bands: list[in
     sums = sums.copy()
     for band in range(len(bands) - 2):
         top = rows[bands[band + 1]]
-        sums[top : top + spill.shape[1]] += spill[band]
+        sums[:, top : top + spill.shape[2]] += spill[band]
     return sums
 
 
@@ -92,12 +93,18 @@ def test_denoise_bands(case: Case, remove_mean: bool, center: bool, dtype: Any) 
     offset = patches.mean(axis=1, keepdims=True) * remove_mean
     density = dc_free_mixture(p)
     projection = density.eigenvectors[0] @ density.eigenvectors[0].T
-    clean = offset + naive.posterior(
+    clean, _, traces = naive.posterior(
         patches @ projection, density.weights, density.scales, density.means,
         density.covariances, projection, NOISE_VARIANCE,
-    )[0]  # fmt: skip
-    twin = naive.centres if center else naive.sums
-    wanted = twin(clean, rows, cols, p, image.shape)
+    )  # fmt: skip
+    clean += offset
+    if center:
+        wanted = naive.centres(clean, rows, cols, p, image.shape)[None]
+    else:
+        weights = np.repeat(1 / traces[:, None], p * p, axis=1)
+        wanted = np.stack(
+            [naive.sums(x, rows, cols, p, image.shape) for x in (weights * clean, weights)]
+        )
     actual = joined(sums, spill, rows, bands)
     # Two shapes: responsibilities below 1e-6 are left out on purpose.
     np.testing.assert_allclose(actual, wanted, rtol=2e-4, atol=2e-4)
@@ -130,7 +137,7 @@ def test_a_pixel_does_not_depend_on_its_place(dtype: Any) -> None:
         True,
         False,
     )[0]
-    inside = slice(p - 1, None), slice(p - 1, None)
+    inside = slice(None), slice(p - 1, None), slice(p - 1, None)
     assert_same_bits(
-        np.ascontiguousarray(part[inside]), np.ascontiguousarray(whole[down:, right:][inside])
+        np.ascontiguousarray(part[inside]), np.ascontiguousarray(whole[:, down:, right:][inside])
     )
