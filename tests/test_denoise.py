@@ -99,7 +99,9 @@ def test_equals_the_patchwise_computation(noisy, models, name, stride):
     image = noisy.astype(np.float64)
     expected = naive_denoise(image, SIGMA, models[name], 6, stride)
     result = single_pass(image, SIGMA, prior=models[name], stride=stride)
-    np.testing.assert_allclose(result, expected, atol=1e-9)
+    # Of several shapes, responsibilities below 1e-6 are left out on purpose.
+    atol = 1e-9 if len(models[name].means_) == 1 else 1e-6
+    np.testing.assert_allclose(result, expected, atol=atol)
 
 
 @pytest.mark.usefixtures("no_flat_tail")
