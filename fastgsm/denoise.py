@@ -22,7 +22,7 @@ from fastgsm._validation import (
     warn_unlikely_range,
 )
 from fastgsm.colour import decorrelating_matrix
-from fastgsm.epll import EPLL, PASSES, THOROUGH_PASSES
+from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.noise import estimate_sigma
@@ -167,9 +167,10 @@ def denoise(
         if quality == "fast":
             center = aggregation == "center"
             return SinglePass(model, sigma, planes.dtype, patch_size, stride, center)
-        passes = PASSES if quality == "balanced" else THOROUGH_PASSES
+        grids = GRIDS if quality == "balanced" else THOROUGH_GRIDS
         fine, coarse = (
-            EPLL(model, level, patch_size, stride, rng, passes) for level in (sigma, sigma / 2)
+            EPLL(model, level, patch_size, stride, rng, schedule(level, grids))
+            for level in (sigma, sigma / 2)
         )
         pilot = TwoScales(fine, coarse, patch_size)
         return pilot if quality == "balanced" else Refined(pilot, NonlocalMVN(sigma, planes.dtype))

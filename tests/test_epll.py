@@ -11,7 +11,7 @@ import skimage.data
 
 import fastgsm
 from fastgsm._progress import Progress
-from fastgsm.epll import EPLL, Pass
+from fastgsm.epll import EPLL, Pass, schedule
 
 SIGMA = 0.1
 
@@ -137,3 +137,15 @@ def test_shapes_are_chosen_in_the_luminance(photograph: Any) -> None:
 def test_centre_pixels_need_the_single_pass(noisy: Any) -> None:
     with pytest.raises(ValueError, match="quality 'balanced'; aggregation='center'"):
         denoise(noisy, SIGMA, aggregation="center")
+
+
+def test_schedules_pass_through_the_tuned_levels_and_between_them() -> None:
+    for sigma, (betas, shares) in fastgsm.epll.TUNED.items():
+        passes = schedule(sigma)
+        np.testing.assert_allclose([each.beta for each in passes], betas)
+        np.testing.assert_allclose([each.share for each in passes], shares)
+        assert tuple(each.grid for each in passes) == fastgsm.epll.GRIDS
+    low, middle, high = (schedule(s / 255)[2].beta for s in (5, np.sqrt(5 * 10), 10))
+    assert middle == pytest.approx((low + high) / 2)
+    assert schedule(1e-9) == schedule(5 / 255)
+    assert schedule(3.0, (0, 0, 0, 1)) == schedule(15 / 255, (0, 0, 0, 1))
