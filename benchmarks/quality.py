@@ -1,13 +1,17 @@
 """How well images are restored, and how fast: the protocol of the literature, on real images.
 
-    python -m benchmarks.quality --data DIR --preset fast --every 6 --json quality.json
+    python -m benchmarks.quality --data DIR --preset fast bm3d --every 6 --json quality.json
 
 DIR (default: the environment variable FASTGSM_DATA) holds the folders `bsd68` (68 grey images)
 and `cbsd68` (the same in colour) of the Berkeley segmentation data set, or others named by --set.
 Image number i of a folder, by sorted file names, in [0, 1], gets the noise
 sigma/255 * default_rng(i).standard_normal(shape), neither clipped nor rounded, and is denoised as
 float32 with sigma given. PSNR (peak 1) and SSIM (Gaussian window) are averaged over the images. The
-time is the sum over the images, without compiling, divided by their megapixels.
+time is the sum over the images, without compiling, divided by their megapixels. `bm3d`, the package
+of that name, is a preset here too; colour is its luminance-first variant.
+
+With --crops, the middles of the first images are written side by side: clean, noisy, and what
+each preset makes of them, at the first noise level, twice enlarged.
 """
 
 from __future__ import annotations
@@ -26,11 +30,13 @@ from numpy.typing import NDArray
 
 import fastgsm
 from fastgsm import _study
-from fastgsm.io import image_files, read_image
+from fastgsm.io import image_files, read_image, write_image
 from fastgsm.metrics import psnr
 
 SETS = ("bsd68", "cbsd68")
 PRESETS = ("fast", "balanced", "best")
+RIVAL = "bm3d"
+CROPS, CROP_SIDE = 4, 128
 SIGMAS = (15.0, 25.0, 50.0)
 
 Image = NDArray[Any]
@@ -98,7 +104,9 @@ def ssim(clean: Image, denoised: Image) -> float:
 
 
 def preset(quality: str, prior: Any = None) -> Denoiser:
-    """Return `fastgsm.denoise` at a preset, with its own prior or the one given."""
+    """Return `fastgsm.denoise` at a preset, with its own prior or the one given, or bm3d."""
+    if quality == RIVAL:
+        return rival
 
     def denoise(noisy: Image, sigma: float, channel_axis: int | None) -> Image:
         return fastgsm.denoise(
@@ -106,6 +114,26 @@ def preset(quality: str, prior: Any = None) -> Denoiser:
         )
 
     return denoise
+
+
+def rival(noisy: Image, sigma: float, channel_axis: int | None) -> Image:
+    """Denoise with bm3d."""
+    import bm3d
+
+    return (bm3d.bm3d if channel_axis is None else bm3d.bm3d_rgb)(noisy, sigma)
+
+
+def crops(denoisers: Sequence[Denoiser], images: dict[int, Image], sigma: float) -> Image:
+    """Put clean, noisy and denoised middles side by side, an image a row; uint8, enlarged."""
+    rows = []
+    for number, clean in list(images.items())[:CROPS]:
+        noisy = add_noise(clean, sigma, number)
+        channel_axis = -1 if clean.ndim == 3 else None
+        shown = [clean, noisy, *(f(noisy, sigma / 255, channel_axis) for f in denoisers)]
+        top, left = (max(n - CROP_SIDE, 0) // 2 for n in clean.shape[:2])
+        rows.append(np.hstack([x[top : top + CROP_SIDE, left : left + CROP_SIDE] for x in shown]))
+    levels = np.rint(255 * np.clip(np.vstack(rows), 0, 1)).astype(np.uint8)
+    return levels.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -134,6 +162,10 @@ def main(argv: Iterable[str] | None = None) -> None:
             for quality in args.preset:
                 score = measure(preset(quality, prior), images, sigma)
                 rows.append({"set": name, "sigma": sigma, "preset": quality} | asdict(score))
+        if args.crops is not None:
+            denoisers = [preset(quality, prior) for quality in args.preset]
+            file = args.crops.with_stem(f"{args.crops.stem}-{name}")
+            write_image(file, crops(denoisers, images, args.sigma[0]))
     print("\n".join(markdown(rows)))
     if args.json is not None:
         settings = {"every": args.every, "prior": args.prior}
@@ -150,10 +182,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", type=Path, default=data and Path(data), help="folder of the sets of images")
     add("--set", nargs="+", default=SETS, help="names of the sets (default: bsd68 cbsd68)")
-    add("--preset", nargs="+", choices=PRESETS, default=["fast"], help="default: fast")
+    add("--preset", nargs="+", choices=(*PRESETS, RIVAL), default=["fast"], help="default: fast")
     add("--sigma", nargs="+", type=float, default=SIGMAS, help="grey levels; default: 15 25 50")
     add("--every", type=int, default=1, help="take every N-th image (default: all)")
     add("--prior", help="a bundled prior or a model file, in place of the preset's")
+    add("--crops", type=Path, metavar="PNG", help="write crops here; the set's name is added")
     add("--json", type=Path, metavar="FILE", help="write the figures here, too")
     return parser
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 import fastgsm
 from benchmarks import quality
-from fastgsm.io import read_grey_images, write_image
+from fastgsm.io import read_grey_images, read_image, write_image
 from fastgsm.metrics import psnr
 
 
@@ -60,6 +62,25 @@ def test_the_command_prints_a_table_and_writes_the_figures(data, tmp_path, capsy
     for row in results["rows"]:
         assert row["psnr"] > row["noisy_psnr"] + 2
     assert results["versions"]["fastgsm"] == fastgsm.__version__
+
+
+def test_crops_show_each_preset_beside_clean_and_noisy(data, tmp_path):
+    arguments = ["--data", str(data), "--set", "cbsd68", "--sigma", "25", "--every", "2"]
+    quality.main([*arguments, "--preset", "fast", "balanced", "--crops", str(tmp_path / "c.png")])
+    shown = read_image(tmp_path / "c-cbsd68.png").array
+    clean = quality.read(data / "cbsd68", every=2)
+    assert shown.shape == (2 * 2 * 40, 2 * 4 * 30, 3)
+    np.testing.assert_array_equal(shown[:80:2, :60:2], np.rint(255 * clean[0]))
+    errors = [psnr(clean[2], shown[80::2, 60 * i : 60 * (i + 1) : 2] / 255) for i in range(1, 4)]
+    assert errors[0] < errors[1] - 2 and errors[0] < errors[2] - 2
+
+
+def test_the_rival_is_bm3d(monkeypatch):
+    bm3d = ModuleType("bm3d")
+    bm3d.bm3d, bm3d.bm3d_rgb = lambda y, sigma: y - sigma, lambda y, sigma: y + sigma
+    monkeypatch.setitem(sys.modules, "bm3d", bm3d)
+    assert quality.preset("bm3d")(1.0, 0.1, None) == 0.9
+    assert quality.preset("bm3d")(1.0, 0.1, -1) == 1.1
 
 
 @pytest.mark.skipif("FASTGSM_DATA" not in os.environ, reason="FASTGSM_DATA names no test images")
