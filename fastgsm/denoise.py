@@ -125,8 +125,16 @@ def denoise(
 
     Notes
     -----
-    `std` is calibrated: over an image, the errors divided by it have a standard deviation near 1.
-    It was KODAKRANGE on 24 photographs other than those it was measured on...
+    `std` is what the prior expects the errors to be, from the filters that the patches around a
+    pixel take. It is calibrated: over a photograph, the errors divided by it have a standard
+    deviation near 1. With the default prior and stride, at noise 10, 25 and 50 of 255, that was
+    0.80 to 1.44 on 17 images of BSD68, and outside of 0.8 to 1.25 for two of the 51.
+
+    Its limits: it says nothing about a single pixel that the prior misjudges. It is too large in
+    areas without any texture, up to twice, and in colour images, by a tenth. It is too small, by a
+    quarter or more, for fine texture that strong noise hides and for noise of 75 of 255 and above.
+    With priors of your own it is as good as they fit the image; under an MVN, which has one filter,
+    it is the same everywhere but near the borders. The noise must be white and `sigma` right.
 
     References
     ----------

@@ -35,14 +35,15 @@ BANDS_PER_CALL = 64
 # the average of overlapping patches it was 0.006 dB or less (Kodak, noise 5 to 50 of 255).
 FLAT_TAIL_LOSS = 0.002
 
-# Fitted to the 24 Kodak images in grey at noise 10, 25 and 50 of 255 (GSM of 8 scales, stride 1).
-# The z-scores of an image then have standard deviations of 0.80 to 1.01, 0.81 to 1.20 and 0.84 to
-# 1.38, two of the 72 outside of 0.8 to 1.25. Slope 1 without averaging gives 0.70 to 1.24, ten
-# outside; slopes 1.1 and 1.2 three and five; 2 and 3 averaged, seven and four.
-# What averaging takes off the traces of patches that overlap: the mean and most of two slopes.
+# How the squared error of a pixel follows from the traces of its patches' filters, see
+# `_expected_errors`. Fitted to the 24 Kodak images in grey at noise 10, 25 and 50 of 255 (GSM of 8
+# scales, stride 1): the z-scores of an image have standard deviations of 0.83 to 1.04, 0.81 to 1.23
+# and 0.82 to 1.38, two of the 72 outside of 0.8 to 1.25. With nothing averaged and slope 1 it is
+# 0.81 to 1.04, 0.75 to 1.19 and 0.70 to 1.24, ten outside; with slopes of 1 and 1.1 four and three.
+# Part of a trace that is averaged out between patches: the mean and some of the two slopes.
 AVERAGED_TRACE = 2.0
-# Growth of the error with the trace: above 1 since the harmonic mean of traces is below the mean,
-# and since it is not certain which of its filters a patch needs.
+# Above 1: the harmonic mean of the traces is below the mean, and which of its filters a patch needs
+# is not certain.
 TRACE_SLOPE = 1.05
 
 
@@ -103,7 +104,7 @@ class SinglePass:
 
         Of a model with a bank only, and not of the patches' centres.
         """
-        restored, variance = np.empty_like(planes), np.empty_like(planes)
+        restored, variance = np.empty((2, *planes.shape), planes.dtype)
         for plane, target, errors in zip(planes, restored, variance, strict=True):
             sums = self._restore(np.ascontiguousarray(plane), target, bar)
             errors[:] = self._expected_errors(sums[1])
