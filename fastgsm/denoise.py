@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,7 @@ from fastgsm.colour import decorrelating_matrix
 from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
+from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.noise import estimate_sigma
 from fastgsm.nonlocal_mvn import NonlocalMVN
 from fastgsm.patches import check_stride
@@ -51,7 +52,7 @@ def denoise(
     random_state: Any = 0,
     progress: bool = False,
     return_std: bool = False,
-) -> NDArray[Any]:
+) -> Any:
     """Remove white Gaussian noise from an image.
 
     Patches are replaced by their posterior means under a patch prior, and every pixel by the
@@ -98,13 +99,18 @@ def denoise(
     progress : bool
         Show progress on standard error.
     return_std : bool
-        Not available yet.
+        Also give the standard deviation of every pixel's error. Needs ``quality="fast"``,
+        ``aggregation="mean"`` and a prior that is an MVN, GSM, GMM or MoGSM.
 
     Returns
     -------
     denoised : ndarray
         Of the image's shape. float16, float32 and float64 are kept; integers come back in their
         type, rounded and clipped to its range.
+    std : ndarray
+        Only with `return_std`: posterior standard deviation of every pixel, of the image's shape
+        and in its units, neither rounded nor clipped. float64 where the image is computed in
+        float64, otherwise float32; 0 without noise. See Notes.
 
     Raises
     ------
@@ -112,9 +118,23 @@ def denoise(
         If the image is not of integers or real floats, or sigma is not a number.
     ValueError
         If the image is smaller than a patch, holds NaN or has the wrong dimension, if sigma is
-        negative or NaN, or if the prior is unknown.
+        negative or NaN, if the prior is unknown, or if `return_std` is asked of a quality, an
+        aggregation or a prior that does not have it.
     NotImplementedError
         For what is not available yet, as said above.
+
+    Notes
+    -----
+    `std` is what the prior expects the errors to be, from the filters that the patches around a
+    pixel take. It is calibrated: over a photograph, the errors divided by it have a standard
+    deviation near 1. With the default prior and stride, at noise 10, 25 and 50 of 255, that was
+    0.80 to 1.44 on 17 images of BSD68, and outside of 0.8 to 1.25 for two of the 51.
+
+    Its limits: it says nothing about a single pixel that the prior misjudges. It is too large in
+    areas without any texture, up to twice, and in colour images, by a tenth. It is too small, by a
+    quarter or more, for fine texture that strong noise hides and for noise of 75 of 255 and above.
+    With priors of your own it is as good as they fit the image; under an MVN, which has one filter,
+    it is the same everywhere but near the borders. The noise must be white and `sigma` right.
 
     References
     ----------
@@ -136,7 +156,7 @@ def denoise(
     """
     check_choice(quality, "quality", tuple(PRESET_PRIORS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
-    _refuse_unavailable(mask=mask, return_std=return_std)
+    _refuse_mask(mask)
     rng = check_random_state(random_state)
     if workers is not None:
         workers = check_integer(workers, "workers")
@@ -151,6 +171,8 @@ def denoise(
     if stride is None:
         stride = 1 if quality == "fast" else max(1, patch_size // 2)
     stride = check_stride(stride, patch_size)
+    if return_std:
+        _check_std(model, quality, aggregation)
     if aggregation == "center" and (stride != 1 or quality != "fast"):
         raise ValueError(
             f"stride is {stride} and quality {quality!r}; aggregation='center' takes one pixel "
@@ -161,7 +183,8 @@ def denoise(
         sigma = estimate_sigma(original, channel_axis=channel_axis)
     scaled_sigma = _check_sigma(sigma) / unit
     if scaled_sigma == 0:
-        return _finish(original if out is not None else original.copy(), out)
+        copy = _finish(original if out is not None else original.copy(), out)
+        return (copy, np.zeros_like(pixels, order="C")) if return_std else copy
 
     def method(sigma: float) -> Method:
         if quality == "fast":
@@ -176,20 +199,35 @@ def denoise(
         return pilot if quality == "balanced" else Refined(pilot, NonlocalMVN(sigma, planes.dtype))
 
     with limit_workers(workers):
-        restored = _denoise_planes(planes, scaled_sigma, method, bool(progress))
-    result = restored[0] if channel_axis is None else np.moveaxis(restored, 0, channel_axis)
-    return _finish(_as_type(result, original.dtype, unit), out)
+        restored, variance = _denoise_planes(
+            planes, scaled_sigma, method, bool(progress), bool(return_std)
+        )
+    result = _channels_back(restored, channel_axis)
+    denoised = _finish(_as_type(result, original.dtype, unit), out)
+    if variance is None:
+        return denoised
+    std = np.sqrt(variance) * variance.dtype.type(unit)
+    return denoised, np.ascontiguousarray(_channels_back(std, channel_axis))
 
 
-def _refuse_unavailable(*, mask: Any, return_std: bool) -> None:
-    for given, what in (
-        (mask is not None, "mask"),
-        (return_std, "return_std"),
-    ):
-        if given:
-            raise NotImplementedError(
-                f"{what} is not available in this version of fastgsm; leave it out."
-            )
+def _refuse_mask(mask: Any) -> None:
+    if mask is not None:
+        raise NotImplementedError("mask is not available in this version of fastgsm; leave it out.")
+
+
+def _check_std(model: PatchModel, quality: str, aggregation: str) -> None:
+    """Refuse a standard deviation where a pixel has no expected error to take it from."""
+    if quality != "fast" or aggregation != "mean":
+        raise ValueError(
+            f"quality is {quality!r} and aggregation {aggregation!r}; return_std needs "
+            f"quality='fast' and aggregation='mean', which average patches by the errors that they "
+            f"expect. Give these, or leave return_std out."
+        )
+    if not isinstance(model, ScaleMixtureModel):
+        raise ValueError(
+            f"prior is a {type(model).__name__}; return_std needs an MVN, GSM, GMM or MoGSM. Give "
+            f"one of these, or use the model's own denoise_patches(Y, sigma, return_std=True)."
+        )
 
 
 def _resolve_prior(prior: PatchModel | str) -> PatchModel:
@@ -241,6 +279,11 @@ def _finish(result: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
     return out
 
 
+def _channels_back(planes: FloatArray, channel_axis: int | None) -> FloatArray:
+    """Undo `channels_first`."""
+    return planes[0] if channel_axis is None else np.moveaxis(planes, 0, channel_axis)
+
+
 def _as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDArray[Any]:
     """Give the restored values in the image's own units and type."""
     values = values * values.dtype.type(data_range) if data_range != 1.0 else values
@@ -258,8 +301,12 @@ def _denoise_planes(
     sigma: float,
     new_method: Callable[[float], Method],
     progress: bool,
-) -> FloatArray:
-    """Denoise (channels, height, width) in units of the data range."""
+    return_std: bool,
+) -> tuple[FloatArray, FloatArray | None]:
+    """Denoise (channels, height, width) in units of the data range.
+
+    With ``return_std``, which takes a `SinglePass`, also gives the variances of the result.
+    """
     n_channels = planes.shape[0]
     # A transform of equal channels is the square root of their number times one of them: divided by
     # that, it has the contrast of a grey image, which the prior knows.
@@ -268,8 +315,16 @@ def _denoise_planes(
     mixed = np.tensordot(transform, planes, 1) if n_channels > 1 else planes
     method = new_method(sigma / gain)
     with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
-        restored = method(mixed, bar)
-    return np.tensordot(transform.T * n_channels, restored, 1) if n_channels > 1 else restored
+        if return_std:
+            restored, variance = cast(SinglePass, method).with_variance(mixed, bar)
+        else:
+            restored, variance = method(mixed, bar), None
+    if n_channels > 1:
+        inverse = transform.T * n_channels
+        restored = np.tensordot(inverse, restored, 1)
+        if variance is not None:  # of planes whose errors are taken to be uncorrelated
+            variance = np.tensordot(np.square(inverse), variance, 1)
+    return restored, variance
 
 
 class Refined:

@@ -307,7 +307,6 @@ IMAGE = np.zeros((20, 20))
         ({"prior": fastgsm.GSM()}, fastgsm.NotFittedError, "not fitted"),
         ({"quality": "top"}, ValueError, "quality is 'top'"),
         ({"mask": np.ones((20, 20), bool)}, NotImplementedError, "mask"),
-        ({"return_std": True}, NotImplementedError, "return_std"),
         ({"aggregation": "median"}, ValueError, "aggregation is 'median'"),
         ({"aggregation": "center", "stride": 2}, ValueError, "needs stride 1"),
         ({"stride": 9}, ValueError, "stride is 9"),
