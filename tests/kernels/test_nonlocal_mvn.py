@@ -44,8 +44,10 @@ def scene(case: Case, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def method(case: Case, dtype: Any, **settings: Any) -> NonlocalMVN:
     _, _, _, p, stride, n, radius = case
-    settings = {"gain": 1.0, "strides": (stride,), **settings}
-    return NonlocalMVN(SIGMA, dtype, patch_size=p, group_size=n, radius=radius, **settings)
+    settings = {"gain": 1.0, **settings}
+    return NonlocalMVN(
+        SIGMA, dtype, patch_size=p, stride=stride, group_size=n, radius=radius, **settings
+    )
 
 
 def refine(method: NonlocalMVN, noisy: np.ndarray, pilot: np.ndarray) -> np.ndarray:
@@ -199,9 +201,8 @@ def test_a_second_round_takes_the_first_as_its_pilot() -> None:
     noisy, pilot = scene(case, np.float64)
     once = refine(method(case, np.float64), noisy, pilot)
     twice = refine(method(case, np.float64), noisy, once)
-    both = method(case, np.float64, strides=(case[4], case[4]))
-    assert_same_bits(refine(both, noisy, pilot), twice)
-    assert both.n_steps(noisy.shape) == 2
+    assert_same_bits(refine(method(case, np.float64, n_rounds=2), noisy, pilot), twice)
+    assert method(case, np.float64, n_rounds=2).n_steps(noisy.shape) == 2
 
 
 def test_gain_multiplies_the_covariance() -> None:
@@ -224,7 +225,7 @@ def test_steps_are_counted() -> None:
     height = pick(400, 4 + 10 * 2 * BAND_ROWS)
     case: Case = (1, height, 4, 4, 2, 2, 1)
     noisy, pilot = scene(case, np.float32)
-    for refinement in (method(case, np.float32), method(case, np.float32, strides=(2, 4))):
+    for refinement in (method(case, np.float32), method(case, np.float32, n_rounds=2)):
         counter = Counter(0, "", enabled=False)
         refinement(noisy, pilot, counter)
         assert counter.steps == refinement.n_steps(noisy.shape) > 1
