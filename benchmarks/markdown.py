@@ -13,6 +13,7 @@ from fastgsm._study import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+QUALITY = ROOT / "docs" / "quality.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 
 

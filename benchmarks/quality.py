@@ -33,6 +33,8 @@ from fastgsm import _study
 from fastgsm.io import image_files, read_image, write_image
 from fastgsm.metrics import psnr
 
+from . import markdown
+
 SETS = ("bsd68", "cbsd68")
 PRESETS = ("fast", "balanced", "best")
 RIVAL = "bm3d"
@@ -136,7 +138,7 @@ def crops(denoisers: Sequence[Denoiser], images: dict[int, Image], sigma: float)
     return levels.repeat(2, axis=0).repeat(2, axis=1)
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a table."""
     yield "| images | sigma | preset | noisy, dB | PSNR, dB | SSIM | s per megapixel |"
     yield "|---|---:|---|---:|---:|---:|---:|"
@@ -166,7 +168,12 @@ def main(argv: Iterable[str] | None = None) -> None:
             denoisers = [preset(quality, prior) for quality in args.preset]
             file = args.crops.with_stem(f"{args.crops.stem}-{name}")
             write_image(file, crops(denoisers, images, args.sigma[0]))
-    print("\n".join(markdown(rows)))
+    text = "\n".join(table(rows))
+    print(text)
+    if args.write:
+        origin = markdown.origin("python -m benchmarks.quality", "fastgsm", "numpy", "numba")
+        markdown.write_part(markdown.QUALITY, "quality", f"{text}\n\n{origin}")
+
     if args.json is not None:
         settings = {"every": args.every, "prior": args.prior}
         about = {"versions": _study.versions(), "machine": _study.machine()}
@@ -187,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--every", type=int, default=1, help="take every N-th image (default: all)")
     add("--prior", help="a bundled prior or a model file, in place of the preset's")
     add("--crops", type=Path, metavar="PNG", help="write crops here; the set's name is added")
+    add("--write", action="store_true", help="write the table of docs/quality.md")
     add("--json", type=Path, metavar="FILE", help="write the figures here, too")
     return parser
 

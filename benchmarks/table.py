@@ -22,7 +22,7 @@ from fastgsm.metrics import psnr
 from . import markdown, rivals
 from .common import SIGMA, Array, add_noise, fit, limit_blas, seconds, shrunk
 
-PRESETS = ("fast",)
+PRESETS = ("fast", "balanced", "best")
 ROUNDS = 3
 # A method that takes longer than this, in seconds, is run once.
 SLOW = 10.0

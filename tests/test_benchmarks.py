@@ -195,6 +195,11 @@ def test_performance_document_has_its_parts(part: str) -> None:
     assert markdown.read_part(markdown.PERFORMANCE, part)
 
 
+def test_the_table_of_quality_parses() -> None:
+    (rows,) = markdown.read_tables(markdown.read_part(markdown.QUALITY, "quality"))
+    assert {"fast", "balanced", "best"} <= {row[2] for row in rows[1:]}
+
+
 def test_crooked_table_is_refused() -> None:
     with pytest.raises(ValueError, match="crooked"):
         markdown.read_tables("| a | b |\n| --- | ---: |\n| 1 |\n")

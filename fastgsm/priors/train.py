@@ -34,9 +34,6 @@ RECIPES = {
     "mogsm": Recipe(
         lambda: MoGSM(n_components=64, n_scales=8, random_state=SEED, verbose=1), 600_000
     ),
-    "mogsm128": Recipe(
-        lambda: MoGSM(n_components=128, n_scales=8, random_state=SEED, verbose=1), 1_000_000
-    ),
 }
 
 CARD = """\
