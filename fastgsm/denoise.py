@@ -23,6 +23,7 @@ from fastgsm._validation import (
 )
 from fastgsm.colour import decorrelating_matrix
 from fastgsm.epll import EPLL, PASSES, THOROUGH_PASSES
+from fastgsm.inpainting import check_sigma_map, filled, trusted_pixels, uneven_epll
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.noise import estimate_sigma
@@ -37,7 +38,7 @@ PRESET_PRIORS = {"fast": "gsm", "balanced": "mogsm", "best": "mogsm"}
 
 def denoise(
     image: ArrayLike,
-    sigma: float | None = None,
+    sigma: float | ArrayLike | None = None,
     *,
     prior: PatchModel | str | None = None,
     quality: str = "balanced",
@@ -61,9 +62,11 @@ def denoise(
     ----------
     image : array_like of shape (height, width), or with one more axis for channels
         Noisy image, floats or integers, at least one patch large. Not modified.
-    sigma : float, optional
-        Standard deviation of the noise in the image's own units: grey levels for integers. By
-        default it is estimated (see `estimate_sigma`). 0 returns a copy.
+    sigma : float or array_like of shape (height, width), optional
+        Standard deviation of the noise in the image's own units: grey levels for integers. One
+        number, or one for each pixel, equal for all channels: see Notes. By default one number is
+        estimated, from patches without masked pixels (see `estimate_sigma`). Where it is 0,
+        pixels that are not masked come back as they are.
     prior : fitted model or str, optional
         Model of the patches, or name of a bundled one (see `list_priors`). By default the bundled
         one that goes with `quality`. How the training patches were centred is read off the model:
@@ -86,8 +89,9 @@ def denoise(
     data_range : float, optional
         Value that the prior's 1.0 stands for. By default 1.0 for floats and the type's maximum
         for integers; where that is far from the values of the image, there is a warning.
-    mask : array_like of bool, optional
-        Not available yet.
+    mask : array_like of bool, shape (height, width) or the image's, optional
+        True where a pixel is to be trusted. The others are filled in from the prior, whatever they
+        hold: see Notes. NaN pixels count as masked; masked in one channel is masked in all.
     out : ndarray, optional
         Array of the image's shape and of the result's type to write to; may be `image` itself.
     workers : int, optional
@@ -109,12 +113,24 @@ def denoise(
     Raises
     ------
     TypeError
-        If the image is not of integers or real floats, or sigma is not a number.
+        If the image is not of integers or real floats, sigma not of numbers or the mask not of
+        booleans.
     ValueError
-        If the image is smaller than a patch, holds NaN or has the wrong dimension, if sigma is
-        negative or NaN, or if the prior is unknown.
+        If the image is smaller than a patch, holds infinity or has the wrong dimension, if every
+        pixel is masked or NaN, if sigma is negative, NaN or infinite, if sigma or the mask has
+        another shape, if sigma is to be estimated and too few patches are free of masked pixels,
+        or if the prior is unknown.
     NotImplementedError
         For what is not available yet, as said above.
+
+    Notes
+    -----
+    With masked pixels, or noise that differs from pixel to pixel, the method of every quality is
+    that of "balanced": patches are restored at falling noise levels, and a pixel takes less of the
+    noisy image the noisier it is, and nothing where it is masked. "fast" does so with its own prior
+    and, by default, a stride of half of a patch's size; "best" with more places of the patches'
+    grids, but without the refinement. ``aggregation="center"`` is refused. Masked pixels take some
+    six times as long as "balanced" does without them.
 
     References
     ----------
@@ -136,59 +152,78 @@ def denoise(
     """
     check_choice(quality, "quality", tuple(PRESET_PRIORS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
-    _refuse_unavailable(mask=mask, return_std=return_std)
+    _refuse_unavailable(return_std=return_std)
     rng = check_random_state(random_state)
     if workers is not None:
         workers = check_integer(workers, "workers")
     original = np.asarray(image)
-    pixels, unit = as_float_image(original, data_range=data_range)
+    trusted = trusted_pixels(original, mask, channel_axis)
+    known = original if trusted is None else _with_zeros(original, trusted, channel_axis)
+    pixels, unit = as_float_image(known, data_range=data_range)
     if data_range is None:
         warn_unlikely_range(pixels, unit)
     planes = channels_first(pixels, channel_axis)
     model = _resolve_prior(PRESET_PRIORS[quality] if prior is None else prior)
     patch_size = _patch_size(model)
     check_image_2d(planes[0], patch_size)
-    if stride is None:
-        stride = 1 if quality == "fast" else max(1, patch_size // 2)
-    stride = check_stride(stride, patch_size)
-    if aggregation == "center" and (stride != 1 or quality != "fast"):
-        raise ValueError(
-            f"stride is {stride} and quality {quality!r}; aggregation='center' takes one pixel "
-            f"from each patch, once, and needs stride 1 and quality='fast'."
-        )
     _check_out(out, original)
     if sigma is None:
-        sigma = estimate_sigma(original, channel_axis=channel_axis)
-    scaled_sigma = _check_sigma(sigma) / unit
-    if scaled_sigma == 0:
+        sigma = estimate_sigma(known, channel_axis=channel_axis, mask=trusted)
+    noise = _check_sigma(sigma, planes.shape[1:]) / unit
+    if trusted is not None:
+        noise = np.where(trusted, noise, np.inf)
+    uneven = isinstance(noise, np.ndarray)
+    if stride is None:
+        stride = 1 if quality == "fast" and not uneven else max(1, patch_size // 2)
+    stride = check_stride(stride, patch_size)
+    if aggregation == "center" and (stride != 1 or quality != "fast" or uneven):
+        raise ValueError(
+            f"stride is {stride} and quality {quality!r}; aggregation='center' takes one pixel "
+            f"from each patch, once, and needs stride 1, quality='fast', one noise level and no "
+            f"masked pixels."
+        )
+    if np.all(noise == 0):
         return _finish(original if out is not None else original.copy(), out)
 
-    def method(sigma: float) -> Method:
+    def method(noise: Any) -> Method:
+        passes = THOROUGH_PASSES if quality == "best" else PASSES
+        if uneven:
+            return uneven_epll(model, noise, patch_size, stride, rng, passes)
         if quality == "fast":
             center = aggregation == "center"
-            return SinglePass(model, sigma, planes.dtype, patch_size, stride, center)
-        passes = PASSES if quality == "balanced" else THOROUGH_PASSES
+            return SinglePass(model, noise, planes.dtype, patch_size, stride, center)
         fine, coarse = (
-            EPLL(model, level, patch_size, stride, rng, passes) for level in (sigma, sigma / 2)
+            EPLL(model, level, patch_size, stride, rng, passes) for level in (noise, noise / 2)
         )
         pilot = TwoScales(fine, coarse, patch_size)
-        return pilot if quality == "balanced" else Refined(pilot, NonlocalMVN(sigma, planes.dtype))
+        return pilot if quality == "balanced" else Refined(pilot, NonlocalMVN(noise, planes.dtype))
 
     with limit_workers(workers):
-        restored = _denoise_planes(planes, scaled_sigma, method, bool(progress))
+        if trusted is not None:
+            planes = filled(planes, trusted)
+        restored = _denoise_planes(planes, noise, method, bool(progress))
     result = restored[0] if channel_axis is None else np.moveaxis(restored, 0, channel_axis)
-    return _finish(_as_type(result, original.dtype, unit), out)
+    result = _as_type(result, original.dtype, unit)
+    if uneven:
+        noiseless = noise == 0 if channel_axis is None else np.expand_dims(noise == 0, channel_axis)
+        np.copyto(result, original, where=noiseless)
+    return _finish(result, out)
 
 
-def _refuse_unavailable(*, mask: Any, return_std: bool) -> None:
-    for given, what in (
-        (mask is not None, "mask"),
-        (return_std, "return_std"),
-    ):
-        if given:
-            raise NotImplementedError(
-                f"{what} is not available in this version of fastgsm; leave it out."
-            )
+def _refuse_unavailable(*, return_std: bool) -> None:
+    if return_std:
+        raise NotImplementedError(
+            "return_std is not available in this version of fastgsm; leave it out."
+        )
+
+
+def _with_zeros(
+    image: NDArray[Any], trusted: NDArray[np.bool_], channel_axis: int | None
+) -> NDArray[Any]:
+    """Give a copy with 0 in place of pixels that may hold anything, NaN too."""
+    known = image.copy()
+    channels_first(known, channel_axis)[:, ~trusted] = 0
+    return known
 
 
 def _resolve_prior(prior: PatchModel | str) -> PatchModel:
@@ -212,13 +247,13 @@ def _patch_size(model: PatchModel) -> int:
     return math.isqrt(d)
 
 
-def _check_sigma(sigma: Any) -> float:
-    if np.ndim(sigma) > 0:
-        raise NotImplementedError(
-            f"sigma has shape {np.shape(sigma)}: a noise level for each pixel is not available in "
-            f"this version of fastgsm; give one number."
-        )
-    return check_nonnegative(sigma, "sigma")
+def _check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:
+    """Give the noise level as a float, or as an array (height, width) if it is not constant."""
+    if np.ndim(sigma) == 0:
+        return check_nonnegative(sigma, "sigma")
+    levels = check_sigma_map(sigma, shape)
+    constant = (levels == levels.flat[0]).all()
+    return float(levels.flat[0]) if constant else levels
 
 
 def _check_out(out: Any, image: NDArray[Any]) -> None:
@@ -254,18 +289,21 @@ def _as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDA
 
 def _denoise_planes(
     planes: FloatArray,
-    sigma: float,
-    new_method: Callable[[float], Method],
+    noise: Any,
+    new_method: Callable[[Any], Method],
     progress: bool,
 ) -> FloatArray:
-    """Denoise (channels, height, width) in units of the data range."""
+    """Denoise (channels, height, width) in units of the data range.
+
+    The noise is one number or an array (height, width).
+    """
     n_channels = planes.shape[0]
     # A transform of equal channels is the square root of their number times one of them: divided by
     # that, it has the contrast of a grey image, which the prior knows.
     gain = math.sqrt(n_channels)
     transform = (decorrelating_matrix(n_channels) / gain).astype(planes.dtype)
     mixed = np.tensordot(transform, planes, 1) if n_channels > 1 else planes
-    method = new_method(sigma / gain)
+    method = new_method(noise / gain)
     with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
         restored = method(mixed, bar)
     return np.tensordot(transform.T * n_channels, restored, 1) if n_channels > 1 else restored
