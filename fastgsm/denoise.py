@@ -188,7 +188,12 @@ def denoise(
     def method(noise: Any) -> Method:
         passes = THOROUGH_PASSES if quality == "best" else PASSES
         if uneven:
-            return uneven_epll(model, noise, patch_size, stride, rng, passes)
+            pilot = uneven_epll(model, noise, patch_size, stride, rng, passes)
+            missing = np.isinf(noise)
+            level = noise[~missing].flat[0]
+            if quality != "best" or level == 0 or (noise[~missing] != level).any():
+                return pilot
+            return Refined(pilot, NonlocalMVN(level, planes.dtype), missing)
         if quality == "fast":
             center = aggregation == "center"
             return SinglePass(model, noise, planes.dtype, patch_size, stride, center)
@@ -310,11 +315,17 @@ def _denoise_planes(
 
 
 class Refined:
-    """A method, and the non-local refinement of its result."""
+    """A method, and the non-local refinement of its result.
 
-    def __init__(self, pilot: Method, refinement: NonlocalMVN) -> None:
+    Where pixels are missing (height, width), the method's result stands in for them.
+    """
+
+    def __init__(
+        self, pilot: Method, refinement: NonlocalMVN, missing: NDArray[np.bool_] | None = None
+    ) -> None:
         self._pilot = pilot
         self._refinement = refinement
+        self._missing = missing
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Number of progress updates that planes of the given shape take."""
@@ -322,4 +333,7 @@ class Refined:
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width)."""
-        return self._refinement(planes, self._pilot(planes, bar), bar)
+        restored = self._pilot(planes, bar)
+        if self._missing is not None:
+            planes = np.where(self._missing, restored, planes)
+        return self._refinement(planes, restored, bar)
