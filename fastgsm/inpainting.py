@@ -185,7 +185,7 @@ def _one_scale(
 ) -> EPLL:
     levels = descending_levels(noise)
     least = levels[-1]
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         precision = (least / noise) ** 2
     # A pixel that is noisier than the next pass expects takes so much of the restored patches that
     # its variance would be right if they had none. Of four rules this was the best by 0.2 dB or
