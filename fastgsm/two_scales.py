@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
@@ -43,8 +42,9 @@ class TwoScales:
         Made for the noise level of the image and for half of it.
     least : int
         Side of the smallest image that the methods restore; a smaller one has one scale.
-    missing : ndarray of bool, shape (height, width), optional
-        Pixels of which y knows nothing: in S y, x stands in for them.
+    shares : ndarray of shape (height, width), optional
+        Share of y in what stands for it in S y, for noise that differs from pixel to pixel; x has
+        the rest.
 
     References
     ----------
@@ -59,12 +59,12 @@ class TwoScales:
         fine: Method,
         coarse: Method,
         least: int,
-        missing: NDArray[np.bool_] | None = None,
+        shares: FloatArray | None = None,
     ) -> None:
         self._fine = fine
         self._coarse = coarse
         self._least = least
-        self._missing = missing
+        self._shares = shares
 
     def _half(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """Shape of the planes at half of the size, if they are large enough for it."""
@@ -80,8 +80,8 @@ class TwoScales:
         """Denoise ``planes`` (n, height, width)."""
         restored = self._fine(planes, bar)
         if self._half(planes.shape):
-            if self._missing is not None:
-                planes = np.where(self._missing, restored, planes)
+            if self._shares is not None:
+                planes = restored + self._shares.astype(planes.dtype) * (planes - restored)
             correction = self._coarse(shrunk(planes), bar) - shrunk(restored)
             restored += enlarged(correction, planes.shape)
         return restored
