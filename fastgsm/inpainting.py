@@ -157,7 +157,7 @@ def uneven_epll(
     patch_size, stride : int
     rng : numpy.random.Generator
     passes : sequence of Pass
-        The last ones, with shares for the least noisy pixels.
+        The last ones, after those that come down to the least noisy pixels, whose shares they have.
 
     Returns
     -------
@@ -195,10 +195,10 @@ def _one_scale(
     least = levels[-1]
     with np.errstate(divide="ignore", over="ignore"):
         precision = (least / noise) ** 2
-    # A pixel that is noisier than the next pass expects takes so much of the restored patches that
-    # its variance would be right if they had none. Of four rules this was the best by 0.2 dB or
-    # more where noise or missing pixels were scattered; tau^2 / (tau^2 + s^2), the rule of
-    # half-quadratic splitting, lost 0.4 dB beside missing pixels and 1.3 among many.
+    # Shares min(1, (t / s)^2), where t is the patch noise of the next pass and s the pixel's own. On
+    # the halves at noise 10 and 40 (see LEVEL_RATIO) min(1, t / s) gave 33.32 and 25.44 dB. The
+    # t^2 / (t^2 + s^2) of half-quadratic splitting, with this pass's t, gave 33.22 and 25.63, but at
+    # noise 25 with 5 or 50 % missing 27.2 and 24.8 dB at trusted pixels instead of 27.9 and 26.1.
     first = [
         Pass((least / now) ** 2, (following / least) ** 2, i)
         for i, (now, following) in enumerate(itertools.pairwise(levels))
@@ -219,6 +219,7 @@ def descending_levels(noise: FloatArray) -> list[float]:
     least = max(float(known.min()), LEAST_SIGMA)
     most = max(float(known.max()), least)
     if known.size < noise.size:
+        # Where all the noise is stronger than that, there is still something to come down from.
         most = max(most, FILLING_SIGMA, 1.5 * least)
         n_first = FILLING_PASSES
     else:

@@ -25,7 +25,7 @@ MIN_NOISY = 16
 
 
 def estimate_sigma(
-    image: ArrayLike, *, channel_axis: int | None = None, mask: NDArray[np.bool_] | None = None
+    image: ArrayLike, *, channel_axis: int | None = None, mask: ArrayLike | None = None
 ) -> float:
     """Estimate the standard deviation of the white Gaussian noise in an image.
 
@@ -50,7 +50,7 @@ def estimate_sigma(
     channel_axis : int or None, default None
         Axis of the channels; None for a grey image. The noise of a colour image is the root mean
         square of its channels' noise.
-    mask : ndarray of bool, shape (height, width), optional
+    mask : array_like of bool, shape (height, width), optional
         Only patches of pixels where it is True are looked at.
 
     Returns
@@ -65,7 +65,7 @@ def estimate_sigma(
         If the image is not of integers or real floats.
     ValueError
         If it is not (height, width) apart from `channel_axis`, is smaller than 8x8, or holds NaN
-        or infinity; if `mask` has another shape or leaves fewer than 16 patches.
+        or infinity; if `mask` has another shape or type or leaves fewer than 16 patches.
 
     Notes
     -----
@@ -93,12 +93,19 @@ def estimate_sigma(
     channels = channels_first(pixels, channel_axis)
     for channel in channels:
         check_image_2d(channel, PATCH, "image" if channel_axis is None else "a channel of image")
-    if mask is not None and mask.shape != channels.shape[1:]:
-        raise ValueError(
-            f"mask has shape {mask.shape}; wanted {channels.shape[1:]}, one value for each pixel."
-        )
-    variances = [_noise_variance(channel, mask) for channel in channels]
+    inside = None if mask is None else _check_mask(mask, channels.shape[1:])
+    variances = [_noise_variance(channel, inside) for channel in channels]
     return data_range * math.sqrt(sum(variances) / len(variances))
+
+
+def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    inside = np.asarray(mask)
+    if inside.dtype != np.bool_ or inside.shape != shape:
+        raise ValueError(
+            f"mask has shape {inside.shape} and dtype {inside.dtype}; wanted {shape}, one boolean "
+            f"for each pixel."
+        )
+    return inside
 
 
 def _noise_variance(image: FloatArray, mask: NDArray[np.bool_] | None) -> float:
