@@ -195,10 +195,10 @@ def _one_scale(
     least = levels[-1]
     with np.errstate(divide="ignore", over="ignore"):
         precision = (least / noise) ** 2
-    # Shares min(1, (t / s)^2), where t is the patch noise of the next pass and s the pixel's own. On
-    # the halves at noise 10 and 40 (see LEVEL_RATIO) min(1, t / s) gave 33.32 and 25.44 dB. The
-    # t^2 / (t^2 + s^2) of half-quadratic splitting, with this pass's t, gave 33.22 and 25.63, but at
-    # noise 25 with 5 or 50 % missing 27.2 and 24.8 dB at trusted pixels instead of 27.9 and 26.1.
+    # Shares min(1, (t / s)^2), where t is the patch noise of the next pass and s the pixel's own.
+    # On the halves at noise 10 and 40 (see LEVEL_RATIO) min(1, t / s) gave 33.32 and 25.44 dB. The
+    # t^2 / (t^2 + s^2) of half-quadratic splitting, with this pass's t, gave 33.22 and 25.63, but
+    # at noise 25 with 5 or 50 % missing 27.2 and 24.8 dB at trusted pixels, not 27.9 and 26.1.
     first = [
         Pass((least / now) ** 2, (following / least) ** 2, i)
         for i, (now, following) in enumerate(itertools.pairwise(levels))
