@@ -23,6 +23,7 @@ from fastgsm._validation import (
 )
 from fastgsm.colour import decorrelating_matrix
 from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
+from fastgsm.inpainting import check_sigma_map, filled, trusted_pixels, uneven_epll
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
@@ -38,7 +39,7 @@ PRESET_PRIORS = {"fast": "gsm", "balanced": "mogsm", "best": "mogsm"}
 
 def denoise(
     image: ArrayLike,
-    sigma: float | None = None,
+    sigma: float | ArrayLike | None = None,
     *,
     prior: PatchModel | str | None = None,
     quality: str = "balanced",
@@ -56,15 +57,17 @@ def denoise(
     """Remove white Gaussian noise from an image.
 
     Patches are replaced by their posterior means under a patch prior, and every pixel by the
-    average over the patches that cover it.
+    average over the patches that cover it; missing pixels are filled in.
 
     Parameters
     ----------
     image : array_like of shape (height, width), or with one more axis for channels
         Noisy image, floats or integers, at least one patch large. Not modified.
-    sigma : float, optional
-        Standard deviation of the noise in the image's own units: grey levels for integers. By
-        default it is estimated (see `estimate_sigma`). 0 returns a copy.
+    sigma : float or array_like of shape (height, width), optional
+        Standard deviation of the noise in the image's own units: grey levels for integers. One
+        number, or one for each pixel, equal for all channels: see Notes. By default one number is
+        estimated, from patches without masked pixels (see `estimate_sigma`). Where it is 0,
+        pixels that are not masked come back as they are.
     prior : fitted model or str, optional
         Model of the patches, or name of a bundled one (see `list_priors`). By default the bundled
         one that goes with `quality`. How the training patches were centred is read off the model:
@@ -76,7 +79,8 @@ def denoise(
         mixture of scale mixtures. "best" refines its result by a Gaussian for every group of
         similar patches of the image itself [3]_.
     aggregation : {"mean", "center"}
-        "mean" averages all the patches that cover a pixel. "center" keeps each patch's central
+        "mean" averages all the patches that cover a pixel; the single pass weights each by the
+        precision that it expects of itself. "center" keeps each patch's central
         pixel only: the textbook baseline, for comparison; it needs ``quality="fast"``.
     stride : int, optional
         Distance between patches in pixels; larger is faster and worse. By default 1 for "fast" and
@@ -87,8 +91,9 @@ def denoise(
     data_range : float, optional
         Value that the prior's 1.0 stands for. By default 1.0 for floats and the type's maximum
         for integers; where that is far from the values of the image, there is a warning.
-    mask : array_like of bool, optional
-        Not available yet.
+    mask : array_like of bool, shape (height, width) or the image's, optional
+        True where a pixel is to be trusted. The others are filled in from the prior, whatever they
+        hold: see Notes. NaN pixels count as masked; masked in one channel is masked in all.
     out : ndarray, optional
         Array of the image's shape and of the result's type to write to; may be `image` itself.
     workers : int, optional
@@ -115,13 +120,14 @@ def denoise(
     Raises
     ------
     TypeError
-        If the image is not of integers or real floats, or sigma is not a number.
+        If the image is not of integers or real floats, sigma not of numbers or the mask not of
+        booleans.
     ValueError
-        If the image is smaller than a patch, holds NaN or has the wrong dimension, if sigma is
-        negative or NaN, if the prior is unknown, or if `return_std` is asked of a quality, an
-        aggregation or a prior that does not have it.
-    NotImplementedError
-        For what is not available yet, as said above.
+        If the image is smaller than a patch, holds infinity or has the wrong dimension, if every
+        pixel is masked or NaN, if sigma is negative, NaN or infinite, if sigma or the mask has
+        another shape, if sigma is to be estimated and too few patches are free of masked pixels,
+        if the prior is unknown, or if `return_std` is asked of a quality, an aggregation or a prior
+        that does not have it, or with a mask or a sigma map.
 
     Notes
     -----
@@ -135,6 +141,13 @@ def denoise(
     quarter or more, for fine texture that strong noise hides and for noise of 75 of 255 and above.
     With priors of your own it is as good as they fit the image; under an MVN, which has one filter,
     it is the same everywhere but near the borders. The noise must be white and `sigma` right.
+    Masked pixels, and noise that differs from pixel to pixel, are for EPLL: patches are restored at
+    falling noise levels, and a pixel takes less of the noisy image the noisier it is, and nothing
+    where it is masked. So "fast" does what "balanced" does (its own prior fills little better than
+    linear interpolation), ``aggregation="center"`` is refused, and "best" refines only where the
+    noise of all trusted pixels is equal and not 0. Masked pixels, however few, make "balanced" take
+    some seven times as long, because they are approached in twenty passes more; a map makes it
+    take about twice as long.
 
     References
     ----------
@@ -156,15 +169,29 @@ def denoise(
     """
     check_choice(quality, "quality", tuple(PRESET_PRIORS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
-    _refuse_mask(mask)
     rng = check_random_state(random_state)
     if workers is not None:
         workers = check_integer(workers, "workers")
     original = np.asarray(image)
-    pixels, unit = as_float_image(original, data_range=data_range)
+    trusted = trusted_pixels(original, mask, channel_axis)
+    known = original if trusted is None else _with_zeros(original, trusted, channel_axis)
+    pixels, unit = as_float_image(known, data_range=data_range)
     if data_range is None:
         warn_unlikely_range(pixels, unit)
     planes = channels_first(pixels, channel_axis)
+    if sigma is None:
+        sigma = estimate_sigma(known, channel_axis=channel_axis, mask=trusted)
+    noise = _check_sigma(sigma, planes.shape[1:]) / unit
+    if trusted is not None:
+        noise = np.where(trusted, noise, np.inf)
+    uneven = isinstance(noise, np.ndarray)
+    if uneven and aggregation == "center":
+        raise ValueError(
+            "aggregation is 'center', which knows one noise level and no masked pixels; leave it "
+            "out where there is a mask, NaN or a noise level for each pixel."
+        )
+    if uneven and quality == "fast":
+        quality = "balanced"
     model = _resolve_prior(PRESET_PRIORS[quality] if prior is None else prior)
     patch_size = _patch_size(model)
     check_image_2d(planes[0], patch_size)
@@ -172,51 +199,60 @@ def denoise(
         stride = 1 if quality == "fast" else max(1, patch_size // 2)
     stride = check_stride(stride, patch_size)
     if return_std:
-        _check_std(model, quality, aggregation)
+        _check_std(model, quality, aggregation, uneven)
     if aggregation == "center" and (stride != 1 or quality != "fast"):
         raise ValueError(
             f"stride is {stride} and quality {quality!r}; aggregation='center' takes one pixel "
             f"from each patch, once, and needs stride 1 and quality='fast'."
         )
     _check_out(out, original)
-    if sigma is None:
-        sigma = estimate_sigma(original, channel_axis=channel_axis)
-    scaled_sigma = _check_sigma(sigma) / unit
-    if scaled_sigma == 0:
+    if np.all(noise == 0):
         copy = _finish(original if out is not None else original.copy(), out)
         return (copy, np.zeros_like(pixels, order="C")) if return_std else copy
 
-    def method(sigma: float) -> Method:
+    def method(noise: Any) -> Method:
+        grids = THOROUGH_GRIDS if quality == "best" else GRIDS
+        if uneven:
+            pilot = uneven_epll(model, noise, patch_size, stride, rng, grids)
+            missing = np.isinf(noise)
+            level = noise[~missing].flat[0]
+            if quality != "best" or level == 0 or (noise[~missing] != level).any():
+                return pilot
+            return Refined(pilot, NonlocalMVN(level, planes.dtype), missing)
         if quality == "fast":
             center = aggregation == "center"
-            return SinglePass(model, sigma, planes.dtype, patch_size, stride, center)
-        grids = GRIDS if quality == "balanced" else THOROUGH_GRIDS
+            return SinglePass(model, noise, planes.dtype, patch_size, stride, center)
         fine, coarse = (
             EPLL(model, level, patch_size, stride, rng, schedule(level, grids))
-            for level in (sigma, sigma / 2)
+            for level in (noise, noise / 2)
         )
         pilot = TwoScales(fine, coarse, patch_size)
-        return pilot if quality == "balanced" else Refined(pilot, NonlocalMVN(sigma, planes.dtype))
+        return pilot if quality == "balanced" else Refined(pilot, NonlocalMVN(noise, planes.dtype))
 
     with limit_workers(workers):
+        if trusted is not None:
+            planes = filled(planes, trusted)
         restored, variance = _denoise_planes(
-            planes, scaled_sigma, method, bool(progress), bool(return_std)
+            planes, noise, method, bool(progress), bool(return_std)
         )
-    result = _channels_back(restored, channel_axis)
-    denoised = _finish(_as_type(result, original.dtype, unit), out)
+    result = _as_type(_channels_back(restored, channel_axis), original.dtype, unit)
+    if uneven:
+        noiseless = noise == 0 if channel_axis is None else np.expand_dims(noise == 0, channel_axis)
+        np.copyto(result, original, where=noiseless)
+    denoised = _finish(result, out)
     if variance is None:
         return denoised
     std = np.sqrt(variance) * variance.dtype.type(unit)
     return denoised, np.ascontiguousarray(_channels_back(std, channel_axis))
 
 
-def _refuse_mask(mask: Any) -> None:
-    if mask is not None:
-        raise NotImplementedError("mask is not available in this version of fastgsm; leave it out.")
-
-
-def _check_std(model: PatchModel, quality: str, aggregation: str) -> None:
+def _check_std(model: PatchModel, quality: str, aggregation: str, uneven: bool) -> None:
     """Refuse a standard deviation where a pixel has no expected error to take it from."""
+    if uneven:
+        raise ValueError(
+            "return_std was asked for with masked or NaN pixels or a sigma map; it needs one noise "
+            "level and no missing pixel. Leave return_std out."
+        )
     if quality != "fast" or aggregation != "mean":
         raise ValueError(
             f"quality is {quality!r} and aggregation {aggregation!r}; return_std needs "
@@ -228,6 +264,15 @@ def _check_std(model: PatchModel, quality: str, aggregation: str) -> None:
             f"prior is a {type(model).__name__}; return_std needs an MVN, GSM, GMM or MoGSM. Give "
             f"one of these, or use the model's own denoise_patches(Y, sigma, return_std=True)."
         )
+
+
+def _with_zeros(
+    image: NDArray[Any], trusted: NDArray[np.bool_], channel_axis: int | None
+) -> NDArray[Any]:
+    """Give a copy with 0 in place of pixels that may hold anything, NaN too."""
+    known = image.copy()
+    channels_first(known, channel_axis)[:, ~trusted] = 0
+    return known
 
 
 def _resolve_prior(prior: PatchModel | str) -> PatchModel:
@@ -251,13 +296,13 @@ def _patch_size(model: PatchModel) -> int:
     return math.isqrt(d)
 
 
-def _check_sigma(sigma: Any) -> float:
-    if np.ndim(sigma) > 0:
-        raise NotImplementedError(
-            f"sigma has shape {np.shape(sigma)}: a noise level for each pixel is not available in "
-            f"this version of fastgsm; give one number."
-        )
-    return check_nonnegative(sigma, "sigma")
+def _check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:
+    """Give the noise level as a float, or as an array (height, width) if it is not constant."""
+    if np.ndim(sigma) == 0:
+        return check_nonnegative(sigma, "sigma")
+    levels = check_sigma_map(sigma, shape)
+    constant = (levels == levels.flat[0]).all()
+    return float(levels.flat[0]) if constant else levels
 
 
 def _check_out(out: Any, image: NDArray[Any]) -> None:
@@ -298,14 +343,15 @@ def _as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDA
 
 def _denoise_planes(
     planes: FloatArray,
-    sigma: float,
-    new_method: Callable[[float], Method],
+    noise: Any,
+    new_method: Callable[[Any], Method],
     progress: bool,
     return_std: bool,
 ) -> tuple[FloatArray, FloatArray | None]:
     """Denoise (channels, height, width) in units of the data range.
 
-    With ``return_std``, which takes a `SinglePass`, also gives the variances of the result.
+    The noise is one number or an array (height, width). With ``return_std``, which takes a
+    `SinglePass`, also gives the variances of the result.
     """
     n_channels = planes.shape[0]
     # A transform of equal channels is the square root of their number times one of them: divided by
@@ -313,7 +359,7 @@ def _denoise_planes(
     gain = math.sqrt(n_channels)
     transform = (decorrelating_matrix(n_channels) / gain).astype(planes.dtype)
     mixed = np.tensordot(transform, planes, 1) if n_channels > 1 else planes
-    method = new_method(sigma / gain)
+    method = new_method(noise / gain)
     with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
         if return_std:
             restored, variance = cast(SinglePass, method).with_variance(mixed, bar)
@@ -328,11 +374,17 @@ def _denoise_planes(
 
 
 class Refined:
-    """A method, and the non-local refinement of its result."""
+    """A method, and the non-local refinement of its result.
 
-    def __init__(self, pilot: Method, refinement: NonlocalMVN) -> None:
+    Where pixels are missing (height, width), the method's result stands in for them.
+    """
+
+    def __init__(
+        self, pilot: Method, refinement: NonlocalMVN, missing: NDArray[np.bool_] | None = None
+    ) -> None:
         self._pilot = pilot
         self._refinement = refinement
+        self._missing = missing
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Number of progress updates that planes of the given shape take."""
@@ -340,4 +392,7 @@ class Refined:
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width)."""
-        return self._refinement(planes, self._pilot(planes, bar), bar)
+        restored = self._pilot(planes, bar)
+        if self._missing is not None:
+            planes = np.where(self._missing, restored, planes)
+        return self._refinement(planes, restored, bar)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,9 @@ class EPLL:
     rng : numpy.random.Generator
         Draws the places of the grids.
     passes : sequence of Pass
+    precision : ndarray of shape (height, width), optional
+        For noise that differs from pixel to pixel: `sigma` squared over each pixel's own variance.
+        It multiplies the shares, which stay at most 1.
 
     References
     ----------
@@ -101,7 +104,9 @@ class EPLL:
         stride: int,
         rng: np.random.Generator,
         passes: Sequence[Pass],
+        precision: FloatArray | None = None,
     ) -> None:
+        self._precision = precision
         self._passes = passes
         self._model = model
         self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]
@@ -146,12 +151,19 @@ class EPLL:
             sums /= coverage(rows, planes.shape[1], self._patch_size, planes.dtype)[:, None]
             sums /= coverage(cols, planes.shape[2], self._patch_size, planes.dtype)
             if share > 0:
-                sums *= planes.dtype.type(1 - share)
-                sums += planes.dtype.type(share) * noisy
+                shares = self._shares(share, planes.dtype)
+                sums *= 1 - shares
+                sums += shares * noisy
             restored = sums
         if self._remove_global_mean:
             restored += levels
         return restored
+
+    def _shares(self, share: float, dtype: np.dtype[Any]) -> Any:
+        """Weight of the noisy image at the pixels: one for all, or (height, width)."""
+        if self._precision is None:
+            return dtype.type(share)
+        return np.minimum(share * self._precision, 1).astype(dtype, copy=False)
 
     def _grid(self, shape: tuple[int, ...], grid: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns that step from the grid's offset, with the first and last possible."""

@@ -24,7 +24,9 @@ MIN_SMOOTH = 256
 MIN_NOISY = 16
 
 
-def estimate_sigma(image: ArrayLike, *, channel_axis: int | None = None) -> float:
+def estimate_sigma(
+    image: ArrayLike, *, channel_axis: int | None = None, mask: ArrayLike | None = None
+) -> float:
     """Estimate the standard deviation of the white Gaussian noise in an image.
 
     Each 8x8 patch is split by the discrete cosine transform into low frequencies, which tell how
@@ -48,6 +50,8 @@ def estimate_sigma(image: ArrayLike, *, channel_axis: int | None = None) -> floa
     channel_axis : int or None, default None
         Axis of the channels; None for a grey image. The noise of a colour image is the root mean
         square of its channels' noise.
+    mask : array_like of bool, shape (height, width), optional
+        Only patches of pixels where it is True are looked at.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def estimate_sigma(image: ArrayLike, *, channel_axis: int | None = None) -> floa
         If the image is not of integers or real floats.
     ValueError
         If it is not (height, width) apart from `channel_axis`, is smaller than 8x8, or holds NaN
-        or infinity.
+        or infinity; if `mask` has another shape or type or leaves fewer than 16 patches.
 
     Notes
     -----
@@ -89,13 +93,24 @@ def estimate_sigma(image: ArrayLike, *, channel_axis: int | None = None) -> floa
     channels = channels_first(pixels, channel_axis)
     for channel in channels:
         check_image_2d(channel, PATCH, "image" if channel_axis is None else "a channel of image")
-    variances = [_noise_variance(channel) for channel in channels]
+    inside = None if mask is None else _check_mask(mask, channels.shape[1:])
+    variances = [_noise_variance(channel, inside) for channel in channels]
     return data_range * math.sqrt(sum(variances) / len(variances))
 
 
-def _noise_variance(image: FloatArray) -> float:
+def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    inside = np.asarray(mask)
+    if inside.dtype != np.bool_ or inside.shape != shape:
+        raise ValueError(
+            f"mask has shape {inside.shape} and dtype {inside.dtype}; wanted {shape}, one boolean "
+            f"for each pixel."
+        )
+    return inside
+
+
+def _noise_variance(image: FloatArray, mask: NDArray[np.bool_] | None) -> float:
     """Return the noise variance of one channel."""
-    patches = _sample_patches(image)
+    patches = _sample_patches(image, mask)
     # Without its first pixel's value a flat patch is exactly 0, and so is its estimate.
     energy = (BASIS @ (patches - patches[0])) ** 2
     texture = energy[LOW].sum(axis=0)
@@ -105,23 +120,42 @@ def _noise_variance(image: FloatArray) -> float:
     return float(energy[HIGH][:, smoothest].mean())
 
 
-def _sample_patches(image: FloatArray) -> FloatArray:
+def _sample_patches(image: FloatArray, mask: NDArray[np.bool_] | None) -> FloatArray:
     """Return patches (64, n) on a regular grid, those that can show the noise if enough of them do.
 
     Clipped pixels have lost some of it; borders and masked parts have none, which a flat row or
     column gives away.
     """
     windows = sliding_window_view(image, (PATCH, PATCH))
-    n_windows = windows.shape[0] * windows.shape[1]
-    stride = max(1, math.ceil(math.sqrt(n_windows / MAX_PATCHES)))
     # Pixels first: minima and maxima over so short an axis are slow unless it is the outer one.
-    patches = windows[::stride, ::stride].transpose(2, 3, 0, 1).reshape(PATCH, PATCH, -1)
-    noisy = (image.min() < patches.min(axis=(0, 1))) & (patches.max(axis=(0, 1)) < image.max())
+    if mask is None:
+        n_windows = windows.shape[0] * windows.shape[1]
+        stride = max(1, math.ceil(math.sqrt(n_windows / MAX_PATCHES)))
+        patches = windows[::stride, ::stride].transpose(2, 3, 0, 1).reshape(PATCH, PATCH, -1)
+        pixels = image
+    else:
+        patches = np.ascontiguousarray(windows[_places_inside(mask)].transpose(1, 2, 0))
+        pixels = image[mask]
+    noisy = (pixels.min() < patches.min(axis=(0, 1))) & (patches.max(axis=(0, 1)) < pixels.max())
     for axis in (0, 1):
         noisy &= (np.ptp(patches, axis=axis) > 0).all(axis=0)
     if np.count_nonzero(noisy) >= MIN_NOISY:
         patches = patches[:, :, noisy]
     return patches.reshape(PATCH * PATCH, -1)
+
+
+def _places_inside(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of patches without a masked pixel, evenly drawn from all of them."""
+    inside = sliding_window_view(mask, PATCH, axis=0).all(axis=2)
+    rows, cols = np.nonzero(sliding_window_view(inside, PATCH, axis=1).all(axis=2))
+    if rows.size < MIN_NOISY:
+        raise ValueError(
+            f"{rows.size} patches of {PATCH}x{PATCH} pixels are free of masked ones, too few to "
+            f"estimate the noise from; wanted at least {MIN_NOISY}. Give sigma (0 for an image "
+            f"without noise)."
+        )
+    step = math.ceil(rows.size / MAX_PATCHES)
+    return rows[::step], cols[::step]
 
 
 def _dct_basis() -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:

@@ -42,6 +42,9 @@ class TwoScales:
         Made for the noise level of the image and for half of it.
     least : int
         Side of the smallest image that the methods restore; a smaller one has one scale.
+    shares : ndarray of shape (height, width), optional
+        Share of y in what stands for it in S y, for noise that differs from pixel to pixel; x has
+        the rest.
 
     References
     ----------
@@ -51,10 +54,17 @@ class TwoScales:
        denoising", SIAM J. Imaging Sciences 10(3), 2017.
     """
 
-    def __init__(self, fine: Method, coarse: Method, least: int) -> None:
+    def __init__(
+        self,
+        fine: Method,
+        coarse: Method,
+        least: int,
+        shares: FloatArray | None = None,
+    ) -> None:
         self._fine = fine
         self._coarse = coarse
         self._least = least
+        self._shares = shares
 
     def _half(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """Shape of the planes at half of the size, if they are large enough for it."""
@@ -70,6 +80,8 @@ class TwoScales:
         """Denoise ``planes`` (n, height, width)."""
         restored = self._fine(planes, bar)
         if self._half(planes.shape):
+            if self._shares is not None:
+                planes = restored + self._shares.astype(planes.dtype) * (planes - restored)
             correction = self._coarse(shrunk(planes), bar) - shrunk(restored)
             restored += enlarged(correction, planes.shape)
         return restored

@@ -81,7 +81,7 @@ def test_long_and_large_images(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("shape", [(181, 181), (700, 900), (2000, 40)])
 def test_patches_looked_at_are_many_but_limited(shape: tuple[int, int]) -> None:
-    patches = _sample_patches(white_noise(*shape))
+    patches = _sample_patches(white_noise(*shape), None)
     assert patches.shape[0] == 64
     assert MAX_PATCHES / 4 < patches.shape[1] < 1.1 * MAX_PATCHES
 

@@ -93,3 +93,16 @@ def test_low_frequencies_are_restored_better() -> None:
     large = fastgsm.denoise(noisy, 0.2, quality="fast")
     blurred = [shrunk(shrunk(shrunk((x - clean)[None]))) for x in (two, large)]
     assert np.mean(blurred[0] ** 2) < 0.8 * np.mean(blurred[1] ** 2)
+
+
+def test_the_first_result_stands_in_where_the_image_has_no_share() -> None:
+    planes, restored, coarse = image(2, 12, 10), image(2, 12, 10) ** 2, image(2, 6, 5)
+    shares = np.random.default_rng(1).random((12, 10))
+    method = Constant(coarse)
+    both = TwoScales(Constant(restored), method, 5, shares)
+    with Progress(both.n_steps(planes.shape), "", enabled=False) as bar:
+        result = both(planes, bar)
+    mixed = shares * planes + (1 - shares) * restored
+    np.testing.assert_allclose(method.given, shrunk(mixed), atol=1e-12)
+    expected = restored + enlarged(coarse - shrunk(restored), planes.shape)
+    np.testing.assert_allclose(result, expected, atol=1e-12)

@@ -1,0 +1,229 @@
+"""Missing pixels and uneven noise: a noise level for every pixel, infinite where one is missing.
+
+EPLL mixes restored patches with the noisy image. Here each pixel's share of the noisy image falls
+with its variance, and patch noise starts high and comes down pass by pass, so that what is known
+spreads into what is not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import minimum_filter
+
+from fastgsm._validation import FloatArray, channels_first
+from fastgsm.epll import EPLL, Pass, schedule
+from fastgsm.models import PatchModel
+from fastgsm.two_scales import Method, TwoScales, enlarged, shrunk
+
+# Passes before the usual ones, and the patch noise of the first, in units of the data range.
+# Filled pixels of four Kodak images in grey (256x256 pixels), mean PSNR in dB without noise:
+#
+#                                        10 %   50 %   80 % missing  12 blocks of 16x16
+#   20 from 0.2                         30.46  27.58  23.91         22.01
+#   10 / 30 from 0.2                    29.81 27.83 / 26.79 27.83 / 23.15 24.28 / 21.59 22.24
+#   20 from 0.1                         30.59  27.70  24.17         21.66
+#   20 from 0.4                         30.29  27.41  23.54         21.96
+FILLING_PASSES = 20
+FILLING_SIGMA = 0.15
+# Patch noise comes down to that of the least noisy pixels, but not below this.
+LEAST_SIGMA = 0.005
+# Without missing pixels, the patch noise falls by this factor from pass to pass. With the halves of
+# the same images at noise 10 and 40 of 255, 2 gave 33.31 and 25.64 dB, 1.4 gave 33.27 and 25.37;
+# with the two levels scattered at random 29.14 and 29.24.
+LEVEL_RATIO = 2.0
+
+
+def trusted_pixels(
+    image: NDArray[Any], mask: Any, channel_axis: int | None
+) -> NDArray[np.bool_] | None:
+    """Give where pixels are to be trusted, (height, width); None if all are.
+
+    Parameters
+    ----------
+    image : ndarray
+        NaN in any channel masks the pixel.
+    mask : array_like of bool, or None
+        Of the shape of the pixels (height, width) or of the whole image.
+    channel_axis : int or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the mask is not of booleans or of another shape, or leaves nothing.
+    """
+    planes = channels_first(image, channel_axis)
+    trusted = np.ones(planes.shape[1:], bool)
+    if mask is not None:
+        given = np.asarray(mask)
+        if given.dtype != np.bool_:
+            raise TypeError(
+                f"mask has dtype {given.dtype}; wanted booleans, True where a pixel is to be "
+                f"trusted. Convert it first, e.g. with mask > 0."
+            )
+        if given.shape == image.shape:
+            trusted &= channels_first(given, channel_axis).all(axis=0)
+        elif given.shape == trusted.shape:
+            trusted &= given
+        else:
+            raise ValueError(
+                f"mask has shape {given.shape}; wanted {trusted.shape}, one value for each pixel "
+                f"of the image."
+            )
+    if image.dtype.kind == "f":
+        trusted &= ~np.isnan(planes).any(axis=0)
+    if trusted.size and not trusted.any():
+        raise ValueError(
+            f"all of the {trusted.size} pixels are masked or NaN; wanted some to fill the others "
+            f"from. mask is True where a pixel is to be trusted: if yours is True where one is "
+            f"missing, give ~mask."
+        )
+    return None if trusted.all() else trusted
+
+
+def check_sigma_map(sigma: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Give a noise level for every pixel as float64 (height, width).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not of real numbers or of another shape, or holds NaN, infinity or negative values.
+    """
+    levels = np.asarray(sigma)
+    if levels.dtype.kind not in "iuf":
+        raise TypeError(
+            f"sigma has dtype {levels.dtype}; wanted real numbers: one, or one for each pixel."
+        )
+    if levels.shape != shape:
+        raise ValueError(
+            f"sigma has shape {levels.shape}; wanted one number, or one for each pixel of the "
+            f"image: shape {shape}, equal for all channels."
+        )
+    n_bad = levels.size - int(np.count_nonzero(np.isfinite(levels) & (levels >= 0)))
+    if n_bad:
+        raise ValueError(
+            f"sigma has {n_bad} negative, NaN or infinite values of {levels.size}; wanted finite "
+            f"numbers of at least 0. Where a pixel is not to be trusted at all, give a mask."
+        )
+    return levels.astype(np.float64)
+
+
+def filled(planes: FloatArray, trusted: NDArray[np.bool_]) -> FloatArray:
+    """Fill the pixels that are not trusted from the nearest blocks that have some that are.
+
+    The means over the trusted pixels of 2x2 blocks are filled in the same way, and enlarged.
+
+    Parameters
+    ----------
+    planes : ndarray of shape (n, height, width)
+        Finite everywhere.
+    trusted : ndarray of bool, shape (height, width)
+        True somewhere.
+
+    Returns
+    -------
+    ndarray of shape (n, height, width)
+        `planes` where trusted.
+    """
+    if trusted.all():
+        return planes
+    weights = trusted[None].astype(planes.dtype)
+    total = shrunk(weights)
+    means: FloatArray = shrunk(planes * weights) / np.where(total > 0, total, 1)
+    means = filled(means, total[0] > 0)
+    return np.where(trusted, planes, enlarged(means, planes.shape))
+
+
+def uneven_epll(
+    model: PatchModel,
+    noise: FloatArray,
+    patch_size: int,
+    stride: int,
+    rng: np.random.Generator,
+    grids: Sequence[int],
+) -> Method:
+    """EPLL, at two scales where there is noise, for a noise level for each pixel.
+
+    Parameters
+    ----------
+    model : fitted model
+    noise : ndarray of shape (height, width)
+        Standard deviation at each pixel, in the units of the prior; infinite where one is missing.
+    patch_size, stride : int
+    rng : numpy.random.Generator
+    grids : sequence of int
+        Of the last passes (see `schedule`), after those that come down to the least noisy pixels.
+
+    Returns
+    -------
+    method
+        Takes planes whose missing pixels are `filled`.
+    """
+    fine = _one_scale(model, noise, patch_size, stride, rng, grids)
+    missing = np.isinf(noise)
+    if not noise[~missing].any():
+        return fine
+    # A block of 2x2 pixels is as noisy as its noisiest one. So what the fine scale made of a pixel
+    # stands in for it at half of the size, the more the noisier it is than those beside it: with
+    # half of the pixels at noise 0.1 and the others without, that lowers the error of the former
+    # from 0.0286 to 0.0267 and of the latter from 0.0071 to 0.0004.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(noise > 0, (minimum_filter(noise, 3) / noise) ** 2, 1)
+    shares[missing] = 0
+    # A missing pixel counts as noisy as the typical one: a few of them change nothing elsewhere.
+    typical = np.median(noise[~missing])
+    deviation = np.where(missing, 1, shares) * np.where(missing, typical, noise)
+    half_noise = np.sqrt(shrunk(deviation[None] ** 2)[0]) / 2
+    coarse = _one_scale(model, half_noise, patch_size, stride, rng, grids)
+    return TwoScales(fine, coarse, patch_size, shares)
+
+
+def _one_scale(
+    model: PatchModel,
+    noise: FloatArray,
+    patch_size: int,
+    stride: int,
+    rng: np.random.Generator,
+    grids: Sequence[int],
+) -> EPLL:
+    levels = descending_levels(noise)
+    least = levels[-1]
+    with np.errstate(divide="ignore", over="ignore"):
+        precision = (least / noise) ** 2
+    # Shares min(1, (t / s)^2), where t is the patch noise of the next pass and s the pixel's own.
+    # On the halves at noise 10 and 40 (see LEVEL_RATIO) min(1, t / s) gave 33.32 and 25.44 dB. The
+    # t^2 / (t^2 + s^2) of half-quadratic splitting, with this pass's t, gave 33.22 and 25.63, but
+    # at noise 25 with 5 or 50 % missing 27.2 and 24.8 dB at trusted pixels, not 27.9 and 26.1.
+    first = [
+        Pass((least / now) ** 2, (following / least) ** 2, i)
+        for i, (now, following) in enumerate(itertools.pairwise(levels))
+    ]
+    last = [each._replace(grid=each.grid + len(first)) for each in schedule(least, grids)]
+    return EPLL(model, least, patch_size, stride, rng, first + last, precision)
+
+
+def descending_levels(noise: FloatArray) -> list[float]:
+    """Patch noise of the passes that come first, and at last the level of the least noisy pixels.
+
+    Parameters
+    ----------
+    noise : ndarray
+        Standard deviation at each pixel; infinite where one is missing.
+    """
+    known = noise[np.isfinite(noise)]
+    least = max(float(known.min()), LEAST_SIGMA)
+    most = max(float(known.max()), least)
+    if known.size < noise.size:
+        # Where all the noise is stronger than that, there is still something to come down from.
+        most = max(most, FILLING_SIGMA, 1.5 * least)
+        n_first = FILLING_PASSES
+    else:
+        n_first = round(math.log(most / least, LEVEL_RATIO))
+    if n_first == 0:
+        return [math.sqrt(most * least)]
+    return [float(level) for level in np.geomspace(most, least, n_first + 1)]
