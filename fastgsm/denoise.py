@@ -21,6 +21,7 @@ from fastgsm._validation import (
     check_random_state,
     warn_unlikely_range,
 )
+from fastgsm.anscombe import as_stabilised_image, check_noise, exact_unbiased_inverse
 from fastgsm.colour import decorrelating_matrix
 from fastgsm.epll import EPLL, PASSES, THOROUGH_PASSES
 from fastgsm.kernels._jit import limit_workers
@@ -40,6 +41,7 @@ def denoise(
     sigma: float | None = None,
     *,
     prior: PatchModel | str | None = None,
+    noise: str | tuple[float, float, float] | None = None,
     quality: str = "balanced",
     aggregation: str = "mean",
     stride: int | None = None,
@@ -52,7 +54,7 @@ def denoise(
     progress: bool = False,
     return_std: bool = False,
 ) -> NDArray[Any]:
-    """Remove white Gaussian noise from an image.
+    """Remove white Gaussian noise, or the noise of photon counts, from an image.
 
     Patches are replaced by their posterior means under a patch prior, and every pixel by the
     average over the patches that cover it.
@@ -69,6 +71,12 @@ def denoise(
         one that goes with `quality`. How the training patches were centred is read off the model:
         one without variance along the constant patch is applied to patches without their mean; one
         of mean zero otherwise to the image without its mean; any other to the patches as they are.
+    noise : "poisson" or (gain, offset, read_noise), optional
+        Noise that grows with the light, in place of `sigma`. "poisson" is for photon counts, whose
+        variance is their mean. The triple, in the image's own units, is for a camera's values
+        ``gain * Poisson(photons) + offset + N(0, read_noise^2)``; "poisson" is (1, 0, 0). The image
+        is stabilised [4]_, denoised, and brought back by the exact unbiased inverse [5]_; the
+        result is never below `offset`.
     quality : {"fast", "balanced", "best"}
         Method, and the prior that goes with it. "fast" restores every patch once, under a Gaussian
         scale mixture [1]_. "balanced" alternates between patches and pixels (EPLL [2]_), under a
@@ -85,7 +93,8 @@ def denoise(
         orthonormal transform and denoised one by one; the noise is taken to be equal in all.
     data_range : float, optional
         Value that the prior's 1.0 stands for. By default 1.0 for floats and the type's maximum
-        for integers; where that is far from the values of the image, there is a warning.
+        for integers; where that is far from the values of the image, there is a warning. With
+        `noise` it counts from the offset, and by default the image's own range is taken.
     mask : array_like of bool, optional
         Not available yet.
     out : ndarray, optional
@@ -112,7 +121,9 @@ def denoise(
         If the image is not of integers or real floats, or sigma is not a number.
     ValueError
         If the image is smaller than a patch, holds NaN or has the wrong dimension, if sigma is
-        negative or NaN, or if the prior is unknown.
+        negative or NaN, if the prior is unknown, or if `noise` is given together with `sigma`, is
+        neither "poisson" nor three finite numbers, or has a gain of 0 or less or a negative read
+        noise.
     NotImplementedError
         For what is not available yet, as said above.
 
@@ -124,6 +135,10 @@ def denoise(
        restoration", ICCV 2011.
     .. [3] M. Lebrun, A. Buades, J.-M. Morel, "A nonlocal Bayesian image denoising algorithm",
        SIAM J. Imaging Sciences 6(3), 2013.
+    .. [4] J.-L. Starck, F. Murtagh, A. Bijaoui, "Image Processing and Data Analysis: The Multiscale
+       Approach", Cambridge University Press, 1998.
+    .. [5] M. Makitalo and A. Foi, "Optimal inversion of the generalized Anscombe transformation for
+       Poisson-Gaussian noise", IEEE Trans. Image Processing 22(1), 2013.
 
     Examples
     --------
@@ -141,9 +156,14 @@ def denoise(
     if workers is not None:
         workers = check_integer(workers, "workers")
     original = np.asarray(image)
-    pixels, unit = as_float_image(original, data_range=data_range)
-    if data_range is None:
-        warn_unlikely_range(pixels, unit)
+    light = None if noise is None else check_noise(noise, sigma)
+    if light is None:
+        pixels, unit = as_float_image(original, data_range=data_range)
+        if data_range is None:
+            warn_unlikely_range(pixels, unit)
+    else:
+        pixels, unit = as_stabilised_image(original, light, channel_axis, data_range)
+        sigma = 1.0
     planes = channels_first(pixels, channel_axis)
     model = _resolve_prior(PRESET_PRIORS[quality] if prior is None else prior)
     patch_size = _patch_size(model)
@@ -177,6 +197,8 @@ def denoise(
     with limit_workers(workers):
         restored = _denoise_planes(planes, scaled_sigma, method, bool(progress))
     result = restored[0] if channel_axis is None else np.moveaxis(restored, 0, channel_axis)
+    if light is not None:
+        result, unit = exact_unbiased_inverse(result * result.dtype.type(unit), *light), 1.0
     return _finish(_as_type(result, original.dtype, unit), out)
 
 
