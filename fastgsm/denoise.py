@@ -21,6 +21,7 @@ from fastgsm._validation import (
     check_random_state,
     warn_unlikely_range,
 )
+from fastgsm.anscombe import as_stabilised_image, check_noise, exact_unbiased_inverse
 from fastgsm.colour import decorrelating_matrix
 from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.inpainting import check_sigma_map, filled, trusted_pixels, uneven_epll
@@ -42,6 +43,7 @@ def denoise(
     sigma: float | ArrayLike | None = None,
     *,
     prior: PatchModel | str | None = None,
+    noise: str | tuple[float, float, float] | None = None,
     quality: str = "balanced",
     aggregation: str = "mean",
     stride: int | None = None,
@@ -54,7 +56,7 @@ def denoise(
     progress: bool = False,
     return_std: bool = False,
 ) -> Any:
-    """Remove white Gaussian noise from an image.
+    """Remove white Gaussian noise, or the noise of photon counts, from an image.
 
     Patches are replaced by their posterior means under a patch prior, and every pixel by the
     average over the patches that cover it; missing pixels are filled in.
@@ -73,6 +75,12 @@ def denoise(
         one that goes with `quality`. How the training patches were centred is read off the model:
         one without variance along the constant patch is applied to patches without their mean; one
         of mean zero otherwise to the image without its mean; any other to the patches as they are.
+    noise : "poisson" or (gain, offset, read_noise), optional
+        Noise that grows with the light, in place of `sigma`. "poisson" is for photon counts, whose
+        variance is their mean. The triple, in the image's own units, is for a camera's values
+        ``gain * Poisson(photons) + offset + N(0, read_noise^2)``; "poisson" is (1, 0, 0). The image
+        is stabilised [4]_, denoised, and brought back by the exact unbiased inverse [5]_; the
+        result is never below `offset`.
     quality : {"fast", "balanced", "best"}
         Method, and the prior that goes with it. "fast" restores every patch once, under a Gaussian
         scale mixture [1]_. "balanced" alternates between patches and pixels (EPLL [2]_), under a
@@ -90,7 +98,8 @@ def denoise(
         orthonormal transform and denoised one by one; the noise is taken to be equal in all.
     data_range : float, optional
         Value that the prior's 1.0 stands for. By default 1.0 for floats and the type's maximum
-        for integers; where that is far from the values of the image, there is a warning.
+        for integers; where that is far from the values of the image, there is a warning. With
+        `noise` it counts from the offset, and by default the image's own range is taken.
     mask : array_like of bool, shape (height, width) or the image's, optional
         True where a pixel is to be trusted. The others are filled in from the prior, whatever they
         hold: see Notes. NaN pixels count as masked; masked in one channel is masked in all.
@@ -126,8 +135,10 @@ def denoise(
         If the image is smaller than a patch, holds infinity or has the wrong dimension, if every
         pixel is masked or NaN, if sigma is negative, NaN or infinite, if sigma or the mask has
         another shape, if sigma is to be estimated and too few patches are free of masked pixels,
-        if the prior is unknown, or if `return_std` is asked of a quality, an aggregation or a prior
-        that does not have it, or with a mask or a sigma map.
+        if the prior is unknown, if `noise` is given together with `sigma`, is neither "poisson" nor
+        three finite numbers, or has a gain of 0 or less or a negative read noise, or if
+        `return_std` is asked of a quality, an aggregation or a prior that does not have it, or with
+        `noise`, masked pixels or a sigma map.
 
     Notes
     -----
@@ -141,6 +152,7 @@ def denoise(
     quarter or more, for fine texture that strong noise hides and for noise of 75 of 255 and above.
     With priors of your own it is as good as they fit the image; under an MVN, which has one filter,
     it is the same everywhere but near the borders. The noise must be white and `sigma` right.
+
     Masked pixels, and noise that differs from pixel to pixel, are for EPLL: patches are restored at
     falling noise levels, and a pixel takes less of the noisy image the noisier it is, and nothing
     where it is masked. So "fast" does what "balanced" does (its own prior fills little better than
@@ -157,6 +169,10 @@ def denoise(
        restoration", ICCV 2011.
     .. [3] M. Lebrun, A. Buades, J.-M. Morel, "A nonlocal Bayesian image denoising algorithm",
        SIAM J. Imaging Sciences 6(3), 2013.
+    .. [4] J.-L. Starck, F. Murtagh, A. Bijaoui, "Image Processing and Data Analysis: The Multiscale
+       Approach", Cambridge University Press, 1998.
+    .. [5] M. Makitalo and A. Foi, "Optimal inversion of the generalized Anscombe transformation for
+       Poisson-Gaussian noise", IEEE Trans. Image Processing 22(1), 2013.
 
     Examples
     --------
@@ -173,18 +189,23 @@ def denoise(
     if workers is not None:
         workers = check_integer(workers, "workers")
     original = np.asarray(image)
+    light = None if noise is None else check_noise(noise, sigma)
     trusted = trusted_pixels(original, mask, channel_axis)
-    known = original if trusted is None else _with_zeros(original, trusted, channel_axis)
-    pixels, unit = as_float_image(known, data_range=data_range)
-    if data_range is None:
-        warn_unlikely_range(pixels, unit)
+    known = original if trusted is None else _with_median(original, trusted, channel_axis)
+    if light is None:
+        pixels, unit = as_float_image(known, data_range=data_range)
+        if data_range is None:
+            warn_unlikely_range(pixels, unit)
+    else:
+        pixels, unit = as_stabilised_image(known, light, channel_axis, data_range)
+        sigma = 1.0
     planes = channels_first(pixels, channel_axis)
     if sigma is None:
         sigma = estimate_sigma(known, channel_axis=channel_axis, mask=trusted)
-    noise = _check_sigma(sigma, planes.shape[1:]) / unit
+    level = _check_sigma(sigma, planes.shape[1:]) / unit
     if trusted is not None:
-        noise = np.where(trusted, noise, np.inf)
-    uneven = isinstance(noise, np.ndarray)
+        level = np.where(trusted, level, np.inf)
+    uneven = isinstance(level, np.ndarray)
     if uneven and aggregation == "center":
         raise ValueError(
             "aggregation is 'center', which knows one noise level and no masked pixels; leave it "
@@ -199,45 +220,52 @@ def denoise(
         stride = 1 if quality == "fast" else max(1, patch_size // 2)
     stride = check_stride(stride, patch_size)
     if return_std:
-        _check_std(model, quality, aggregation, uneven)
+        _check_std(model, quality, aggregation, uneven or light is not None)
     if aggregation == "center" and (stride != 1 or quality != "fast"):
         raise ValueError(
             f"stride is {stride} and quality {quality!r}; aggregation='center' takes one pixel "
             f"from each patch, once, and needs stride 1 and quality='fast'."
         )
     _check_out(out, original)
-    if np.all(noise == 0):
+    if np.all(level == 0):
         copy = _finish(original if out is not None else original.copy(), out)
         return (copy, np.zeros_like(pixels, order="C")) if return_std else copy
 
-    def method(noise: Any) -> Method:
-        grids = THOROUGH_GRIDS if quality == "best" else GRIDS
-        if uneven:
-            pilot = uneven_epll(model, noise, patch_size, stride, rng, grids)
-            missing = np.isinf(noise)
-            level = noise[~missing].flat[0]
-            if quality != "best" or level == 0 or (noise[~missing] != level).any():
-                return pilot
-            return Refined(pilot, NonlocalMVN(level, planes.dtype), missing)
+    def method(level: Any) -> Method:
         if quality == "fast":
             center = aggregation == "center"
-            return SinglePass(model, noise, planes.dtype, patch_size, stride, center)
-        fine, coarse = (
-            EPLL(model, level, patch_size, stride, rng, schedule(level, grids))
-            for level in (noise, noise / 2)
-        )
-        pilot = TwoScales(fine, coarse, patch_size)
-        return pilot if quality == "balanced" else Refined(pilot, NonlocalMVN(noise, planes.dtype))
+            return SinglePass(model, level, planes.dtype, patch_size, stride, center)
+        grids = THOROUGH_GRIDS if quality == "best" else GRIDS
+        missing = None
+        if uneven:
+            pilot = uneven_epll(model, level, patch_size, stride, rng, grids)
+            missing = np.isinf(level)
+            known_levels = np.unique(level[~missing])
+            if known_levels.size > 1 or known_levels[0] == 0:
+                return pilot
+            level = known_levels[0]
+        else:
+            fine, coarse = (
+                EPLL(model, each, patch_size, stride, rng, schedule(each, grids))
+                for each in (level, level / 2)
+            )
+            pilot = TwoScales(fine, coarse, patch_size)
+        if quality == "balanced":
+            return pilot
+        return Refined(pilot, NonlocalMVN(level, planes.dtype), missing)
 
     with limit_workers(workers):
         if trusted is not None:
             planes = filled(planes, trusted)
         restored, variance = _denoise_planes(
-            planes, noise, method, bool(progress), bool(return_std)
+            planes, level, method, bool(progress), bool(return_std)
         )
-    result = _as_type(_channels_back(restored, channel_axis), original.dtype, unit)
+    result = _channels_back(restored, channel_axis)
+    if light is not None:
+        result, unit = exact_unbiased_inverse(result * result.dtype.type(unit), *light), 1.0
+    result = _as_type(result, original.dtype, unit)
     if uneven:
-        noiseless = noise == 0 if channel_axis is None else np.expand_dims(noise == 0, channel_axis)
+        noiseless = level == 0 if channel_axis is None else np.expand_dims(level == 0, channel_axis)
         np.copyto(result, original, where=noiseless)
     denoised = _finish(result, out)
     if variance is None:
@@ -246,12 +274,12 @@ def denoise(
     return denoised, np.ascontiguousarray(_channels_back(std, channel_axis))
 
 
-def _check_std(model: PatchModel, quality: str, aggregation: str, uneven: bool) -> None:
+def _check_std(model: PatchModel, quality: str, aggregation: str, varies: bool) -> None:
     """Refuse a standard deviation where a pixel has no expected error to take it from."""
-    if uneven:
+    if varies:
         raise ValueError(
-            "return_std was asked for with masked or NaN pixels or a sigma map; it needs one noise "
-            "level and no missing pixel. Leave return_std out."
+            "return_std was asked for with noise=, masked or NaN pixels or a sigma map; it needs "
+            "one noise level and no missing pixel. Leave return_std out."
         )
     if quality != "fast" or aggregation != "mean":
         raise ValueError(
@@ -266,12 +294,14 @@ def _check_std(model: PatchModel, quality: str, aggregation: str, uneven: bool) 
         )
 
 
-def _with_zeros(
+def _with_median(
     image: NDArray[Any], trusted: NDArray[np.bool_], channel_axis: int | None
 ) -> NDArray[Any]:
-    """Give a copy with 0 in place of pixels that may hold anything, NaN too."""
+    """Give a copy with the trusted pixels' median where a pixel may hold anything, NaN too."""
     known = image.copy()
-    channels_first(known, channel_axis)[:, ~trusted] = 0
+    planes = channels_first(known, channel_axis)
+    median = np.median(planes[:, trusted])
+    planes[:, ~trusted] = median if np.isfinite(median) else 0
     return known
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter
 
 from fastgsm._validation import FloatArray, channels_first
 from fastgsm.epll import EPLL, Pass, schedule
@@ -164,6 +163,8 @@ def uneven_epll(
     method
         Takes planes whose missing pixels are `filled`.
     """
+    from scipy.ndimage import minimum_filter  # here, because it is slow to import
+
     fine = _one_scale(model, noise, patch_size, stride, rng, grids)
     missing = np.isinf(noise)
     if not noise[~missing].any():
