@@ -388,7 +388,7 @@ def _denoise_planes(
     # that, it has the contrast of a grey image, which the prior knows.
     gain = math.sqrt(n_channels)
     transform = (decorrelating_matrix(n_channels) / gain).astype(planes.dtype)
-    mixed = np.tensordot(transform, planes, 1) if n_channels > 1 else planes
+    mixed = _weighted_sums(transform, planes) if n_channels > 1 else planes
     method = new_method(noise / gain)
     with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
         if return_std:
@@ -397,10 +397,19 @@ def _denoise_planes(
             restored, variance = method(mixed, bar), None
     if n_channels > 1:
         inverse = transform.T * n_channels
-        restored = np.tensordot(inverse, restored, 1)
+        restored = _weighted_sums(inverse, restored)
         if variance is not None:  # of planes whose errors are taken to be uncorrelated
-            variance = np.tensordot(np.square(inverse), variance, 1)
+            variance = _weighted_sums(np.square(inverse), variance)
     return restored, variance
+
+
+def _weighted_sums(weights: FloatArray, planes: FloatArray) -> FloatArray:
+    """Mix planes: ``weights`` (m, n) times ``planes`` (n, height, width).
+
+    Not by BLAS: its threads would spin for a tenth of a second and keep a core from the kernels,
+    which made ``denoise(quality="fast")`` of a colour image of 481x321 pixels take twice as long.
+    """
+    return np.einsum("mn,nhw->mhw", weights, planes)
 
 
 class Refined:
