@@ -136,7 +136,9 @@ class SinglePass:
         error *= dtype.type(self._sigma**2 / p**2)
         return error
 
-    def _restore(self, image: FloatArray, restored: FloatArray, bar: Progress) -> FloatArray:
+    def _restore(
+        self, image: FloatArray, restored: FloatArray, bar: Progress
+    ) -> tuple[FloatArray, ...]:
         """Fill ``restored``; returns what `_sum_patches` summed."""
         level = image.dtype.type(image.mean(dtype=np.float64) if self._remove_global_mean else 0.0)
         if self._remove_global_mean:
@@ -148,12 +150,17 @@ class SinglePass:
             image = np.pad(image, ((before, after), (before, after)), mode="symmetric")
         rows = grid_positions(image.shape[0], self._patch_size, self._stride)
         cols = grid_positions(image.shape[1], self._patch_size, self._stride)
-        sums = np.empty((1 if self._center else 2, *image.shape), image.dtype)
+        # The patches are summed in the array of the result, which bounds the memory.
+        sums: tuple[FloatArray, ...] = (
+            (np.empty(image.shape, image.dtype),)
+            if self._center
+            else (restored, np.empty(image.shape, image.dtype))
+        )
         self._sum_patches(image, rows, cols, bar, sums)
         if self._center:
-            restored[:] = sums[0, before : before + height, before : before + width]
+            restored[:] = sums[0][before : before + height, before : before + width]
         else:
-            np.divide(sums[0], sums[1], out=restored)
+            restored /= sums[1]
         if self._remove_global_mean:
             restored += level
         return sums
@@ -169,29 +176,32 @@ class SinglePass:
         rows: NDArray[np.intp],
         cols: NDArray[np.intp],
         bar: Progress,
-        sums: FloatArray,
+        sums: tuple[FloatArray, ...],
     ) -> None:
-        """Fill ``sums`` (2, H, W) with the weighted sum of all restored patches and the weights.
+        """Fill ``sums``, two (H, W), with the weighted sum of all restored patches and the weights.
 
-        Without weights, (1, H, W), the patches' centres are kept.
+        With one (H, W) alone, the patches' centres are kept.
         """
         bands = self._bands(rows.size)
-        spill_shape = (bands.size - 1, len(sums), self._patch_size - 1, image.shape[1])
-        spill = np.empty(spill_shape, image.dtype)
+        below = self._patch_size - 1
+        above = None  # what the band above left for this one
         for start in range(0, bands.size - 1, self._bands_per_call):
             stop = min(start + self._bands_per_call, bands.size - 1)
             part = bands[start : stop + 1]
+            spill = np.empty((stop - start, len(sums), below, image.shape[1]), image.dtype)
             if self._bank is not None:
                 denoise_bands(
                     image, rows, cols, part, self._patch_size, self._remove_mean, self._center,
-                    self._bank, sums, spill[start:stop],
+                    self._bank, sums, spill,
                 )  # fmt: skip
             else:
-                self._sum_bands(image, rows, cols, part, sums, spill[start:stop])
+                self._sum_bands(image, rows, cols, part, sums, spill)
+            for top, left_below in zip(rows[part[:-1]], spill, strict=True):
+                if above is not None:
+                    for target, left in zip(sums, above, strict=True):
+                        target[top : top + below] += left
+                above = left_below
             bar.update()
-        for band in range(bands.size - 2):
-            top = rows[bands[band + 1]]
-            sums[:, top : top + self._patch_size - 1] += spill[band]
 
     def _sum_bands(
         self,
@@ -199,7 +209,7 @@ class SinglePass:
         rows: NDArray[np.intp],
         cols: NDArray[np.intp],
         bands: NDArray[np.intp],
-        sums: FloatArray,
+        sums: tuple[FloatArray, ...],
         spill: FloatArray,
     ) -> None:
         """What `denoise_bands` does, for a model that has only `denoise_patches`."""
@@ -218,7 +228,8 @@ class SinglePass:
                 total[1] = coverage(grid, height, self._patch_size, image.dtype)[:, None]
                 total[1] *= coverage(cols, width, self._patch_size, image.dtype)
             own = bottom - top
-            sums[:, top:bottom] = total[:, :own]
+            for target, part in zip(sums, total, strict=True):
+                target[top:bottom] = part[:own]
             spill[band] = 0
             spill[band, :, : height - own] = total[:, own:]
 

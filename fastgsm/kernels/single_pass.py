@@ -87,10 +87,11 @@ def _denoise_band(
         _add_weights(weights, grid, cols, patch_size, total[1])
     # Pixel by pixel: the error message that an assignment of rows could need takes 4 s to compile.
     own = bottom - top
-    for part in range(sums.shape[0]):
+    for part in range(len(sums)):
+        target = sums[part]
         for y in range(own):
             for x in range(width):
-                sums[part, top + y, x] = total[part, y, x]
+                target[top + y, x] = total[part, y, x]
         for y in range(spill.shape[1]):
             below = own + y
             for x in range(width):
@@ -103,8 +104,8 @@ def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, center, ban
 
     ``rows`` and ``cols`` are the grid (see ``kernels.patches``); band b is the grid rows
     ``bands[b]`` to ``bands[b + 1]``. With ``remove_mean`` every patch is restored about its own
-    mean. Fills ``sums`` (2, H, W): the patches, weighted by their precisions, and the weights. With
-    ``center``, only the patches' central pixels are kept, unweighted, in ``sums`` (1, H, W).
+    mean. Fills ``sums``, a tuple of two (H, W): the patches, weighted by their precisions, and the
+    weights. With ``center``, only the patches' central pixels are kept, unweighted, in one (H, W).
     ``spill[b]`` (2 or 1, patch_size - 1, W) is band b's part of the rows that the next band owns.
     """
     for task in prange(bands.shape[0] - 1):

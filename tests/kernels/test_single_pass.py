@@ -63,7 +63,7 @@ def denoise(
         parts = 1 if center else 2
         sums = filled((parts, *image.shape), image.dtype)
         spill = filled((ends.size - 1, parts, p - 1, image.shape[1]), image.dtype)
-        kernel(image, rows, cols, ends, p, remove_mean, center, bank, sums, spill)
+        kernel(image, rows, cols, ends, p, remove_mean, center, bank, tuple(sums), spill)
         return sums, spill
 
     return run(denoise_bands, fill)
