@@ -61,7 +61,7 @@ def load_lanes(values, first, count, lanes):
 
     Lanes beyond ``count`` are zeroed, so that every tile is computed at its full width: loops over
     a constant number of lanes, in arrays that belong to the task, are SIMD without conditions. In
-    ``scale_statistics`` (J = 6, float32) that took a third of the time of loops over ``count``.
+    ``scale_statistics`` (J = 6, float32) that took half of the time of loops over ``count``.
     """
     for k in range(values.shape[0]):
         row, lane = values[k], lanes[k]
