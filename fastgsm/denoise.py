@@ -23,19 +23,16 @@ from fastgsm._validation import (
 )
 from fastgsm.anscombe import as_stabilised_image, check_noise, exact_unbiased_inverse
 from fastgsm.colour import decorrelating_matrix
-from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
-from fastgsm.inpainting import check_sigma_map, filled, trusted_pixels, uneven_epll
+from fastgsm.inpainting import check_sigma_map, filled, trusted_pixels
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.noise import estimate_sigma
-from fastgsm.nonlocal_mvn import NonlocalMVN
 from fastgsm.patches import check_stride
+from fastgsm.presets import PRESETS, new_method
 from fastgsm.priors import load_prior
 from fastgsm.single_pass import SinglePass
-from fastgsm.two_scales import Method, TwoScales
-
-PRESET_PRIORS = {"fast": "gsm", "balanced": "mogsm", "best": "mogsm"}
+from fastgsm.two_scales import Method
 
 
 def denoise(
@@ -96,6 +93,8 @@ def denoise(
     channel_axis : int, optional
         Axis of the channels of a colour image; None for grey. Channels are decorrelated by an
         orthonormal transform and denoised one by one; the noise is taken to be equal in all.
+        Without a `prior`, three channels are taken to be red, green and blue: "fast" and "balanced"
+        then have a prior of their own for the opponent colours.
     data_range : float, optional
         Value that the prior's 1.0 stands for. By default 1.0 for floats and the type's maximum
         for integers; where that is far from the values of the image, there is a warning. With
@@ -183,7 +182,7 @@ def denoise(
     >>> bool(np.mean((denoised - clean) ** 2) < 0.4 * np.mean((noisy - clean) ** 2))
     True
     """
-    check_choice(quality, "quality", tuple(PRESET_PRIORS))
+    check_choice(quality, "quality", tuple(PRESETS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
     rng = check_random_state(random_state)
     if workers is not None:
@@ -213,7 +212,11 @@ def denoise(
         )
     if uneven and quality == "fast":
         quality = "balanced"
-    model = _resolve_prior(PRESET_PRIORS[quality] if prior is None else prior)
+    preset = PRESETS[quality]
+    model = _resolve_prior(preset.prior if prior is None else prior)
+    chroma = None
+    if prior is None and len(planes) == 3 and preset.chroma is not None:
+        chroma = load_prior(preset.chroma)
     patch_size = _patch_size(model)
     check_image_2d(planes[0], patch_size)
     if stride is None:
@@ -232,27 +235,10 @@ def denoise(
         return (copy, np.zeros_like(pixels, order="C")) if return_std else copy
 
     def method(level: Any) -> Method:
-        if quality == "fast":
-            center = aggregation == "center"
-            return SinglePass(model, level, planes.dtype, patch_size, stride, center)
-        grids = THOROUGH_GRIDS if quality == "best" else GRIDS
-        missing = None
-        if uneven:
-            pilot = uneven_epll(model, level, patch_size, stride, rng, grids)
-            missing = np.isinf(level)
-            known_levels = np.unique(level[~missing])
-            if known_levels.size > 1 or known_levels[0] == 0:
-                return pilot
-            level = known_levels[0]
-        else:
-            fine, coarse = (
-                EPLL(model, each, patch_size, stride, rng, schedule(each, grids))
-                for each in (level, level / 2)
-            )
-            pilot = TwoScales(fine, coarse, patch_size)
-        if quality == "balanced":
-            return pilot
-        return Refined(pilot, NonlocalMVN(level, planes.dtype), missing)
+        center = aggregation == "center"
+        return new_method(
+            quality, model, chroma, level, planes.dtype, patch_size, stride, rng, center=center
+        )
 
     with limit_workers(workers):
         if trusted is not None:
@@ -410,28 +396,3 @@ def _weighted_sums(weights: FloatArray, planes: FloatArray) -> FloatArray:
     which made ``denoise(quality="fast")`` of a colour image of 481x321 pixels take twice as long.
     """
     return np.einsum("mn,nhw->mhw", weights, planes)
-
-
-class Refined:
-    """A method, and the non-local refinement of its result.
-
-    Where pixels are missing (height, width), the method's result stands in for them.
-    """
-
-    def __init__(
-        self, pilot: Method, refinement: NonlocalMVN, missing: NDArray[np.bool_] | None = None
-    ) -> None:
-        self._pilot = pilot
-        self._refinement = refinement
-        self._missing = missing
-
-    def n_steps(self, shape: tuple[int, ...]) -> int:
-        """Number of progress updates that planes of the given shape take."""
-        return self._pilot.n_steps(shape) + self._refinement.n_steps(shape)
-
-    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
-        """Denoise ``planes`` (n, height, width)."""
-        restored = self._pilot(planes, bar)
-        if self._missing is not None:
-            planes = np.where(self._missing, restored, planes)
-        return self._refinement(planes, restored, bar)

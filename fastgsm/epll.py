@@ -74,7 +74,7 @@ class EPLL:
 
     In each pass every patch of a strided grid is restored under its most likely shape, and the
     image becomes the weighted mean of the noisy image and of the restored patches. The grid
-    moves from pass to pass. All planes take the shapes that are chosen in the first.
+    moves from pass to pass. All planes take the shapes that are chosen in the first plane.
 
     Parameters
     ----------
@@ -89,6 +89,8 @@ class EPLL:
     precision : ndarray of shape (height, width), optional
         For noise that differs from pixel to pixel: `sigma` squared over each pixel's own variance.
         It multiplies the shares, which stay at most 1.
+    chroma : fitted model, optional
+        For the planes after the first. Both models are mixtures, of as many shapes.
 
     References
     ----------
@@ -105,6 +107,7 @@ class EPLL:
         rng: np.random.Generator,
         passes: Sequence[Pass],
         precision: FloatArray | None = None,
+        chroma: PatchModel | None = None,
     ) -> None:
         self._precision = precision
         self._passes = passes
@@ -112,6 +115,7 @@ class EPLL:
         self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]
         # None for a model that has only `denoise_patches`.
         self._mixture = model if isinstance(model, ScaleMixtureModel) else None
+        self._chroma = chroma if isinstance(chroma, ScaleMixtureModel) else self._mixture
         self._patch_size = patch_size
         self._stride = stride
         self._remove_mean, self._remove_global_mean = centring(model)
@@ -136,8 +140,11 @@ class EPLL:
             strips = self._strips(rows, cols)
             sums = np.zeros(planes.shape, planes.dtype)
             chosen = (grid, 0) in shapes
-            if self._mixture is not None:
-                bank = self._mixture.wiener_bank(sigma, planes.dtype, FLAT_TAIL_LOSS)
+            if self._mixture is not None and self._chroma is not None:
+                banks = [
+                    mixture.wiener_bank(sigma, planes.dtype, FLAT_TAIL_LOSS)
+                    for mixture in [self._mixture] + [self._chroma] * (len(planes) - 1)
+                ]
                 if not chosen:
                     chooser = self._mixture.wiener_bank(sigma, planes.dtype, CHOICE_TAIL_LOSS)
             for i, strip in enumerate(strips):
@@ -146,7 +153,7 @@ class EPLL:
                 else:
                     if not chosen:
                         shapes[grid, i] = self._shapes(restored[0], strip, cols, chooser)
-                    self._add_restored(restored, strip, cols, bank, shapes[grid, i], sums)
+                    self._add_restored(restored, strip, cols, banks, shapes[grid, i], sums)
                 bar.update()
             sums /= coverage(rows, planes.shape[1], self._patch_size, planes.dtype)[:, None]
             sums /= coverage(cols, planes.shape[2], self._patch_size, planes.dtype)
@@ -194,15 +201,18 @@ class EPLL:
         planes: FloatArray,
         rows: NDArray[np.intp],
         cols: NDArray[np.intp],
-        bank: WienerBank,
+        banks: Sequence[WienerBank],
         shapes: NDArray[np.int32],
         sums: FloatArray,
     ) -> None:
-        """Add the posterior means of the patches to ``sums``, like ``planes`` (n, H, W)."""
+        """Add the posterior means of the patches to ``sums``, like ``planes`` (n, H, W).
+
+        Each plane has a bank of its own.
+        """
         tiles = tiles_of_one_shape(shapes)
         p = self._patch_size
         patches = np.empty((shapes.size, p * p), planes.dtype)
-        for plane, total in zip(planes, sums, strict=True):
+        for plane, bank, total in zip(planes, banks, sums, strict=True):
             restore_patches(plane, rows, cols, p, self._remove_mean, bank, *tiles, patches)
             add_patches(patches, rows, cols, p, total)
 

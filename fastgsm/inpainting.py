@@ -145,6 +145,7 @@ def uneven_epll(
     stride: int,
     rng: np.random.Generator,
     grids: Sequence[int],
+    chroma: PatchModel | None = None,
 ) -> Method:
     """EPLL, at two scales where there is noise, for a noise level for each pixel.
 
@@ -157,6 +158,8 @@ def uneven_epll(
     rng : numpy.random.Generator
     grids : sequence of int
         Of the last passes (see `schedule`), after those that come down to the least noisy pixels.
+    chroma : fitted model, optional
+        For the planes after the first (see `EPLL`).
 
     Returns
     -------
@@ -165,7 +168,7 @@ def uneven_epll(
     """
     from scipy.ndimage import minimum_filter  # here, because it is slow to import
 
-    fine = _one_scale(model, noise, patch_size, stride, rng, grids)
+    fine = _one_scale(model, noise, patch_size, stride, rng, grids, chroma)
     missing = np.isinf(noise)
     if not noise[~missing].any():
         return fine
@@ -180,7 +183,7 @@ def uneven_epll(
     typical = np.median(noise[~missing])
     deviation = np.where(missing, 1, shares) * np.where(missing, typical, noise)
     half_noise = np.sqrt(shrunk(deviation[None] ** 2)[0]) / 2
-    coarse = _one_scale(model, half_noise, patch_size, stride, rng, grids)
+    coarse = _one_scale(model, half_noise, patch_size, stride, rng, grids, chroma)
     return TwoScales(fine, coarse, patch_size, shares)
 
 
@@ -191,6 +194,7 @@ def _one_scale(
     stride: int,
     rng: np.random.Generator,
     grids: Sequence[int],
+    chroma: PatchModel | None,
 ) -> EPLL:
     levels = descending_levels(noise)
     least = levels[-1]
@@ -205,7 +209,7 @@ def _one_scale(
         for i, (now, following) in enumerate(itertools.pairwise(levels))
     ]
     last = [each._replace(grid=each.grid + len(first)) for each in schedule(least, grids)]
-    return EPLL(model, least, patch_size, stride, rng, first + last, precision)
+    return EPLL(model, least, patch_size, stride, rng, first + last, precision, chroma)
 
 
 def descending_levels(noise: FloatArray) -> list[float]:

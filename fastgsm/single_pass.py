@@ -234,6 +234,29 @@ class SinglePass:
             spill[band, :, : height - own] = total[:, own:]
 
 
+class OpponentSinglePass:
+    """Single passes of their own for the luminance, which comes first, and for the other planes."""
+
+    def __init__(self, luminance: SinglePass, chroma: SinglePass) -> None:
+        self._luminance = luminance
+        self._chroma = chroma
+
+    def n_steps(self, shape: tuple[int, ...]) -> int:
+        """Number of progress updates that planes of the given shape take."""
+        return self._luminance.n_steps(shape)
+
+    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
+        """Denoise ``planes`` (n, height, width), as `SinglePass`."""
+        return np.concatenate([self._luminance(planes[:1], bar), self._chroma(planes[1:], bar)])
+
+    def with_variance(self, planes: FloatArray, bar: Progress) -> tuple[FloatArray, FloatArray]:
+        """Denoise ``planes``, and give every pixel's expected squared error, as `SinglePass`."""
+        first = self._luminance.with_variance(planes[:1], bar)
+        others = self._chroma.with_variance(planes[1:], bar)
+        restored, variance = (np.concatenate(pair) for pair in zip(first, others, strict=True))
+        return restored, variance
+
+
 def left_by_averaging(counts: FloatArray, patch_size: int, stride: int) -> FloatArray:
     """Squared error of an average of ``counts`` patches along an axis, in parts of that of one.
 

@@ -280,7 +280,7 @@ def test_progress_goes_to_stderr(noisy, capsys):
 
 def test_bundled_priors_have_cards():
     folder = Path(fastgsm.priors.__file__).parent
-    assert fastgsm.list_priors() == ["gsm", "mogsm"]
+    assert fastgsm.list_priors() == ["gsm", "gsm-chroma", "mogsm", "mogsm-chroma", "mogsm-large"]
     for name in fastgsm.list_priors():
         assert fastgsm.load_prior(name).n_features_in_ == 64
         assert name in (folder / f"{name}.md").read_text()

@@ -1,38 +1,137 @@
 """Train the bundled priors: ``python -m fastgsm.priors.train FOLDER [--prior NAME]``.
 
-Deterministic: the same photographs give the same files.
+Deterministic: the same photographs give the same files. "mogsm-chroma" follows the bundled "mogsm",
+so train that first.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgsm import GSM, MoGSM, __version__
-from fastgsm.io import read_grey_images
-from fastgsm.models import PatchModel
+from fastgsm._validation import as_float_image
+from fastgsm.colour import decorrelating_matrix, grey
+from fastgsm.io import image_files, read_image
 from fastgsm.models._files import save_model
 from fastgsm.patches import sample_patches
+from fastgsm.priors import load_prior
 
 N_HELD_OUT = 50_000
 SEED = 0
+
+Images = Sequence[NDArray[Any]]
 
 
 class Recipe(NamedTuple):
     """How a prior is trained."""
 
-    new_model: Callable[[], Any]
+    patches: Callable[[Images, int], Any]
+    """Draws patches of colour images; see `luminance_patches`, `opponent_patches`."""
     n_patches: int
+    new_model: Callable[[], Any]
+    of: str
+    """What the patches are of."""
+
+
+def luminance_patches(images: Images, n_patches: int) -> NDArray[np.float32]:
+    """Draw patches (n, d) without their mean."""
+    return draw([grey(image, "image") for image in images], n_patches)
+
+
+def opponent_patches(images: Images, n_patches: int) -> NDArray[np.float32]:
+    """Draw patches (3, n, d) without their mean: luminance and two opponent colours.
+
+    In the scale in which `denoise` has them, and of the same places in all three.
+    """
+    transform = decorrelating_matrix(3) / math.sqrt(3)
+    planes = [np.einsum("mc,hwc->mhw", transform, as_float_image(image)[0]) for image in images]
+    return np.stack([draw([each[i] for each in planes], n_patches) for i in range(3)])
+
+
+def chroma_patches(images: Images, n_patches: int) -> NDArray[np.float32]:
+    """Draw patches (n, d) without their mean, half of them of each opponent colour."""
+    return np.concatenate(opponent_patches(images, n_patches // 2)[1:])
+
+
+def draw(planes: Images, n_patches: int) -> NDArray[np.float32]:
+    """Draw patches without their mean; half of them are transposed."""
+    both_ways = [*planes, *(plane.T for plane in planes)]
+    return sample_patches(both_ways, 8, n_patches, random_state=SEED).astype(np.float32)
+
+
+class ChromaUnderShapes:
+    """A `MoGSM` of the opponent colours, each shape for where a prior's is the luminance's shape.
+
+    A shape's covariance, scales and weights are those of the opponent colours of the patches whose
+    luminance it explains best.
+    """
+
+    def __init__(self, luminance: MoGSM) -> None:
+        self._luminance = luminance
+
+    def _by_shape(self, patches: NDArray[Any]) -> list[NDArray[Any]]:
+        """Chroma patches of every shape, from opponent patches (3, n, d)."""
+        K, J = self._luminance.weights_.shape
+        shares = self._luminance.predict_proba(patches[0]).reshape(-1, K, J).sum(axis=2)
+        shapes = shares.argmax(axis=1)
+        return [np.concatenate(patches[1:, shapes == k]) for k in range(K)]
+
+    def fit(self, patches: NDArray[Any]) -> ChromaUnderShapes:
+        """Learn from opponent patches (3, n, d)."""
+        groups = self._by_shape(patches)
+        n_scales = self._luminance.weights_.shape[1]
+        self._models = [
+            MoGSM(1, n_scales, tol=1e-2, random_state=SEED).fit(group) for group in groups
+        ]
+        self._shares = np.array([len(group) for group in groups]) / sum(map(len, groups))
+        return self
+
+    def score(self, patches: NDArray[Any]) -> float:
+        """Give the mean log-likelihood of chroma patches, given the luminance's shape, in nats."""
+        pairs = zip(self._models, self._by_shape(patches), strict=True)
+        total = sum(model.score_samples(group).sum() for model, group in pairs if len(group))
+        return float(total / (2 * patches.shape[1]))
+
+    def mixture(self) -> MoGSM:
+        """Give all shapes as one model."""
+        K, J = self._luminance.weights_.shape
+        model = MoGSM(K, J, random_state=SEED)
+        parts = [each._arrays() for each in self._models]
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        arrays["weights"] *= self._shares[:, None]
+        model._set_arrays(arrays)
+        model.lower_bounds_ = [float(self._shares @ [each.lower_bound_ for each in self._models])]
+        model.converged_ = all(each.converged_ for each in self._models)
+        return model
 
 
 RECIPES = {
-    "gsm": Recipe(lambda: GSM(n_scales=8), 400_000),
+    "gsm": Recipe(luminance_patches, 400_000, lambda: GSM(n_scales=8), "luminance"),
+    "gsm-chroma": Recipe(chroma_patches, 400_000, lambda: GSM(n_scales=8), "opponent colours"),
     "mogsm": Recipe(
-        lambda: MoGSM(n_components=64, n_scales=8, random_state=SEED, verbose=1), 600_000
+        luminance_patches,
+        600_000,
+        lambda: MoGSM(n_components=64, n_scales=8, random_state=SEED, verbose=1),
+        "luminance",
+    ),
+    "mogsm-chroma": Recipe(
+        opponent_patches,
+        600_000,
+        lambda: ChromaUnderShapes(cast(MoGSM, load_prior("mogsm"))),
+        "opponent colours, given the shape of the luminance under `mogsm`",
+    ),
+    "mogsm-large": Recipe(
+        luminance_patches,
+        1_000_000,
+        lambda: MoGSM(n_components=128, n_scales=8, random_state=SEED, verbose=1),
+        "luminance",
     ),
 }
 
@@ -40,14 +139,16 @@ CARD = """\
 # Model card: `{name}`
 
 - **Model**: `{model!r}`, of 8x8 patches without their mean, in units of the image's data range.
-- **Data**: {n_images} photographs in grey (ITU-R 601 luminance): 500x500 crops of the Kodak
-  Lossless True Color Image Suite, released by Kodak for unrestricted use. {n_patches} patches at
-  random places, half of them transposed.
+- **Of**: {of}.
+- **Data**: {n_images} photographs: 500x500 crops of the Kodak Lossless True Color Image Suite,
+  released by Kodak for unrestricted use. Patches at {n_patches} random places, half of them
+  transposed. The luminance is that of ITU-R 601; the opponent colours are red against blue and
+  green against both, in the scale in which `fastgsm.denoise` restores them.
 - **Command**: `python -m fastgsm.priors.train FOLDER --prior {name}`, fastgsm {version},
   seed {seed}.
 - **Held-out log-likelihood**: {held_out:.2f} nats per patch, by a model that was trained on every
-  second photograph and scored on {n_held_out} patches of the others. The bundled one is trained
-  on all.
+  second photograph and scored on patches of the others, at {n_held_out} places. The bundled one is
+  trained on all.
 - **File**: `{name}.npz`, float32.
 """
 
@@ -55,25 +156,29 @@ CARD = """\
 def main(argv: list[str] | None = None) -> int:
     """Train, save and describe the priors."""
     parser = argparse.ArgumentParser(description="Train the bundled priors.")
-    parser.add_argument("folder", type=Path, help="folder of photographs")
+    parser.add_argument("folder", type=Path, help="folder of colour photographs")
     parser.add_argument("--prior", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where to write")
     args = parser.parse_args(argv)
-    images = list(read_grey_images(args.folder).values())
+    images = [read_image(path).array for path in image_files(args.folder)]
     for name in args.prior:
         print(train(name, images, args.out))
     return 0
 
 
-def train(name: str, images: Sequence[Any], folder: Path) -> str:
+def train(name: str, images: Images, folder: Path) -> str:
     """Train one prior, write it and its card, and return the card."""
     recipe = RECIPES[name]
-    held_out = fit(recipe, images[::2]).score(patches(images[1::2], N_HELD_OUT))
+    unseen = recipe.patches(images[1::2], N_HELD_OUT)
+    held_out = fit(recipe, images[::2]).score(unseen)
     model = fit(recipe, images)
+    if isinstance(model, ChromaUnderShapes):
+        model = model.mixture()
     save_model(model, folder / f"{name}.npz", np.float32)
     card = CARD.format(
         name=name,
         model=model,
+        of=recipe.of,
         n_images=len(images),
         n_patches=f"{recipe.n_patches:,}",
         n_held_out=f"{N_HELD_OUT:,}",
@@ -85,16 +190,9 @@ def train(name: str, images: Sequence[Any], folder: Path) -> str:
     return card
 
 
-def fit(recipe: Recipe, images: Sequence[Any]) -> PatchModel:
-    """Fit a recipe's model to patches of the images, seen from two sides."""
-    both_ways = [*images, *(image.T for image in images)]
-    model: PatchModel = recipe.new_model().fit(patches(both_ways, recipe.n_patches))
-    return model
-
-
-def patches(images: Sequence[Any], n_patches: int) -> Any:
-    """Draw patches without their mean."""
-    return sample_patches(images, 8, n_patches, random_state=SEED).astype(np.float32)
+def fit(recipe: Recipe, images: Images) -> Any:
+    """Fit a recipe's model to patches of the images."""
+    return recipe.new_model().fit(recipe.patches(images, recipe.n_patches))
 
 
 if __name__ == "__main__":

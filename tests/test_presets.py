@@ -1,0 +1,90 @@
+"""The presets' priors, and those of the opponent colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+
+import fastgsm
+from fastgsm.presets import PRESETS
+from fastgsm.priors import train
+
+SIGMA = 0.1
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Any:
+    return skimage.data.astronaut()[20:116, 180:276] / 255
+
+
+@pytest.fixture(scope="module")
+def noisy(photograph: Any) -> Any:
+    return fastgsm.datasets.add_noise(photograph, SIGMA, random_state=0)
+
+
+def mse(a: Any, b: Any) -> float:
+    return float(np.mean((a - b) ** 2))
+
+
+@pytest.mark.parametrize(("quality", "gain"), [("fast", 1.04), ("balanced", 1.01)])
+def test_opponent_colours_gain_by_a_prior_of_their_own(
+    photograph: Any, noisy: Any, quality: str, gain: float
+) -> None:
+    options: dict[str, Any] = {"quality": quality, "channel_axis": -1}
+    own = fastgsm.denoise(noisy, SIGMA, **options)
+    one = fastgsm.denoise(noisy, SIGMA, prior=PRESETS[quality].prior, **options)
+    assert gain * mse(own, photograph) < mse(one, photograph)
+    # The mean of the channels is the luminance, which has the same prior in both.
+    np.testing.assert_allclose(own.mean(axis=2), one.mean(axis=2), atol=1e-10)
+
+
+@pytest.mark.parametrize("quality", PRESETS)
+def test_the_prior_of_a_preset_is_its_default(noisy: Any, quality: str) -> None:
+    image = noisy[:40, :40, 0]
+    options: dict[str, Any] = {"quality": quality}
+    default = fastgsm.denoise(image, SIGMA, **options)
+    named = fastgsm.denoise(image, SIGMA, prior=PRESETS[quality].prior, **options)
+    np.testing.assert_array_equal(default, named)
+
+
+def test_opponent_priors_are_for_three_channels(noisy: Any) -> None:
+    options: dict[str, Any] = {"quality": "fast", "channel_axis": -1}
+    image = noisy[:40, :40, :2]
+    default = fastgsm.denoise(image, SIGMA, **options)
+    named = fastgsm.denoise(image, SIGMA, prior="gsm", **options)
+    np.testing.assert_array_equal(default, named)
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Any]:
+    return [np.rint(skimage.data.astronaut()[:96, i : i + 96]).astype(np.uint8) for i in (0, 200)]
+
+
+def test_opponent_patches_are_what_denoise_restores(images: list[Any]) -> None:
+    luminance, first, second = train.opponent_patches(images, 200)
+    grey = [np.repeat(image[..., :1], 3, axis=2) for image in images]
+    flat = train.opponent_patches(grey, 200)
+    expected = train.draw([image[..., 0] / 255 for image in grey], 200)
+    np.testing.assert_allclose(flat[0], expected, atol=1e-6)  # grey has the prior's contrast
+    np.testing.assert_allclose(flat[1:], 0, atol=1e-6)
+    assert luminance.std() > 2 * max(first.std(), second.std()) > 0
+
+
+def test_chroma_under_shapes(images: list[Any]) -> None:
+    patches = train.opponent_patches(images, 3000)
+    luminance = fastgsm.MoGSM(2, 3, tol=0.1, random_state=0).fit(patches[0])
+    chroma = train.ChromaUnderShapes(luminance).fit(patches)
+    mixture = chroma.mixture()
+    assert mixture.weights_.shape == (2, 3)
+    shapes = luminance.predict(patches[0]) // 3
+    # A patch's likelihood is that of the shape alone, without the weight of the shape.
+    scores = []
+    for k in range(2):
+        group = np.concatenate(patches[1:, shapes == k])
+        alone = fastgsm.MoGSM(1, 3, tol=1e-2, random_state=0).fit(group)
+        np.testing.assert_allclose(mixture.covariances_[k], alone.covariances_[0], rtol=1e-9)
+        scores.append(alone.score_samples(group))
+    assert chroma.score(patches) == pytest.approx(np.concatenate(scores).mean(), rel=1e-3)
