@@ -41,21 +41,20 @@ def as_float_image(
     ValueError
         If it is empty or holds NaN or infinity, or if ``data_range`` is not positive.
     """
-    array = np.asarray(image)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(
-            f"{name} has dtype {array.dtype}; wanted integers or real floats. "
-            f"Convert it first, e.g. with {name}.astype(np.float32)."
-        )
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {array.shape}.")
+    array = real_array(image, name)
+    narrow = array.dtype in (np.float16, np.float32) or (
+        array.dtype.kind in "iu" and array.dtype.itemsize <= 2
+    )
     if data_range is None:
         data_range = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
     else:
         data_range = check_positive(data_range, "data_range")
-    narrow = array.dtype in (np.float16, np.float32) or (
-        array.dtype.kind in "iu" and array.dtype.itemsize <= 2
-    )
+        limits = np.finfo(np.float32 if narrow else np.float64)
+        if not limits.tiny <= data_range <= limits.max:
+            raise ValueError(
+                f"data_range is {data_range:g}, which {limits.dtype} cannot hold; wanted about the "
+                f"largest value of {name}."
+            )
     scaled: FloatArray = array.astype(np.float32 if narrow else np.float64, copy=False)
     if array.dtype.kind == "f":
         n_bad = scaled.size - int(np.count_nonzero(np.isfinite(scaled)))
@@ -69,13 +68,53 @@ def as_float_image(
     return scaled, data_range
 
 
+def plain_array(values: Any, name: str) -> NDArray[Any]:
+    """Give ``values`` as an ndarray of any type; nothing is copied that is one already.
+
+    Raises
+    ------
+    TypeError
+        If it is a masked array with masked values, which would lose its mask.
+    ValueError
+        If it is a sequence of sequences of different lengths.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(
+            f"{name} is a masked array, with {np.count_nonzero(values.mask)} values masked; wanted a "
+            f"plain one. For an image give {name}.filled(0) to denoise, and "
+            f"mask=~np.ma.getmaskarray({name}); elsewhere leave masked values out first."
+        )
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}.") from None
+
+
+def real_array(values: Any, name: str) -> NDArray[Any]:
+    """Give ``values`` as an ndarray of integers or real floats that is not empty."""
+    array = plain_array(values, name)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; wanted integers or real floats. "
+            f"Convert it first, e.g. with {name}.astype(np.float32)."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}.")
+    return array
+
+
+def peak_of(values: FloatArray) -> float:
+    """Give the greatest absolute value."""
+    return max(float(values.max()), -float(values.min()))
+
+
 def warn_unlikely_range(scaled: FloatArray, data_range: float, name: str = "image") -> None:
     """Warn if an image, in units of a data range that nobody gave, is far too bright or dark.
 
     That is how 8-bit values in a wider type look: nearly black as 32-bit integers, 255 times
     white as floats.
     """
-    peak = max(float(scaled.max()), -float(scaled.min()))
+    peak = peak_of(scaled)
     if peak > 10 or 0 < peak < 0.01:
         warnings.warn(
             f"{name} has values up to {peak * data_range:g}, but its data range is taken to be "
@@ -145,9 +184,13 @@ def check_real(value: Any, name: str) -> float:
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}; wanted a finite number.")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}; wanted a finite number.")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}; wanted a finite number.")
+    return number
 
 
 def check_positive(value: Any, name: str) -> float:
@@ -168,7 +211,7 @@ def check_nonnegative(value: Any, name: str) -> float:
 
 def check_choice(value: Any, name: str, choices: tuple[Any, ...]) -> None:
     """Raise ValueError unless ``value`` is one of ``choices``."""
-    if not any(value is choice or value == choice for choice in choices):
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
         wanted = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} is {value!r}; wanted one of {wanted}.")
 
@@ -202,7 +245,7 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
     """
     if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; wanted a dense array: use {name}.toarray().")
-    array = np.asarray(X)
+    array = plain_array(X, name)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}.")
     if array.dtype.kind not in "iuf":
@@ -241,6 +284,29 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
             f"Remove or replace those samples first."
         )
     return array
+
+
+def check_magnitude(X: FloatArray, name: str = "X") -> None:
+    """Raise ValueError unless models can be learned from the squares of ``X`` in its type."""
+    least, most = (1e-15, 1e15) if X.dtype == np.float32 else (1e-100, 1e100)
+    peak = peak_of(X)
+    if peak > most or 0 < peak < least:
+        raise ValueError(
+            f"{name} has values up to {peak:g}, too {'large' if peak > most else 'small'} to learn "
+            f"from in {X.dtype}; wanted {least:g} to {most:g}. Rescale {name}"
+            f"{', or use float64' if X.dtype == np.float32 else ''}."
+        )
+
+
+def check_deviations(peak: float, spread: float, dtype: Any, name: str) -> None:
+    """Raise ValueError if ``peak`` is so far beyond a model's ``spread`` that squares overflow."""
+    most = 1e12 if dtype == np.float32 else 1e100
+    if peak > most * spread:
+        raise ValueError(
+            f"{name} is up to {peak:g}, more than {most:g} times the model's standard deviation of "
+            f"{spread:.3g}: its square is too large for {np.dtype(dtype)}. Give {name} in the "
+            f"units of the training data."
+        )
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> FloatArray:
