@@ -30,8 +30,8 @@ def as_float_image(
     Returns
     -------
     scaled : ndarray
-        float32 for float16, float32 and integers of up to 16 bits, otherwise float64. Shares the
-        memory of ``image`` where nothing had to be changed.
+        float32 for float16, float32 and integers of up to 16 bits, otherwise float64. Aligned and
+        writeable; shares the memory of ``image`` where nothing had to be changed.
     data_range : float
 
     Raises
@@ -50,7 +50,7 @@ def as_float_image(
     else:
         data_range = check_positive(data_range, "data_range")
         limits = np.finfo(np.float32 if narrow else np.float64)
-        if not limits.tiny <= data_range <= limits.max:
+        if not float(limits.tiny) <= data_range <= float(limits.max):
             raise ValueError(
                 f"data_range is {data_range:g}, which {limits.dtype} cannot hold; wanted about the "
                 f"largest value of {name}."
@@ -63,6 +63,9 @@ def as_float_image(
                 f"{name} has {n_bad} NaN or infinite values of {scaled.size}; "
                 f"wanted finite pixels. Replace them first."
             )
+    if not scaled.flags.behaved:
+        # A kernel would be compiled anew, for up to a minute, for arrays that are read-only.
+        scaled = scaled.copy()
     if data_range != 1.0:
         scaled = np.divide(scaled, data_range, dtype=scaled.dtype)
     return scaled, data_range
@@ -80,8 +83,8 @@ def plain_array(values: Any, name: str) -> NDArray[Any]:
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise TypeError(
-            f"{name} is a masked array, with {np.count_nonzero(values.mask)} values masked; wanted a "
-            f"plain one. For an image give {name}.filled(0) to denoise, and "
+            f"{name} is a masked array, with {np.count_nonzero(values.mask)} values masked; wanted "
+            f"a plain one. For an image give {name}.filled(0) to denoise, and "
             f"mask=~np.ma.getmaskarray({name}); elsewhere leave masked values out first."
         )
     try:
@@ -286,9 +289,18 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
     return array
 
 
+def magnitudes(dtype: Any) -> tuple[float, float]:
+    """Least and greatest standard deviation of what is learned and restored in ``dtype``.
+
+    Variances, their inverses and, with a floor of 1e-6, those of the least scales are then numbers
+    of the type.
+    """
+    return (1e-15, 1e15) if dtype == np.float32 else (1e-100, 1e100)
+
+
 def check_magnitude(X: FloatArray, name: str = "X") -> None:
     """Raise ValueError unless models can be learned from the squares of ``X`` in its type."""
-    least, most = (1e-15, 1e15) if X.dtype == np.float32 else (1e-100, 1e100)
+    least, most = magnitudes(X.dtype)
     peak = peak_of(X)
     if peak > most or 0 < peak < least:
         raise ValueError(
@@ -299,13 +311,18 @@ def check_magnitude(X: FloatArray, name: str = "X") -> None:
 
 
 def check_deviations(peak: float, spread: float, dtype: Any, name: str) -> None:
-    """Raise ValueError if ``peak`` is so far beyond a model's ``spread`` that squares overflow."""
-    most = 1e12 if dtype == np.float32 else 1e100
-    if peak > most * spread:
+    """Raise ValueError if values up to ``peak`` have squares that ``dtype`` cannot hold.
+
+    Squares in units of a model's variance, too, of which ``spread`` is the root.
+    """
+    least, most = magnitudes(dtype)
+    most = min(most, (1e12 if dtype == np.float32 else 1e100) * spread)
+    if peak > most or not spread >= least:
         raise ValueError(
-            f"{name} is up to {peak:g}, more than {most:g} times the model's standard deviation of "
-            f"{spread:.3g}: its square is too large for {np.dtype(dtype)}. Give {name} in the "
-            f"units of the training data."
+            f"{name} is up to {peak:g}, and the standard deviation of the model's samples is "
+            f"{spread:.3g}; in {np.dtype(dtype)} wanted at most {most:.3g}, and a deviation of at "
+            f"least {least:g}. Give {name} in the units of the training data"
+            f"{', or use float64' if dtype == np.float32 else ''}."
         )
 
 

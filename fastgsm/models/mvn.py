@@ -67,7 +67,9 @@ class MVN(ScaleMixtureModel):
 
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
         density, _ = gaussian_of(X, sample_weight, self.reg_covar, about_mean=True)
-        log_likelihood = weighted_mean(density.score_samples(X), sample_weight)
+        used = sample_weight > 0  # the others may well lie outside of the support
+        samples, weights = (X, sample_weight) if used.all() else (X[used], sample_weight[used])
+        log_likelihood = weighted_mean(density.score_samples(samples), weights)
         check_likelihood(log_likelihood, "MVN", 1)
         self._learn(density)
         return History([log_likelihood], True)
