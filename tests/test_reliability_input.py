@@ -15,8 +15,6 @@ from fastgsm import anscombe, datasets, metrics
 
 IMAGE = datasets.dead_leaves((24, 26), random_state=0, dtype=np.float64)
 NOISY = datasets.add_noise(IMAGE, 0.1, random_state=0)
-PATCHES = fastgsm.extract_patches(NOISY, center="patch")
-SMALL = PATCHES[:60, :9]
 SAMPLES = np.random.default_rng(0).standard_t(3, (60, 9))
 QUALITIES = ("fast", "balanced", "best")
 
@@ -247,8 +245,8 @@ def test_results_stay_inside_of_the_type(quality: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
-@pytest.mark.parametrize("sigma", [None, 0.0, 1e-30, 1e-8, 0.1, 1e6])
-@pytest.mark.parametrize("value", [0.0, 0.3, -5.0, 1e-20])
+@pytest.mark.parametrize("sigma", [None, 1e-30, 1e-8, 0.1, 1e6])
+@pytest.mark.parametrize("value", [0.3, -5.0])
 def test_constant_images_come_back(value: float, sigma: float | None, quality: str) -> None:
     for dtype, rtol in ((np.float32, 2e-5), (np.float64, 1e-12)):
         image = np.full((17, 19), value, dtype)
