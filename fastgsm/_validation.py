@@ -30,8 +30,8 @@ def as_float_image(
     Returns
     -------
     scaled : ndarray
-        float32 for float16, float32 and integers of up to 16 bits, otherwise float64. Shares the
-        memory of ``image`` where nothing had to be changed.
+        float32 for float16, float32 and integers of up to 16 bits, otherwise float64. Aligned and
+        writeable; shares the memory of ``image`` where nothing had to be changed.
     data_range : float
 
     Raises
@@ -41,21 +41,20 @@ def as_float_image(
     ValueError
         If it is empty or holds NaN or infinity, or if ``data_range`` is not positive.
     """
-    array = np.asarray(image)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(
-            f"{name} has dtype {array.dtype}; wanted integers or real floats. "
-            f"Convert it first, e.g. with {name}.astype(np.float32)."
-        )
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {array.shape}.")
+    array = real_array(image, name)
+    narrow = array.dtype in (np.float16, np.float32) or (
+        array.dtype.kind in "iu" and array.dtype.itemsize <= 2
+    )
     if data_range is None:
         data_range = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
     else:
         data_range = check_positive(data_range, "data_range")
-    narrow = array.dtype in (np.float16, np.float32) or (
-        array.dtype.kind in "iu" and array.dtype.itemsize <= 2
-    )
+        limits = np.finfo(np.float32 if narrow else np.float64)
+        if not float(limits.tiny) <= data_range <= float(limits.max):
+            raise ValueError(
+                f"data_range is {data_range:g}, which {limits.dtype} cannot hold; wanted about the "
+                f"largest value of {name}."
+            )
     scaled: FloatArray = array.astype(np.float32 if narrow else np.float64, copy=False)
     if array.dtype.kind == "f":
         n_bad = scaled.size - int(np.count_nonzero(np.isfinite(scaled)))
@@ -64,9 +63,52 @@ def as_float_image(
                 f"{name} has {n_bad} NaN or infinite values of {scaled.size}; "
                 f"wanted finite pixels. Replace them first."
             )
+    if not scaled.flags.behaved:
+        # A kernel would be compiled anew, for up to a minute, for arrays that are read-only.
+        scaled = scaled.copy()
     if data_range != 1.0:
         scaled = np.divide(scaled, data_range, dtype=scaled.dtype)
     return scaled, data_range
+
+
+def plain_array(values: Any, name: str) -> NDArray[Any]:
+    """Give ``values`` as an ndarray of any type; nothing is copied that is one already.
+
+    Raises
+    ------
+    TypeError
+        If it is a masked array with masked values, which would lose its mask.
+    ValueError
+        If it is a sequence of sequences of different lengths.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(
+            f"{name} is a masked array, with {np.count_nonzero(values.mask)} values masked; wanted "
+            f"a plain one. For an image give {name}.filled(0) to denoise, and "
+            f"mask=~np.ma.getmaskarray({name}); elsewhere leave masked values out first."
+        )
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}.") from None
+
+
+def real_array(values: Any, name: str) -> NDArray[Any]:
+    """Give ``values`` as an ndarray of integers or real floats that is not empty."""
+    array = plain_array(values, name)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; wanted integers or real floats. "
+            f"Convert it first, e.g. with {name}.astype(np.float32)."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}.")
+    return array
+
+
+def peak_of(values: FloatArray) -> float:
+    """Give the greatest absolute value."""
+    return max(float(values.max()), -float(values.min()))
 
 
 def warn_unlikely_range(scaled: FloatArray, data_range: float, name: str = "image") -> None:
@@ -75,7 +117,7 @@ def warn_unlikely_range(scaled: FloatArray, data_range: float, name: str = "imag
     That is how 8-bit values in a wider type look: nearly black as 32-bit integers, 255 times
     white as floats.
     """
-    peak = max(float(scaled.max()), -float(scaled.min()))
+    peak = peak_of(scaled)
     if peak > 10 or 0 < peak < 0.01:
         warnings.warn(
             f"{name} has values up to {peak * data_range:g}, but its data range is taken to be "
@@ -145,9 +187,13 @@ def check_real(value: Any, name: str) -> float:
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}; wanted a finite number.")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}; wanted a finite number.")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}; wanted a finite number.")
+    return number
 
 
 def check_positive(value: Any, name: str) -> float:
@@ -168,7 +214,7 @@ def check_nonnegative(value: Any, name: str) -> float:
 
 def check_choice(value: Any, name: str, choices: tuple[Any, ...]) -> None:
     """Raise ValueError unless ``value`` is one of ``choices``."""
-    if not any(value is choice or value == choice for choice in choices):
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
         wanted = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} is {value!r}; wanted one of {wanted}.")
 
@@ -202,7 +248,7 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
     """
     if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; wanted a dense array: use {name}.toarray().")
-    array = np.asarray(X)
+    array = plain_array(X, name)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}.")
     if array.dtype.kind not in "iuf":
@@ -241,6 +287,43 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
             f"Remove or replace those samples first."
         )
     return array
+
+
+def magnitudes(dtype: Any) -> tuple[float, float]:
+    """Least and greatest standard deviation of what is learned and restored in ``dtype``.
+
+    Variances, their inverses and, with a floor of 1e-6, those of the least scales are then numbers
+    of the type.
+    """
+    return (1e-15, 1e15) if dtype == np.float32 else (1e-100, 1e100)
+
+
+def check_magnitude(X: FloatArray, name: str = "X") -> None:
+    """Raise ValueError unless models can be learned from the squares of ``X`` in its type."""
+    least, most = magnitudes(X.dtype)
+    peak = peak_of(X)
+    if peak > most or 0 < peak < least:
+        raise ValueError(
+            f"{name} has values up to {peak:g}, too {'large' if peak > most else 'small'} to learn "
+            f"from in {X.dtype}; wanted {least:g} to {most:g}. Rescale {name}"
+            f"{', or use float64' if X.dtype == np.float32 else ''}."
+        )
+
+
+def check_deviations(peak: float, spread: float, dtype: Any, name: str) -> None:
+    """Raise ValueError if values up to ``peak`` have squares that ``dtype`` cannot hold.
+
+    Squares in units of a model's variance, too, of which ``spread`` is the root.
+    """
+    least, most = magnitudes(dtype)
+    most = min(most, (1e12 if dtype == np.float32 else 1e100) * spread)
+    if peak > most or not spread >= least:
+        raise ValueError(
+            f"{name} is up to {peak:g}, and the standard deviation of the model's samples is "
+            f"{spread:.3g}; in {np.dtype(dtype)} wanted at most {most:.3g}, and a deviation of at "
+            f"least {least:g}. Give {name} in the units of the training data"
+            f"{', or use float64' if dtype == np.float32 else ''}."
+        )
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> FloatArray:

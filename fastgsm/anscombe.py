@@ -62,7 +62,7 @@ def stabilise(
         If the image is not of integers or real floats, or one of the others is not a number.
     ValueError
         If the image is empty or holds NaN or infinity, the gain is not above 0, the read noise is
-        negative, or one of the three is not finite.
+        negative, one of the three is not finite, or the result would not be.
 
     References
     ----------
@@ -80,8 +80,15 @@ def stabilise(
     gain, offset, read_noise = _check_triple((gain, offset, read_noise))
     values, _ = as_float_image(image, data_range=1.0)
     # In float64, and from photons, so that neither a large offset nor the units cost digits.
-    photons = (values.astype(np.float64) - offset) / gain
-    roots = 2 * np.sqrt(np.maximum(photons + (3 / 8 + (read_noise / gain) ** 2), 0))
+    with np.errstate(over="ignore"):
+        photons = (values.astype(np.float64) - offset) / gain
+        variance = 3 / 8 + np.square(np.float64(read_noise) / gain)
+    roots = 2 * np.sqrt(np.maximum(photons + variance, 0))
+    if not math.isfinite(roots.max()):
+        raise ValueError(
+            f"image in photons, or the read noise squared, is too large for a float64: the gain is "
+            f"{gain:g}, the read noise {read_noise:g}. Wanted all of them in the image's own units."
+        )
     return roots.astype(values.dtype)
 
 
@@ -138,7 +145,8 @@ def exact_unbiased_inverse(
     # Below the transform of 0 photons, where the formula gives 0, its poles take over.
     D = np.maximum(values.astype(np.float64), 2 * math.sqrt(3 / 8))
     root = math.sqrt(3 / 2)
-    series = D**2 / 4 + root / 4 / D - 11 / 8 / D**2 + 5 / 8 * root / D**3 - 1 / 8
+    with np.errstate(over="ignore"):  # the cube's term vanishes then
+        series = D**2 / 4 + root / 4 / D - 11 / 8 / D**2 + 5 / 8 * root / D**3 - 1 / 8
     photons = np.maximum(series - (read_noise / gain) ** 2, 0)
     return np.asarray(gain * photons + offset, dtype=values.dtype)
 

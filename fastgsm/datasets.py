@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastgsm._validation import (
     FloatArray,
     check_nonnegative,
+    check_numbers,
     check_positive,
     check_random_state,
     check_shape_2d,
+    plain_array,
 )
 
 __all__ = ["add_noise", "dead_leaves"]
@@ -148,13 +150,13 @@ def add_noise(
     >>> round(float((noisy - clean).std()), 3)
     0.1
     """
-    clean = np.asarray(image)
+    clean = plain_array(image, "image")
     if clean.dtype.kind != "f":
         raise TypeError(
             f"image has dtype {clean.dtype}; wanted floats, because integers cannot hold unrounded "
             f"noise. Convert it first, e.g. with image / 255."
         )
-    deviation = np.asarray(sigma, dtype=np.float64)
+    deviation = check_numbers(sigma, "sigma")
     if not (np.isfinite(deviation).all() and (deviation >= 0).all()):
         raise ValueError(f"sigma is {sigma!r}; wanted finite numbers of at least 0.")
     if deviation.ndim and deviation.shape != clean.shape:

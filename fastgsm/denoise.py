@@ -19,6 +19,8 @@ from fastgsm._validation import (
     check_integer,
     check_nonnegative,
     check_random_state,
+    peak_of,
+    real_array,
     warn_unlikely_range,
 )
 from fastgsm.anscombe import as_stabilised_image, check_noise, exact_unbiased_inverse
@@ -32,7 +34,13 @@ from fastgsm.patches import check_stride
 from fastgsm.presets import PRESETS, new_method
 from fastgsm.priors import load_prior
 from fastgsm.single_pass import SinglePass
-from fastgsm.two_scales import Method
+from fastgsm.two_scales import Method, TwoScales
+
+# Values and noise up to so many data ranges are denoised: far beyond any sense, and with squares
+# that float32 holds.
+MOST_RANGES = 1e9
+# Noise so far below the data range that no bit of a pixel would change, and its square no number.
+NEGLIGIBLE_NOISE = 1e-16
 
 
 def denoise(
@@ -65,8 +73,8 @@ def denoise(
     sigma : float or array_like of shape (height, width), optional
         Standard deviation of the noise in the image's own units: grey levels for integers. One
         number, or one for each pixel, equal for all channels: see Notes. By default one number is
-        estimated, from patches without masked pixels (see `estimate_sigma`). Where it is 0,
-        pixels that are not masked come back as they are.
+        estimated, from patches without masked pixels (see `estimate_sigma`). Where it is 0, or
+        below 1e-16 of the data range, pixels that are not masked come back as they are.
     prior : fitted model or str, optional
         Model of the patches, or name of a bundled one (see `list_priors`). By default the bundled
         one that goes with `quality`. How the training patches were centred is read off the model:
@@ -119,7 +127,7 @@ def denoise(
     -------
     denoised : ndarray
         Of the image's shape. float16, float32 and float64 are kept; integers come back in their
-        type, rounded and clipped to its range.
+        type, rounded. What lies beyond the largest value of the type is clipped to it.
     std : ndarray
         Only with `return_std`: posterior standard deviation of every pixel, of the image's shape
         and in its units, neither rounded nor clipped. float64 where the image is computed in
@@ -128,10 +136,11 @@ def denoise(
     Raises
     ------
     TypeError
-        If the image is not of integers or real floats, sigma not of numbers or the mask not of
-        booleans.
+        If the image is not of integers or real floats or is a masked array, sigma not of numbers or
+        the mask not of booleans.
     ValueError
-        If the image is smaller than a patch, holds infinity or has the wrong dimension, if every
+        If the image is smaller than a patch, holds infinity or has the wrong dimension, if it or
+        sigma reaches beyond a billion times the data range, if every
         pixel is masked or NaN, if sigma is negative, NaN or infinite, if sigma or the mask has
         another shape, if sigma is to be estimated and too few patches are free of masked pixels,
         if the prior is unknown, if `noise` is given together with `sigma`, is neither "poisson" nor
@@ -187,7 +196,7 @@ def denoise(
     rng = check_random_state(random_state)
     if workers is not None:
         workers = check_integer(workers, "workers")
-    original = np.asarray(image)
+    original = real_array(image, "image")
     light = None if noise is None else check_noise(noise, sigma)
     trusted = trusted_pixels(original, mask, channel_axis)
     known = original if trusted is None else _with_median(original, trusted, channel_axis)
@@ -201,7 +210,7 @@ def denoise(
     planes = channels_first(pixels, channel_axis)
     if sigma is None:
         sigma = estimate_sigma(known, channel_axis=channel_axis, mask=trusted)
-    level = _check_sigma(sigma, planes.shape[1:]) / unit
+    level = _level(_check_sigma(sigma, planes.shape[1:]), unit, peak_of(pixels))
     if trusted is not None:
         level = np.where(trusted, level, np.inf)
     uneven = isinstance(level, np.ndarray)
@@ -321,6 +330,28 @@ def _check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:
     return float(levels.flat[0]) if constant else levels
 
 
+def _level(sigma: Any, data_range: float, peak: float) -> Any:
+    """Give the noise level in units of the data range, 0 where it is negligible.
+
+    ``peak`` is the greatest absolute value of the image in these units.
+    """
+    if peak > MOST_RANGES:
+        raise ValueError(
+            f"image has values up to {peak * data_range:g}, {peak:.2g} times its data range of "
+            f"{data_range:g}; wanted at most {MOST_RANGES:g} times. Give data_range."
+        )
+    with np.errstate(over="ignore"):
+        level = np.asarray(sigma) / data_range
+    if level.max() > MOST_RANGES:
+        raise ValueError(
+            f"sigma is up to {np.max(sigma):g} and the data range {data_range:g}; wanted noise of "
+            f"at most {MOST_RANGES:g} data ranges. Give sigma and data_range in the image's own "
+            f"units."
+        )
+    level = np.where(level < NEGLIGIBLE_NOISE, 0.0, level)
+    return level if level.ndim else float(level)
+
+
 def _check_out(out: Any, image: NDArray[Any]) -> None:
     if out is None:
         return
@@ -347,7 +378,12 @@ def _channels_back(planes: FloatArray, channel_axis: int | None) -> FloatArray:
 
 def _as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDArray[Any]:
     """Give the restored values in the image's own units and type."""
-    values = values * values.dtype.type(data_range) if data_range != 1.0 else values
+    if data_range != 1.0:
+        with np.errstate(over="ignore"):  # infinity is clipped below
+            values = values * values.dtype.type(data_range)
+    if dtype.kind == "f" and (data_range != 1.0 or dtype == np.float16):
+        largest = np.finfo(dtype).max
+        values = np.clip(values, -largest, largest)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         # The largest 64-bit integers are no floats: clip to the last float inside the range.

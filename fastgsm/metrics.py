@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
+
+from fastgsm._validation import real_array
 
 __all__ = ["mse", "psnr"]
 
 
-def mse(clean: NDArray[Any], image: NDArray[Any]) -> float:
+def mse(clean: ArrayLike, image: ArrayLike) -> float:
     """Return the mean squared error of an image.
+
+    Parameters
+    ----------
+    clean, image : array_like
+        Integers or real floats of one shape.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not of integers or real floats.
+    ValueError
+        If they are empty or of different shapes.
 
     Examples
     --------
@@ -21,11 +34,18 @@ def mse(clean: NDArray[Any], image: NDArray[Any]) -> float:
     >>> mse(np.zeros((2, 2)), np.full((2, 2), 0.5))
     0.25
     """
-    return float(np.mean(np.square(np.subtract(clean, image, dtype=np.float64))))
+    first, second = real_array(clean, "clean"), real_array(image, "image")
+    if first.shape != second.shape:
+        raise ValueError(
+            f"clean has shape {first.shape} and image {second.shape}; wanted images of one shape."
+        )
+    return float(np.mean(np.square(np.subtract(first, second, dtype=np.float64))))
 
 
-def psnr(clean: NDArray[Any], image: NDArray[Any]) -> float:
+def psnr(clean: ArrayLike, image: ArrayLike) -> float:
     """Return the peak signal-to-noise ratio of an image in decibels, for a peak of 1.
+
+    Parameters and errors are those of `mse`.
 
     Examples
     --------

@@ -9,7 +9,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._dct import dct_matrix
-from fastgsm._validation import FloatArray, as_float_image, channels_first, check_image_2d
+from fastgsm._validation import (
+    FloatArray,
+    as_float_image,
+    channels_first,
+    check_image_2d,
+    peak_of,
+)
 
 __all__ = ["estimate_sigma"]
 
@@ -91,6 +97,11 @@ def estimate_sigma(
     """
     pixels, data_range = as_float_image(image)
     channels = channels_first(pixels, channel_axis)
+    peak = peak_of(pixels)
+    if not 1e-9 < peak < 1e9 and peak > 0:
+        # A power of two, by which nothing is rounded, keeps squares inside of the type's range.
+        exponent = math.frexp(peak)[1]
+        channels, data_range = np.ldexp(channels, -exponent), math.ldexp(data_range, exponent)
     for channel in channels:
         check_image_2d(channel, PATCH, "image" if channel_axis is None else "a channel of image")
     inside = None if mask is None else _check_mask(mask, channels.shape[1:])

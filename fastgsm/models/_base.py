@@ -13,11 +13,14 @@ import numpy as np
 
 from fastgsm._validation import (
     FloatArray,
+    check_deviations,
     check_integer,
+    check_magnitude,
     check_nonnegative,
     check_random_state,
     check_sample_weight,
     check_samples,
+    peak_of,
 )
 from fastgsm.models._density import Support
 from fastgsm.models._em import ConvergenceWarning, History, ScaleSteps, ShapeSteps, run_em
@@ -119,8 +122,9 @@ class PatchModel(ABC):
         Raises
         ------
         ValueError
-            If X is not 2-D, holds NaN, or has too few or only equal samples, or if an option of
-            the model is out of range.
+            If X is not 2-D, holds NaN or values whose squares leave the range of its type, or has
+            too few or only equal samples, if an option of the model is out of range, or if the
+            options permit Gaussians without extent. The model is then as it was before.
 
         Warns
         -----
@@ -131,6 +135,7 @@ class PatchModel(ABC):
         """
         self._check_options()
         X = check_samples(X)
+        check_magnitude(X)
         if X.shape[0] < self._min_samples():
             raise ValueError(
                 f"X has n_samples = {X.shape[0]}; {self!r} needs at least {self._min_samples()} "
@@ -138,7 +143,8 @@ class PatchModel(ABC):
             )
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         rng = check_random_state(self.random_state)
-        history = self._fit(X, weights, rng)
+        with np.errstate(all="ignore"):  # what is not finite is found by the checks at the end
+            history = self._fit(X, weights, rng)
         self.n_features_in_ = X.shape[1]
         self.lower_bounds_ = history.lower_bounds
         self.lower_bound_ = history.lower_bounds[-1]
@@ -185,7 +191,11 @@ class PatchModel(ABC):
         """Raise unless the options are valid, as far as this can be said without samples."""
         check_nonnegative(self.tol, "tol")
         check_integer(self.max_iter, "max_iter")
-        check_nonnegative(self.reg_covar, "reg_covar")
+        if check_nonnegative(self.reg_covar, "reg_covar") > 1:
+            raise ValueError(
+                f"reg_covar is {self.reg_covar:g}; wanted at most 1: it is a fraction of the mean "
+                f"variance."
+            )
 
     def _min_samples(self) -> int:
         return 2
@@ -221,7 +231,27 @@ class PatchModel(ABC):
     def _checked(self, X: Any, name: str = "X") -> FloatArray:
         """Check samples that are to be scored or denoised."""
         self._check_fitted()
-        return check_samples(X, self.n_features_in_, name)
+        X = check_samples(X, self.n_features_in_, name)
+        check_deviations(peak_of(X), self._spread, X.dtype, name)
+        return X
+
+    def _checked_sigma(self, sigma: Any, dtype: Any) -> float:
+        """Check the noise of patches of type ``dtype``."""
+        sigma = check_nonnegative(sigma, "sigma")
+        check_deviations(sigma, self._spread, dtype, "sigma")
+        return sigma
+
+    @property
+    @abstractmethod
+    def _spread(self) -> float:
+        """Standard deviation of a feature, over all that vary."""
+
+    def _no_density(self, error: ValueError) -> ValueError:
+        """Give the error of a fit whose parameters are no density."""
+        return ValueError(
+            f"{self!r} cannot learn a density from X: {error}. Raise reg_covar, which is "
+            f"{self.reg_covar:g}, ask for fewer components, or use float64."
+        )
 
     @property
     @abstractmethod

@@ -168,6 +168,11 @@ class ScaleMixtureDensity:
         between = (deviations * self.weights.sum(axis=1)[:, None]).T @ deviations
         return np.tensordot(variances, self.covariances, 1) + between
 
+    @cached_property
+    def spread(self) -> float:
+        """Standard deviation along the support, root mean square over its directions."""
+        return float(np.sqrt(np.trace(self.covariance) / self.rank))
+
     @property
     def log_weights(self) -> FloatArray:
         """Logarithms (K, J) of the weights over the Gaussians' normalising constants."""

@@ -72,12 +72,7 @@ def run_em(
                 f"({gain:+.2e}), {time.perf_counter() - start:.2f} s",
                 file=sys.stderr,
             )
-        if not np.isfinite(lower_bounds[-1]):
-            raise ValueError(
-                f"{name}: the log-likelihood became {lower_bounds[-1]} in iteration {iteration}. "
-                f"X may hold values too large or too small: rescale X, "
-                f"use float64, or raise reg_covar."
-            )
+        check_likelihood(lower_bounds[-1], name, iteration)
         if gain < -max(tol, ROUNDING * max(1.0, abs(lower_bounds[-1]))):
             warnings.warn(
                 f"{name}: the log-likelihood fell by {-gain:.2g} nats per sample in iteration "
@@ -98,6 +93,16 @@ def run_em(
         stacklevel=5,
     )
     return History(lower_bounds, False)
+
+
+def check_likelihood(value: float, name: str, iteration: int) -> None:
+    """Raise ValueError unless a mean log-likelihood is a number."""
+    if not np.isfinite(value):
+        raise ValueError(
+            f"{name}: the log-likelihood became {value} in iteration {iteration}. A component may "
+            f"have shrunk to a point, or X or sample_weight hold values too large or too small: "
+            f"raise reg_covar, rescale X, or use float64."
+        )
 
 
 def scale_statistics(
@@ -286,7 +291,14 @@ class ShapeSteps:
         )
 
     def e_step(self) -> float:
-        factors = np.linalg.cholesky(self._inner)
+        try:
+            factors = np.linalg.cholesky(self._inner)
+        except np.linalg.LinAlgError:
+            raise ValueError(
+                "a component lost its extent in some direction, and its covariance its inverse. "
+                "Raise reg_covar, the least extent (1e-6 by default), ask for fewer components, "
+                "or give more samples."
+            ) from None
         self._log_dets = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
         # The product of a lower triangle and the support's lower-trapezoidal basis.
         whiteners = np.tril(np.linalg.inv(factors)) @ self._support.basis.T

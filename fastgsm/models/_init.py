@@ -24,7 +24,7 @@ def gaussian_of(
 ) -> tuple[ScaleMixtureDensity, Support]:
     """Give the one Gaussian of greatest likelihood, about the mean or about 0, and its support."""
     d = X.shape[1]
-    start = X.mean(axis=0, dtype=np.float64) if about_mean else np.zeros(d)
+    start = weighted_centre(X, sample_weight) if about_mean else np.zeros(d)
     sums, products = np.zeros((1, d)), np.zeros((1, d, d))
     # In float64 whatever the type of X: which directions have no variance at all is told from
     # eigenvalues far below float32's rounding error.
@@ -44,6 +44,14 @@ def gaussian_of(
     return ScaleMixtureDensity(
         ones, ones, (start + shift)[None], eigenvalues, eigenvectors
     ), support
+
+
+def weighted_centre(X: FloatArray, sample_weight: FloatArray) -> FloatArray:
+    """Mean (d,) in float64, near which squares may be summed without cancelling."""
+    if (sample_weight == sample_weight[0]).all():
+        return np.asarray(X.mean(axis=0, dtype=np.float64))
+    total = sample_weight.sum(dtype=np.float64)
+    return np.asarray(np.einsum("n,nd->d", sample_weight, X, dtype=np.float64) / total)
 
 
 def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
@@ -222,8 +230,8 @@ def check_distinct(values: FloatArray, what: str) -> None:
         raise ValueError(
             f"{repeated} components start with identical parameters (equal {what}). Identical "
             f"components never separate: they share every responsibility, so every EM update is "
-            f"the same for them, and nothing is learnt. Give them different starting values, or "
-            f"leave the initialisation to the model."
+            f"the same for them, and nothing is learnt. Give them different starting values; where "
+            f"none were given, X differs in too few ways for so many: ask for fewer components."
         )
 
 

@@ -7,12 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._validation import (
-    FloatArray,
-    check_integer,
-    check_nonnegative,
-    check_random_state,
-)
+from fastgsm._validation import FloatArray, check_integer, check_random_state
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
 from fastgsm.models._base import PatchModel
 from fastgsm.models._density import ScaleMixtureDensity
@@ -33,6 +28,18 @@ class ScaleMixtureModel(PatchModel):
     def _natural(self, values: FloatArray) -> FloatArray:
         self._check_fitted()
         return values.copy() if self._two_indices else values.ravel().copy()
+
+    @property
+    def _spread(self) -> float:
+        return self._density.spread
+
+    def _learn(self, density: ScaleMixtureDensity) -> None:
+        """Take over what was learned, or raise ValueError if it is no density."""
+        try:
+            density.check()
+        except ValueError as error:
+            raise self._no_density(error) from None
+        self._density = density
 
     # Learned parameters are read-only views of one density, so that they cannot disagree.
 
@@ -168,7 +175,7 @@ class ScaleMixtureModel(PatchModel):
            image restoration", ICCV 2011, section 2.
         """
         Y = self._checked(Y, "Y")
-        sigma = check_nonnegative(sigma, "sigma")
+        sigma = self._checked_sigma(sigma, Y.dtype)
         if sigma == 0:
             return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
         bank = self.wiener_bank(sigma, Y.dtype)

@@ -138,7 +138,7 @@ class GMM(ScaleMixtureModel):
             floor=self.reg_covar * support.variance,
         )
         history = self._run_em(steps)
-        self._density = steps.density
+        self._learn(steps.density)
         return history
 
     def _start(

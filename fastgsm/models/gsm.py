@@ -130,7 +130,7 @@ class GSM(ScaleMixtureModel):
             floor=self.reg_covar,
         )
         history = self._run_em(steps)
-        self._density = replace(gaussian, weights=steps.weights, scales=steps.scales)
+        self._learn(replace(gaussian, weights=steps.weights, scales=steps.scales))
         return history
 
     def _start(

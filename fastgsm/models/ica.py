@@ -10,7 +10,6 @@ from fastgsm._validation import (
     FloatArray,
     check_choice,
     check_integer,
-    check_nonnegative,
     check_random_state,
 )
 from fastgsm.kernels.separable import shrink_coordinates
@@ -143,6 +142,11 @@ class ICA(PatchModel):
             floor=self.reg_covar,
         )
         history = self._run_em(steps)
+        try:
+            gaussian.check()
+            _check_mixtures(steps.weights, steps.scales)
+        except ValueError as error:
+            raise self._no_density(error) from None
         self._gaussian, self._weights, self._scales = gaussian, steps.weights, steps.scales
         return history
 
@@ -164,6 +168,10 @@ class ICA(PatchModel):
         for row in scales:
             check_distinct(row, "scales")
         return weights, scales
+
+    @property
+    def _spread(self) -> float:
+        return self._gaussian.spread
 
     @property
     def weights_(self) -> FloatArray:
@@ -277,7 +285,7 @@ class ICA(PatchModel):
             Only with `return_std`.
         """
         Y = self._checked(Y, "Y")
-        sigma = check_nonnegative(sigma, "sigma")
+        sigma = self._checked_sigma(sigma, Y.dtype)
         if sigma == 0:
             return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
         P = self._gaussian.eigenvectors[0].astype(Y.dtype)
@@ -344,12 +352,17 @@ class ICA(PatchModel):
                 f"it has weights of shape {weights.shape} and scales of shape {scales.shape}, and "
                 f"its rank and its options ask for {(gaussian.rank, self.n_scales)}"
             )
-        # Written so that NaN fails too.
-        sums_to_one = np.abs(weights.sum(axis=1) - 1) < 1e-5
-        if not ((weights >= 0).all() and sums_to_one.all() and (scales > 0).all()):
-            raise ValueError("its weights are not at least 0 with sum 1, or its scales not above 0")
+        _check_mixtures(weights, scales)
         self._gaussian, self._weights, self._scales = gaussian, weights, scales
         self.n_features_in_ = gaussian.n_features
+
+
+def _check_mixtures(weights: FloatArray, scales: FloatArray) -> None:
+    """Raise ValueError unless rows are the weights and scales of mixtures."""
+    # Written so that NaN fails too.
+    sums_to_one = np.abs(weights.sum(axis=1) - 1) < 1e-5
+    if not ((weights >= 0).all() and sums_to_one.all() and (scales > 0).all()):
+        raise ValueError("its weights are not at least 0 with sum 1, or its scales not above 0")
 
 
 def _row_weights(given: Any, shape: tuple[int, int]) -> FloatArray:

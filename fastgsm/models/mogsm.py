@@ -155,7 +155,7 @@ class MoGSM(ScaleMixtureModel):
             floor=floor,
         )
         history = self._run_em(steps)
-        self._density = steps.density
+        self._learn(steps.density)
         return history
 
     def _start(

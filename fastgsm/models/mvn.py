@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastgsm._validation import FloatArray
-from fastgsm.models._em import History, weighted_mean
+from fastgsm.models._em import History, check_likelihood, weighted_mean
 from fastgsm.models._init import gaussian_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
@@ -66,6 +66,10 @@ class MVN(ScaleMixtureModel):
         return (1, 1)
 
     def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
-        self._density, _ = gaussian_of(X, sample_weight, self.reg_covar, about_mean=True)
-        log_likelihood = weighted_mean(self._density.score_samples(X), sample_weight)
+        density, _ = gaussian_of(X, sample_weight, self.reg_covar, about_mean=True)
+        used = sample_weight > 0  # the others may well lie outside of the support
+        samples, weights = (X, sample_weight) if used.all() else (X[used], sample_weight[used])
+        log_likelihood = weighted_mean(density.score_samples(samples), weights)
+        check_likelihood(log_likelihood, "MVN", 1)
+        self._learn(density)
         return History([log_likelihood], True)
