@@ -27,12 +27,14 @@ EXPANDERS: dict[int, Any] = {
     34925: lzma.LZMADecompressor,
 }
 ZSTD = (34926, 50000)
+MAX_PAGES = 100  # one and its thumbnails are read
 SLACK = 2**16  # bytes after the pixels of a part, which some writers leave there
 
 
 def read(file: BinaryIO, max_pixels: int) -> tuple[np.ndarray, int, bytes | None]:
     """Give the pixels with alpha as the last channel, the orientation and the colour profile."""
     with import_extra("tifffile").TiffFile(file, **ONE_FILE) as tiff:
+        _check_pages(tiff)
         series = [s for s in tiff.series if not s.keyframe.is_reduced]  # less any thumbnails
         if len(series) != 1 or not set(series[0].axes) <= set("YXS"):
             shapes = ", ".join(f"{s.axes} {s.shape}" for s in series)
@@ -61,6 +63,17 @@ def write(
         extratags=[tag] if orientation != 1 else (),
         metadata=None,
     )
+
+
+def _check_pages(tiff: Any) -> None:
+    """Raise if the pages lead back to an earlier one, which tifffile would follow for ever."""
+    offsets: set[int] = set()
+    for page in tiff.pages:
+        if page.offset in offsets:
+            raise ValueError("its pages lead round in a circle; the file is damaged")
+        offsets.add(page.offset)
+        if len(offsets) > MAX_PAGES:
+            raise ValueError(f"it has more than {MAX_PAGES} pages; save each as an image")
 
 
 def _check(page: Any, file_size: int, max_pixels: int) -> None:

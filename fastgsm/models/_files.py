@@ -145,10 +145,11 @@ def _read_model(file: BinaryIO) -> PatchModel:
             if name != _HEADER
         }
     model._check_options()
-    try:
-        model._set_arrays(arrays)
-    except KeyError as error:
-        raise ValueError(f"it has no array {error}") from None
+    wanted = _NAMES - {"means"} if isinstance(model, ICA) else _NAMES
+    if set(arrays) != wanted:
+        given = ", ".join(sorted(arrays)) or "nothing"
+        raise ValueError(f"it holds {given}; a model has {', '.join(sorted(wanted))}")
+    model._set_arrays(arrays)
     lower_bounds = [float(value) for value in header["lower_bounds"]]
     if not (lower_bounds and np.isfinite(lower_bounds).all()):
         raise ValueError("its log-likelihoods are missing, NaN or infinite")
