@@ -1,11 +1,11 @@
-# Measuring. Everything needs: pip install -e ".[bench]". PYTHON chooses the interpreter.
+# Measuring, which needs: pip install -e ".[bench]"; and the lock. PYTHON chooses the interpreter.
 PYTHON ?= python
 ASV = $(PYTHON) -m asv
 # Commits of the dashboard, and which benchmarks (a regular expression).
 RANGE ?= HEAD~5..HEAD
 BENCH ?= .
 
-.PHONY: bench dashboard ratios bench-table roofline
+.PHONY: bench dashboard ratios bench-table roofline lock
 
 bench: ## all of asv's benchmarks, once each, on the installed packages
 	$(ASV) machine --yes
@@ -27,3 +27,11 @@ bench-table: ## the README's tables
 roofline: ## the tables and plots of docs/performance.md
 	$(PYTHON) -m benchmarks.ratios --write
 	$(PYTHON) -m benchmarks.roofline
+
+LOCK = tests/requirements.lock
+
+lock: ## pins of what the tests run with, from a fresh environment; needs Python 3.11
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip install --quiet -e ".[test]"
+	echo "# Versions with which all tests pass, for Python 3.11. Written by: make lock" > $(LOCK)
+	build/lock/bin/pip freeze --exclude-editable >> $(LOCK)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,10 +12,16 @@ from fastgsm._extras import import_extra
 JPEG_QUALITY = 95
 ORIENTATION = 274  # number of the tag, in EXIF as in TIFF
 
+_READERS = {
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+}
 
-def read(file: BinaryIO) -> tuple[np.ndarray, int, bytes | None]:
+
+def read(file: BinaryIO, max_pixels: int) -> tuple[np.ndarray, int, bytes | None]:
     """Give the pixels with alpha as the last channel, the orientation and the colour profile."""
-    picture = open_picture(file, ["PNG", "JPEG"])
+    picture = open_picture(file, ["PNG", "JPEG"], max_pixels)
     is_png = picture.format == "PNG"
     if is_png and picture.is_animated:
         raise ValueError("it is an animation; save one frame as an image of its own")
@@ -24,23 +29,35 @@ def read(file: BinaryIO) -> tuple[np.ndarray, int, bytes | None]:
     if samples is not None and "transparency" in picture.info:
         raise ValueError("16-bit PNG with a transparent colour; save it with an alpha channel")
     if samples in _png16.UNPACKINGS:
-        stored = _png16.pixels(lambda: open_picture(file, ["PNG"]), samples)
+        stored = _png16.pixels(lambda: open_picture(file, ["PNG"], max_pixels), samples)
     else:
         stored = pixels(picture)
     return stored, picture.getexif().get(ORIENTATION, 1), picture.info.get("icc_profile")
 
 
-def open_picture(file: BinaryIO, formats: list[str]) -> Any:
+def open_picture(file: BinaryIO, formats: list[str], max_pixels: int) -> Any:
     """Open a file by Pillow, as one of the given formats; nothing is decoded yet."""
-    image_module = import_extra("PIL.Image")
-    file.seek(0)
-    with warnings.catch_warnings():
-        # Pillow warns above 89 megapixels, which cameras reach, and refuses above twice that.
-        warnings.simplefilter("ignore", image_module.DecompressionBombWarning)
+    for format_ in formats:
+        # Not by Image.open, whose limit of pixels is one number for the whole process.
+        module, reader = _READERS[format_]
+        file.seek(0)
         try:
-            return image_module.open(file, formats=formats)
-        except image_module.UnidentifiedImageError:
-            raise ValueError(f"not a {' or '.join(formats)} file, or a damaged one") from None
+            picture = getattr(import_extra(module), reader)(file)
+        except SyntaxError:  # so Pillow says that a file is of another format, or damaged
+            continue
+        check_size(picture.width, picture.height, max_pixels)
+        return picture
+    raise ValueError(f"not a {' or '.join(formats)} file, or a damaged one")
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise if an image has more pixels than it may."""
+    if width * height > max_pixels:
+        raise ValueError(
+            f"it claims {width}x{height} = {width * height} pixels, above the limit of "
+            f"{max_pixels}; if you trust it, raise max_pixels "
+            f"(--max-pixels of fastgsm denoise and train)"
+        )
 
 
 def pixels(picture: Any) -> np.ndarray:

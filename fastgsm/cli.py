@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _denoise(args: argparse.Namespace) -> None:
     from fastgsm import io
 
-    image = io.read_image(args.input)
+    image = io.read_image(args.input, max_pixels=args.max_pixels or io.MAX_PIXELS)
     io.check_output(args.output, image, source=args.input)
 
     import fastgsm
@@ -105,7 +105,9 @@ def _train(args: argparse.Namespace) -> None:
 
     output = _check_model_path(args.output, args.force)
     model = _new_model(args)
-    images = io.read_grey_images(args.images, args.data_range)
+    images = io.read_grey_images(
+        args.images, args.data_range, max_pixels=args.max_pixels or io.MAX_PIXELS
+    )
 
     import fastgsm
     from fastgsm._validation import check_image_2d
@@ -331,6 +333,7 @@ def _add_denoise(commands: Any) -> None:
         "bit, 0 to 1 for floats (default: estimated from the image)",
     )
     _add_data_range(command)
+    _add_max_pixels(command)
     command.add_argument(
         "--prior",
         metavar="NAME|FILE",
@@ -363,6 +366,7 @@ def _add_train(commands: Any) -> None:
         "luminance",
     )
     _add_data_range(command)
+    _add_max_pixels(command)
     command.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="the model to write, .npz"
     )
@@ -453,6 +457,15 @@ def _add_data_range(command: argparse.ArgumentParser) -> None:
         type=float,
         metavar="R",
         help="pixel value of white (default: 1 for floats, the type's maximum for integers)",
+    )
+
+
+def _add_max_pixels(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--max-pixels",
+        type=_positive,
+        metavar="N",
+        help="refuse compressed images that claim more pixels (default: 178956970)",
     )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm import _pillow, _png16, _tiff
+from fastgsm._validation import check_integer
 from fastgsm.colour import grey
 
 FORMATS = {
@@ -30,6 +31,10 @@ FORMATS = {
     ".tiff": "TIFF",
     ".npy": "NPY",
 }
+
+# Cameras and scanners stay below it; decoded, so many pixels of 16-bit colour take 1 GiB.
+MAX_PIXELS = 178_956_970
+MAX_REASON = 300  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +71,7 @@ class ImageFile:
         return np.ascontiguousarray(np.dstack([self.array, self.alpha]))
 
 
-def read_image(path: str | os.PathLike[str]) -> ImageFile:
+def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> ImageFile:
     """Read a PNG, JPEG, TIFF or NPY file.
 
     Sixteen-bit values are read exactly, 1-bit images become 0 and 255, palettes become RGB. An
@@ -77,6 +82,10 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     ----------
     path : str or path-like
         The file; its extension says the format.
+    max_pixels : int
+        Most pixels of a compressed image, height times width: a small file can claim to hold more
+        than fits into memory. Raise it for larger images from people you trust; for a TIFF
+        compressed by LZW or JPEG, ``PIL.Image.MAX_IMAGE_PIXELS`` as well.
 
     Returns
     -------
@@ -88,8 +97,8 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is a folder, of an unknown kind, damaged, too large, has several pages, or has
-        colours other than grey and RGB.
+        If it is neither a regular file nor of a known kind, damaged, larger than `max_pixels`, has
+        several pages, or has colours other than grey and RGB.
     ImportError
         If the extra `cli` is not installed.
 
@@ -110,18 +119,42 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     if not path.exists():
         raise FileNotFoundError(f"no such file or folder: {path}")
     decode = _DECODERS[_format_of(path)]
+    max_pixels = check_integer(max_pixels, "max_pixels")
+    check_regular(path)
     with open(path, "rb") as file:
         try:
-            return _image_file(*decode(file))
+            return _image_file(*decode(file, max_pixels))
         except (MemoryError, ImportError):
             raise
         except Exception as error:  # a decoder may raise anything at a damaged file
-            raise ValueError(f"cannot read {path}: {str(error) or type(error).__name__}") from error
+            raise ValueError(f"cannot read {path}: {reason(error)}") from error
+
+
+def check_regular(path: Path) -> None:
+    """Raise if `path` is a pipe or a device, whose reading might never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path} is not a regular file; save what it gives to one first")
+
+
+def reason(error: Exception) -> str:
+    """Say in one line of bounded length what a decoder found wrong, whatever the file made it say.
+
+    Examples
+    --------
+    >>> from fastgsm.io import reason
+    >>> reason(ValueError("too   long")), reason(EOFError())
+    ('too long', 'EOFError')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} ..."
 
 
 def read_grey_images(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     data_range: float | None = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
 ) -> dict[Path, NDArray[np.float32]]:
     """Read image files, and the images of folders, as grey images in [0, 1].
 
@@ -132,6 +165,8 @@ def read_grey_images(
         their names; its sub-folders and hidden files are not.
     data_range : float, optional
         Value that becomes 1. By default 1.0 for floats and the type's maximum for integers.
+    max_pixels : int
+        Most pixels of one compressed image, as in `read_image`.
 
     Returns
     -------
@@ -161,7 +196,10 @@ def read_grey_images(
     files = [file for path in paths for file in image_files(Path(path))]
     if not files:
         raise ValueError("no image given; give at least one file or folder")
-    return {file: grey(read_image(file).array, str(file), data_range) for file in files}
+    return {
+        file: grey(read_image(file, max_pixels=max_pixels).array, str(file), data_range)
+        for file in files
+    }
 
 
 def write_image(
@@ -306,9 +344,13 @@ def _image_file(stored: np.ndarray, orientation: int = 1, icc: bytes | None = No
     return ImageFile(array, alpha, orientation, icc)
 
 
-def _read_npy(file: BinaryIO) -> tuple[np.ndarray, int, None]:
-    # Mapping compares the header with the file's size before anything is allocated.
-    return np.array(np.lib.format.open_memmap(file.name, mode="r")), 1, None
+def _read_npy(file: BinaryIO, max_pixels: int) -> tuple[np.ndarray, int, None]:
+    # Mapping compares the header with the file's size before anything is allocated: what is not
+    # compressed needs no other limit.
+    stored = np.lib.format.open_memmap(file.name, mode="r")
+    if stored.dtype.kind not in "uif":
+        raise ValueError(f"pixels must be integers or floats, not {stored.dtype}")
+    return np.array(stored), 1, None
 
 
 def _write_npy(file: BinaryIO, image: ImageFile) -> None:

@@ -443,18 +443,23 @@ def test_truncated_and_foreign_files(tmp_path: Path, name: str) -> None:
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("extension", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".tif", "16.png", "lzw.tif"])
 def test_too_many_pixels(tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / f"a{extension}"
+    stored = smooth((30, 40))
     if extension == ".tif":
-        tifffile.imwrite(path, smooth((30, 30)), compression="zlib")
+        tifffile.imwrite(path, stored, compression="zlib")
+    elif extension == "lzw.tif":
+        Image.fromarray(stored).save(path, compression="tiff_lzw")
     else:
-        write_image(path, smooth((30, 30)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)
-    assert read_image(path).array.shape == (30, 30)  # up to twice the limit, without a warning
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
-    with pytest.raises(ValueError, match="900"):
-        read_image(path)
+        write_image(path, np.dstack([stored] * 3).astype("u2") if "16" in extension else stored)
+    with pytest.raises(ValueError, match=r"1200 pixels, above the limit of 1199; .*--max-pixels"):
+        read_image(path, max_pixels=1199)
+    if extension != "lzw.tif":  # Pillow's own limit, of the whole process, has no say
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    assert read_image(path, max_pixels=1200).array.shape[:2] == (30, 40)
+    with pytest.raises(ValueError, match="max_pixels is 0"):
+        read_image(path, max_pixels=0)
 
 
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
@@ -477,7 +482,8 @@ def test_missing_extra_says_how_to_install_it(
     tmp_path: Path, name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_image(tmp_path / name, smooth((9, 9)))
-    monkeypatch.setitem(sys.modules, module, None)
+    for missing in (module, "PIL.PngImagePlugin"):
+        monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=r'pip install "fastgsm\[cli\]"'):
         read_image(tmp_path / name)
     with pytest.raises(ImportError, match=r'pip install "fastgsm\[cli\]"'):

@@ -224,7 +224,7 @@ def test_saving_to_a_bad_place(tmp_path: Path) -> None:
     model = fastgsm.MVN().fit(X)
     with pytest.raises(ValueError, match=r"must end in \.npz"):
         model.save(tmp_path / "model.pkl")
-    with pytest.raises(FileNotFoundError, match="does not exist; create it first"):
+    with pytest.raises(FileNotFoundError, match=r"no such folder: .*absent; create"):
         model.save(tmp_path / "absent" / "model.npz")
     assert not list(tmp_path.iterdir())
 

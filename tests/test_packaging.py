@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path, PurePosixPath
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import fastgsm
 
@@ -83,6 +86,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel_names: set[str], dist_in
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in wheel_names if not name.startswith(dist_info)} == source
+    stray = {name for name in source if not name.endswith((".py", "py.typed", ".npz", ".md"))}
+    assert not stray
 
 
 def test_wheel_holds_types_priors_and_licence(wheel_names: set[str], dist_info: str) -> None:
@@ -162,6 +167,38 @@ print(len(recorder.buffer))
 """
     # A fresh cache: a kernel found in an old one would not be compiled, and not be noticed.
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)) == "0"
+
+
+def test_nothing_asks_the_network(tmp_path: Path) -> None:
+    code = f"""
+import sys
+
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise RuntimeError(f"{{event}} {{arguments}}")
+
+sys.addaudithook(refuse)
+import numpy as np
+import fastgsm, fastgsm.cli
+fastgsm.denoise(np.random.default_rng(0).random((16, 16)))
+sys.exit(fastgsm.cli.main(["demo", "--out", {str(tmp_path)!r}]))
+"""
+    pytest.importorskip("skimage")
+    assert "demo.png" in run_python(code)
+
+
+def test_lock_pins_what_the_tests_need() -> None:
+    """Each direct requirement is there, in a version that it allows; pins are all there is."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = (PROJECT / "tests" / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    versions = {canonicalize_name(name): version for name, version in pins.items()}
+    wanted = project["dependencies"] + extras["cli"] + extras["test"]
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "fastgsm":
+            version = versions[canonicalize_name(requirement.name)]
+            assert requirement.specifier.contains(version), requirement
 
 
 def test_version_is_the_changelogs_newest() -> None:

@@ -137,6 +137,13 @@ class ScaleMixtureDensity:
             raise ValueError("its weights are not at least 0 with sum 1")
         if (self.scales <= 0).any() or (self.eigenvalues <= 0).any():
             raise ValueError("its scales or eigenvalues are not above 0")
+        if (np.diff(self.eigenvalues) > 0).any():
+            raise ValueError("its eigenvalues are not in descending order")
+        with np.errstate(over="ignore", under="ignore"):
+            largest = self.scales.max() * self.eigenvalues.max()
+            least = self.scales.min() * self.eigenvalues.min()
+        if not (np.isfinite(largest) and least > 0):
+            raise ValueError("its variances, scales times eigenvalues, leave the range of floats")
         gram = v.transpose(0, 2, 1) @ v
         if np.abs(gram - np.eye(v.shape[2])).max() > 1e-4:
             raise ValueError("its eigenvectors are not orthonormal")

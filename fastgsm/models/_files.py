@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
 
 from fastgsm._validation import FloatArray
-from fastgsm.io import atomic_path
+from fastgsm.io import atomic_path, check_output_path, check_regular, reason
 from fastgsm.models._base import PatchModel
 from fastgsm.models.gmm import GMM
 from fastgsm.models.gsm import GSM
@@ -25,8 +28,19 @@ MODELS: dict[str, type[PatchModel]] = {m.__name__: m for m in (MVN, GSM, GMM, Mo
 # A model of 1,000 full covariances of 16x16 patches in float64 takes half of this.
 MAX_BYTES = 2**30
 MAX_HEADER_BYTES = 2**20
+# A model is stored as it is; what others compress becomes hardly smaller.
+MAX_COMPRESSION = 100
 
+_HEADER = "header.npy"
 _NAMES = {"weights", "scales", "means", "eigenvalues", "eigenvectors"}
+_ENTRIES: dict[str, type] = {
+    "format": str,
+    "version": int,
+    "model": str,
+    "options": dict,
+    "lower_bounds": list,
+    "converged": bool,
+}
 
 
 def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> None:
@@ -34,6 +48,7 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
     path = Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"cannot save a model as {path.name!r}: the name must end in .npz.")
+    check_output_path(path)
     try:
         type(model)(**model.get_params())._set_arrays(model._arrays())
     except ValueError as error:
@@ -53,10 +68,6 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
         name: np.asarray(values, dtype) for name, values in model._arrays().items()
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"the folder {path.parent} of {path.name} does not exist; create it first."
-        )
     with atomic_path(path) as temporary:
         np.savez(temporary, **arrays)
 
@@ -105,6 +116,7 @@ def load(path: str | Path) -> PatchModel:
     True
     """
     path = Path(path)
+    check_regular(path)
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -112,62 +124,95 @@ def load(path: str | Path) -> PatchModel:
     with file:
         try:
             return _read_model(file)
+        except MemoryError:
+            raise
         # A damaged file can fail anywhere in zipfile, NumPy and json, with errors of any kind.
         except Exception as error:
             raise ValueError(
-                f"{path} is not a fastgsm model that can be read: {error}. Wanted a complete .npz "
-                f"file written by a model's save method."
+                f"{path} is not a fastgsm model that can be read: {reason(error)}. Wanted a "
+                f"complete .npz file written by a model's save method."
             ) from error
 
 
 def _read_model(file: BinaryIO) -> PatchModel:
     with zipfile.ZipFile(file) as archive:
+        _check_archive(archive, os.fstat(file.fileno()).st_size)
         header = _read_header(archive)
         model = MODELS[header["model"]](**header["options"])
         arrays: dict[str, FloatArray] = {
-            name.removesuffix(".npy"): _read_array(archive, name).astype(np.float64)
+            name.removesuffix(".npy"): _read_array(archive, name, "f8", "f4").astype(np.float64)
             for name in archive.namelist()
-            if name != "header.npy"
+            if name != _HEADER
         }
-    if not set(arrays) <= _NAMES:
-        raise ValueError("it holds arrays that no model has")
     model._check_options()
+    wanted = _NAMES - {"means"} if isinstance(model, ICA) else _NAMES
+    if set(arrays) != wanted:
+        given = ", ".join(sorted(arrays)) or "nothing"
+        raise ValueError(f"it holds {given}; a model has {', '.join(sorted(wanted))}")
     model._set_arrays(arrays)
     lower_bounds = [float(value) for value in header["lower_bounds"]]
+    if not (lower_bounds and np.isfinite(lower_bounds).all()):
+        raise ValueError("its log-likelihoods are missing, NaN or infinite")
     model.lower_bounds_ = lower_bounds
     model.lower_bound_ = lower_bounds[-1]
     model.n_iter_ = len(lower_bounds)
-    model.converged_ = bool(header["converged"])
+    model.converged_ = header["converged"]
     return model
 
 
-def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
-    if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
-        raise ValueError(f"its contents are larger than the limit of {MAX_BYTES >> 20} MiB")
-    if archive.getinfo("header.npy").file_size > MAX_HEADER_BYTES:
+def _check_archive(archive: zipfile.ZipFile, file_size: int) -> None:
+    """Raise, before anything is expanded, unless the archive has the entries of a model."""
+    names = archive.namelist()
+    if _HEADER not in names:
+        raise ValueError("it has no header")
+    if len(set(names)) < len(names) or not set(names) <= {_HEADER} | {f"{n}.npy" for n in _NAMES}:
+        raise ValueError("it holds arrays that no model has")
+    # Python's bz2 and LZMA decoders expand all of what they are given.
+    if any(i.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for i in archive.infolist()):
+        raise ValueError("it is compressed by another method than deflate")
+    contents = sum(info.file_size for info in archive.infolist())
+    limit = min(MAX_BYTES, MAX_COMPRESSION * file_size)
+    if contents > limit:
+        raise ValueError(f"its contents claim {contents} bytes, above the limit of {limit}")
+    if archive.getinfo(_HEADER).file_size > MAX_HEADER_BYTES:
         raise ValueError("its header is too large")
-    header = json.loads(_read_array(archive, "header.npy").tobytes())
-    if header["format"] != FORMAT:
-        raise ValueError(f"its format is {header['format']!r}")
-    if header["version"] != VERSION:
+
+
+def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    header = json.loads(_read_array(archive, _HEADER, "u1").tobytes())
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    if header.get("format") != FORMAT:
+        raise ValueError(f"its format is {header.get('format')!r}")
+    if header.get("version") != VERSION:
         raise ValueError(
-            f"it has version {header['version']!r} of the format and this fastgsm reads "
+            f"it has version {header.get('version')!r} of the format and this fastgsm reads "
             f"version {VERSION}; use the release that wrote it"
         )
+    for name, kind in _ENTRIES.items():
+        if not isinstance(header.get(name), kind):
+            raise ValueError(
+                f"its header says {name} = {header.get(name)!r}; wanted a {kind.__name__}"
+            )
     if header["model"] not in MODELS:
         raise ValueError(f"it holds a model of unknown class {header['model']!r}")
-    return dict(header)
+    for name, value in header["options"].items():
+        if not isinstance(value, (bool, int, float, str)):
+            raise ValueError(f"its option {name} is {value!r}; wanted a number or a word")
+    return header
 
 
-def _read_array(archive: zipfile.ZipFile, name: str) -> FloatArray:
-    """Read one array, whose header must claim no more bytes than its file has."""
+def _read_array(archive: zipfile.ZipFile, name: str, *dtypes: str) -> FloatArray:
+    """Read one array of one of the types, whose header must claim no more than its file has."""
     size = archive.getinfo(name).file_size
     with archive.open(name) as file:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"{name} has the array format {version}")
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        if dtype.kind not in "fu" or dtype.itemsize * int(np.prod(shape, dtype=object)) > size:
-            raise ValueError(f"{name} claims {shape} values of type {dtype}")
+        if dtype.str[1:] not in dtypes:
+            raise ValueError(f"{name} has values of type {dtype}, not {' or '.join(dtypes)}")
+        if min(shape, default=1) < 1 or dtype.itemsize * math.prod(shape) > size:
+            raise ValueError(f"{name} claims an array of shape {shape} in {size} bytes")
     with archive.open(name) as file:
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))

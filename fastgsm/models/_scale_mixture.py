@@ -137,7 +137,9 @@ class ScaleMixtureModel(PatchModel):
         n_samples = check_integer(n_samples, "n_samples")
         rng = check_random_state(random_state)
         density = self._density
-        labels = rng.choice(density.weights.size, size=n_samples, p=density.weights.ravel())
+        # Weights that were stored as float32 sum to 1 less exactly than NumPy asks for.
+        weights = density.weights.ravel() / density.weights.sum()
+        labels = rng.choice(weights.size, size=n_samples, p=weights)
         shapes = labels // density.weights.shape[1]
         X = rng.standard_normal((n_samples, density.rank))
         X *= np.sqrt(density.eigenvalues[shapes] * density.scales.ravel()[labels, None])
