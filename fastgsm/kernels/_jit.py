@@ -93,7 +93,7 @@ def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Calla
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
     compiled = numba.njit(**OPTIONS, **options)(copy)
-    if not numba.config.DISABLE_JIT:
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         with contextlib.suppress(RuntimeError):  # no folder is writable: every process compiles
             compiled._cache = _Cache(copy)  # what njit(cache=True) does with Numba's own class
     return compiled
