@@ -15,6 +15,7 @@ from fastgsm.models import (
 from fastgsm.noise import estimate_sigma
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.priors import list_priors, load_prior
+from fastgsm.warmup import warmup
 
 __version__ = "0.1.0"
 
@@ -35,4 +36,5 @@ __all__ = [
     "load",
     "load_prior",
     "sample_patches",
+    "warmup",
 ]

@@ -29,6 +29,12 @@ LOG_2PI = float(np.log(2 * np.pi))
 # Samples whose K*J responsibilities are held at once where only their sum is wanted.
 BLOCK = 16_384
 
+# Multiplications that a step over samples and shapes leaves to one call of a kernel, half a second
+# on two cores: Ctrl-C is heard between calls. No fewer shapes than this, so that all threads have
+# something to do.
+WORK_PER_CALL = 2**36
+SHAPES_PER_CALL = 8
+
 
 @dataclass(frozen=True)
 class Support:
@@ -375,8 +381,16 @@ def mahalanobis_distances(
     n_shapes, rank, d = whiteners.shape
     distances = np.empty((n_shapes, X.shape[0]), X.dtype)
     padded_whiteners = _pad(whiteners, (n_shapes, padded(rank), padded(d)), X.dtype)
-    mahalanobis(X, means.astype(X.dtype), padded_whiteners, rank, distances)
+    centres = means.astype(X.dtype)
+    for part in shape_groups(n_shapes, X):
+        mahalanobis(X, centres[part], padded_whiteners[part], rank, distances[part])
     return distances
+
+
+def shape_groups(n_shapes: int, X: FloatArray) -> list[slice]:
+    """Give the shapes to be handled together in one call of a kernel on X (n, d)."""
+    step = max(SHAPES_PER_CALL, WORK_PER_CALL // (X.size * X.shape[1]))
+    return [slice(first, first + step) for first in range(0, n_shapes, step)]
 
 
 def _pad(

@@ -20,6 +20,7 @@ from fastgsm.models._density import (
     mahalanobis_distances,
     normalised_log_weights,
     raised,
+    shape_groups,
 )
 
 # A fall of the log-likelihood by more than this share of it is no matter of float32's rounding.
@@ -379,8 +380,12 @@ def weighted_moments(
     # Enough tasks for many threads; a function of the data alone, never of the threads, so that
     # the order of summation is fixed.
     n_segments = int(np.clip(-(-n // 4096), 1, max(4, 32 // n_components)))
-    sums = np.empty((n_segments, n_components, d))
-    products = np.empty((n_segments, n_components, d, d))
-    moments(X, means.astype(X.dtype), weights, sums, products)
-    upper = np.triu(products.sum(axis=0))
-    return sums.sum(axis=0), upper + np.triu(upper, 1).transpose(0, 2, 1)
+    centres = means.astype(X.dtype)
+    total, upper = np.empty((n_components, d)), np.empty((n_components, d, d))
+    for part in shape_groups(n_components, X):
+        sums = np.empty((n_segments, *total[part].shape))
+        products = np.empty((n_segments, *upper[part].shape))
+        moments(X, centres[part], weights[part], sums, products)
+        total[part] = sums.sum(axis=0)
+        upper[part] = np.triu(products.sum(axis=0))
+    return total, upper + np.triu(upper, 1).transpose(0, 2, 1)

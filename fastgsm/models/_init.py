@@ -175,8 +175,9 @@ def _kmeans_labels(
 
     chosen = rng.permutation(candidates)[: max(SEED_SAMPLES, n_components)]
     with warnings.catch_warnings():
-        # Its warning of an empty cluster is for nobody: initial_shapes fills empty parts.
-        warnings.simplefilter("ignore", UserWarning)
+        # Its warning of an empty cluster is for nobody: initial_shapes fills empty parts. No other
+        # warning, for the filters are those of all threads, some of which may have one to give.
+        warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
         centres, _ = kmeans2(
             X[chosen].astype(np.float64), n_components, iter=10, minit="++", seed=rng
         )

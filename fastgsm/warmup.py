@@ -1,0 +1,75 @@
+"""Compilation of everything ahead of the first use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgsm._validation import FloatArray
+from fastgsm.datasets import dead_leaves
+from fastgsm.denoise import PRESET_PRIORS, denoise
+from fastgsm.kernels._jit import limit_workers
+from fastgsm.models import GMM, GSM, ICA, MVN, MoGSM, PatchModel
+from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
+
+SIGMA = 0.1
+# More work than EM on scales leaves to one thread, so that its parallel build runs too.
+SAMPLES = 1000
+
+
+def warmup() -> None:
+    """Compile all kernels now, rather than at the first call that needs them.
+
+    Runs every method and model on a tiny image in float32 and float64, on one thread and on all.
+    Numba keeps the machine code on disk, so that later processes of the same user, on the same
+    kind of processor, only load it: call this once after installing, for example when a container
+    is built, with NUMBA_CACHE_DIR set to the folder that will be read later. Where no folder can be
+    written, call it once in each process.
+
+    The first call takes a few minutes on two cores, a later one a few seconds.
+
+    Call it in the main thread: in any other, and in a forked child, kernels run on one thread, and
+    only what they need is compiled. Arrays of yours that are read-only or not contiguous may still
+    have some kernels compiled for them.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> fastgsm.warmup()
+    """
+    image = dead_leaves((40, 40), random_state=0)
+    for workers in (1, None):
+        for dtype in (np.float32, np.float64):
+            with limit_workers(workers):
+                _use_everything(image.astype(dtype))
+
+
+def _use_everything(image: FloatArray) -> None:
+    """Call what runs kernels, of every kind once."""
+    colour = np.stack([image] * 3, axis=-1)
+    mask = np.ones(image.shape, bool)
+    mask[8:12, 8:12] = False
+    aggregate_patches(extract_patches(image), image.shape)
+    for quality in PRESET_PRIORS:
+        denoise(image, SIGMA, quality=quality)
+        denoise(colour, SIGMA, quality=quality, channel_axis=-1)
+        denoise(image, SIGMA, quality=quality, mask=mask)
+    denoise(image, SIGMA, quality="fast", aggregation="center")
+    denoise(image, SIGMA, quality="fast", return_std=True)
+    X = sample_patches(image, n_patches=SAMPLES, random_state=0)
+    # So large a tol ends EM in the second iteration, after one of each step.
+    options: dict[str, Any] = {"tol": 1e9, "random_state": 0}
+    models: list[PatchModel] = [
+        MVN(),
+        GSM(2, **options),
+        GMM(2, **options),
+        MoGSM(2, 2, **options),
+        ICA(**options),
+    ]
+    for model in models:
+        model.fit(X).score(X)
+        model.predict_proba(X)
+        model.denoise_patches(X, SIGMA, return_std=True)
+        for quality in ("fast", "balanced"):
+            denoise(image, SIGMA, prior=model, quality=quality)
