@@ -34,7 +34,7 @@ from fastgsm.patches import check_stride
 from fastgsm.presets import PRESETS, new_method
 from fastgsm.priors import load_prior
 from fastgsm.single_pass import SinglePass
-from fastgsm.two_scales import Method, TwoScales
+from fastgsm.two_scales import Method
 
 # Values and noise up to so many data ranges are denoised: far beyond any sense, and with squares
 # that float32 holds.

@@ -8,10 +8,11 @@ import numpy as np
 
 from fastgsm._validation import FloatArray
 from fastgsm.datasets import dead_leaves
-from fastgsm.denoise import PRESET_PRIORS, denoise
+from fastgsm.denoise import denoise
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import GMM, GSM, ICA, MVN, MoGSM, PatchModel
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
+from fastgsm.presets import PRESETS
 
 SIGMA = 0.1
 # More work than EM on scales leaves to one thread, so that its parallel build runs too.
@@ -51,7 +52,7 @@ def _use_everything(image: FloatArray) -> None:
     mask = np.ones(image.shape, bool)
     mask[8:12, 8:12] = False
     aggregate_patches(extract_patches(image), image.shape)
-    for quality in PRESET_PRIORS:
+    for quality in PRESETS:
         denoise(image, SIGMA, quality=quality)
         denoise(colour, SIGMA, quality=quality, channel_axis=-1)
         denoise(image, SIGMA, quality=quality, mask=mask)
