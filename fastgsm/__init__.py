@@ -15,6 +15,7 @@ from fastgsm.models import (
 from fastgsm.noise import estimate_sigma
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.priors import list_priors, load_prior
+from fastgsm.tiles import denoise_tiles
 from fastgsm.warmup import warmup
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "aggregate_patches",
     "datasets",
     "denoise",
+    "denoise_tiles",
     "estimate_sigma",
     "extract_patches",
     "list_priors",

@@ -222,15 +222,13 @@ def denoise(
     if uneven and quality == "fast":
         quality = "balanced"
     preset = PRESETS[quality]
-    model = _resolve_prior(preset.prior if prior is None else prior)
+    model = resolve_prior(preset.prior if prior is None else prior)
     chroma = None
     if prior is None and len(planes) == 3 and preset.chroma is not None:
         chroma = load_prior(preset.chroma)
-    patch_size = _patch_size(model)
+    patch_size = patch_size_of(model)
     check_image_2d(planes[0], patch_size)
-    if stride is None:
-        stride = 1 if quality == "fast" else max(1, patch_size // 2)
-    stride = check_stride(stride, patch_size)
+    stride = stride_of(quality, patch_size, stride)
     if return_std:
         _check_std(model, quality, aggregation, uneven or light is not None)
     if aggregation == "center" and (stride != 1 or quality != "fast"):
@@ -300,7 +298,8 @@ def _with_median(
     return known
 
 
-def _resolve_prior(prior: PatchModel | str) -> PatchModel:
+def resolve_prior(prior: PatchModel | str) -> PatchModel:
+    """Give a bundled prior by its name, or a fitted model as it is."""
     if isinstance(prior, str):
         return load_prior(prior)
     if not isinstance(prior, PatchModel):
@@ -312,13 +311,21 @@ def _resolve_prior(prior: PatchModel | str) -> PatchModel:
     return prior
 
 
-def _patch_size(model: PatchModel) -> int:
+def patch_size_of(model: PatchModel) -> int:
+    """Give the side of the square patches that a model is of."""
     d = model.n_features_in_
     if math.isqrt(d) ** 2 != d:
         raise ValueError(
             f"prior has {d} features, which is no square; wanted a model of square patches."
         )
     return math.isqrt(d)
+
+
+def stride_of(quality: str, patch_size: int, stride: Any) -> int:
+    """Give the stride that was asked for, or the preset's."""
+    if stride is None:
+        stride = 1 if quality == "fast" else max(1, patch_size // 2)
+    return check_stride(stride, patch_size)
 
 
 def _check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -121,7 +122,44 @@ def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 def _noise_variance(image: FloatArray, mask: NDArray[np.bool_] | None) -> float:
     """Return the noise variance of one channel."""
-    patches = _sample_patches(image, mask)
+    if mask is None:
+        stride = grid_stride(image.shape)
+        patches, pixels = grid_patches(image, stride), image
+    else:
+        windows = sliding_window_view(image, (PATCH, PATCH))
+        patches = np.ascontiguousarray(windows[_places_inside(mask)].transpose(1, 2, 0))
+        pixels = image[mask]
+    return variance_of_patches(patches, pixels.min(), pixels.max())
+
+
+def grid_stride(shape: tuple[int, ...]) -> int:
+    """Return the distance of the patches that are looked at in an image (height, width)."""
+    n_windows = (shape[0] - PATCH + 1) * (shape[1] - PATCH + 1)
+    return max(1, math.ceil(math.sqrt(n_windows / MAX_PATCHES)))
+
+
+def grid_patches(image: FloatArray, stride: int) -> FloatArray:
+    """Return patches (8, 8, rows, columns) on a regular grid.
+
+    Pixels come first: minima and maxima over so short an axis are slow unless it is the outer one.
+    """
+    windows = sliding_window_view(image, (PATCH, PATCH))
+    return windows[::stride, ::stride].transpose(2, 3, 0, 1)
+
+
+def variance_of_patches(patches: FloatArray, low: Any, high: Any) -> float:
+    """Return the noise variance from patches (8, 8, ...) and the image's least and greatest value.
+
+    Clipped pixels have lost some of the noise; borders and masked parts have none, which a flat row
+    or column gives away. Patches that have such are left out if enough others remain.
+    """
+    patches = patches.reshape(PATCH, PATCH, -1)
+    noisy = (low < patches.min(axis=(0, 1))) & (patches.max(axis=(0, 1)) < high)
+    for axis in (0, 1):
+        noisy &= (np.ptp(patches, axis=axis) > 0).all(axis=0)
+    if np.count_nonzero(noisy) >= MIN_NOISY:
+        patches = patches[:, :, noisy]
+    patches = patches.reshape(PATCH * PATCH, -1)
     # Without its first pixel's value a flat patch is exactly 0, and so is its estimate.
     energy = (BASIS @ (patches - patches[0])) ** 2
     texture = energy[LOW].sum(axis=0)
@@ -129,30 +167,6 @@ def _noise_variance(image: FloatArray, mask: NDArray[np.bool_] | None) -> float:
     n_smooth = min(max(n_patches // SMOOTH_SHARE, MIN_SMOOTH), n_patches)
     smoothest = np.argpartition(texture, n_smooth - 1)[:n_smooth]
     return float(energy[HIGH][:, smoothest].mean())
-
-
-def _sample_patches(image: FloatArray, mask: NDArray[np.bool_] | None) -> FloatArray:
-    """Return patches (64, n) on a regular grid, those that can show the noise if enough of them do.
-
-    Clipped pixels have lost some of it; borders and masked parts have none, which a flat row or
-    column gives away.
-    """
-    windows = sliding_window_view(image, (PATCH, PATCH))
-    # Pixels first: minima and maxima over so short an axis are slow unless it is the outer one.
-    if mask is None:
-        n_windows = windows.shape[0] * windows.shape[1]
-        stride = max(1, math.ceil(math.sqrt(n_windows / MAX_PATCHES)))
-        patches = windows[::stride, ::stride].transpose(2, 3, 0, 1).reshape(PATCH, PATCH, -1)
-        pixels = image
-    else:
-        patches = np.ascontiguousarray(windows[_places_inside(mask)].transpose(1, 2, 0))
-        pixels = image[mask]
-    noisy = (pixels.min() < patches.min(axis=(0, 1))) & (patches.max(axis=(0, 1)) < pixels.max())
-    for axis in (0, 1):
-        noisy &= (np.ptp(patches, axis=axis) > 0).all(axis=0)
-    if np.count_nonzero(noisy) >= MIN_NOISY:
-        patches = patches[:, :, noisy]
-    return patches.reshape(PATCH * PATCH, -1)
 
 
 def _places_inside(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgsm import nonlocal_mvn, single_pass
 from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
 from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.inpainting import uneven_epll
+from fastgsm.kernels.nonlocal_mvn import LANES
 from fastgsm.models import PatchModel
 from fastgsm.nonlocal_mvn import NonlocalMVN
 from fastgsm.single_pass import OpponentSinglePass, SinglePass
@@ -67,11 +70,12 @@ def new_method(
         Keep only each patch's central pixel; for "fast".
     """
     if quality == "fast":
-        single_pass = SinglePass(model, noise, dtype, patch_size, stride, center)
-        if chroma is None:
-            return single_pass
-        other = SinglePass(chroma, noise, dtype, patch_size, stride, center)
-        return OpponentSinglePass(single_pass, other)
+        first, *others = (
+            SinglePass(each, noise, dtype, patch_size, stride, center)
+            for each in (model, chroma)
+            if each is not None
+        )
+        return OpponentSinglePass(first, *others) if others else first
     grids = THOROUGH_GRIDS if quality == "best" else GRIDS
     missing = None
     if isinstance(noise, np.ndarray):
@@ -90,6 +94,36 @@ def new_method(
     if quality == "balanced":
         return pilot
     return Refined(pilot, NonlocalMVN(noise, dtype), missing)
+
+
+class Reach(NamedTuple):
+    """How far the methods look, in pixels."""
+
+    halo: int
+    """A pixel of the result does not depend on pixels of the image farther away than this."""
+    step: int
+    """A part of the image that begins at multiples of this has the patches of the whole in it,
+    summed in the same order."""
+
+
+def reach(quality: str, patch_size: int, stride: int) -> Reach:
+    """Give how far a preset looks at one noise level.
+
+    What changes at one pixel changes the patches that cover it and, by their sums, all the pixels
+    of these, in every pass anew. At half of the size all of this is twice as far, and the
+    enlargement adds two pixels of that size.
+    """
+    if quality == "fast":
+        return Reach(patch_size, single_pass.BAND_ROWS * stride)
+    one_scale = patch_size + (len(GRIDS) - 1) * (patch_size - 1)
+    halo = 2 * (one_scale + 2) + 2
+    step = 2 * stride
+    if quality == "best":
+        # Patches are matched, and restored, anywhere in their window.
+        halo += 2 * nonlocal_mvn.RADIUS + 2 * nonlocal_mvn.PATCH_SIZE
+        lanes = max(nonlocal_mvn.BAND_ROWS, LANES)
+        step = math.lcm(step, lanes * nonlocal_mvn.STRIDE)
+    return Reach(halo, step)
 
 
 class Refined:

@@ -8,7 +8,7 @@ import skimage.data
 from scipy.fft import dctn
 
 from fastgsm.datasets import add_noise, dead_leaves
-from fastgsm.noise import BASIS, HIGH, LOW, MAX_PATCHES, _sample_patches, estimate_sigma
+from fastgsm.noise import BASIS, HIGH, LOW, MAX_PATCHES, estimate_sigma, grid_patches, grid_stride
 
 LEVELS = (5, 10, 25, 50)
 
@@ -81,9 +81,9 @@ def test_long_and_large_images(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("shape", [(181, 181), (700, 900), (2000, 40)])
 def test_patches_looked_at_are_many_but_limited(shape: tuple[int, int]) -> None:
-    patches = _sample_patches(white_noise(*shape), None)
-    assert patches.shape[0] == 64
-    assert MAX_PATCHES / 4 < patches.shape[1] < 1.1 * MAX_PATCHES
+    patches = grid_patches(white_noise(*shape), grid_stride(shape))
+    assert patches.shape[:2] == (8, 8)
+    assert MAX_PATCHES / 4 < patches[0, 0].size < 1.1 * MAX_PATCHES
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -1,0 +1,310 @@
+"""Denoising by tiles: images larger than memory, restored as if they were whole.
+
+A tile is denoised with a margin, so wide that nothing beyond it matters, and cut out of the result.
+Margins begin where the whole image's patches begin, so a tile has the same ones, summed in the same
+order: the result is that of the whole image, to the bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgsm import noise
+from fastgsm._progress import Progress
+from fastgsm._validation import (
+    as_float_image,
+    channels_first,
+    check_choice,
+    check_integer,
+    check_nonnegative,
+    check_positive,
+    check_shape_2d,
+)
+from fastgsm.denoise import denoise, patch_size_of, resolve_prior, stride_of
+from fastgsm.presets import PRESETS, reach
+from fastgsm.single_pass import centring
+
+TILE = 2048
+
+
+class Tile(NamedTuple):
+    """A part of an image, as (rows, columns), and what must be known to restore it."""
+
+    inner: tuple[slice, slice]
+    outer: tuple[slice, slice]
+    """The inner part with its margins."""
+
+    @property
+    def cut(self) -> tuple[slice, slice]:
+        """The inner part within the outer one."""
+        first, second = (
+            slice(i.start - o.start, i.stop - o.start)
+            for i, o in zip(self.inner, self.outer, strict=True)
+        )
+        return first, second
+
+
+def tiles_of(shape: tuple[int, int], side: int, halo: int, step: int) -> list[Tile]:
+    """Cut an image into tiles of at least ``side`` pixels, in the order of reading.
+
+    Parameters
+    ----------
+    shape : (height, width)
+    side, halo : int
+        In pixels; both are rounded up to a multiple of `step`.
+    step : int
+        Tiles and their margins begin at multiples of this.
+    """
+    side, halo = (-(-length // step) * step for length in (side, halo))
+    parts = [
+        [
+            (
+                slice(first, min(first + side, length)),
+                slice(max(first - halo, 0), min(first + side + halo, length)),
+            )
+            for first in range(0, length, side)
+        ]
+        for length in shape
+    ]
+    return [Tile((row[0], col[0]), (row[1], col[1])) for row, col in itertools.product(*parts)]
+
+
+def denoise_tiles(
+    image: Any,
+    out: Any,
+    sigma: float | None = None,
+    *,
+    tile: int = TILE,
+    checkpoint: str | os.PathLike[str] | None = None,
+    prior: Any = None,
+    quality: str = "balanced",
+    stride: int | None = None,
+    channel_axis: int | None = None,
+    data_range: float | None = None,
+    workers: int | None = None,
+    random_state: Any = 0,
+    progress: bool = False,
+) -> Any:
+    """Denoise an image that need not fit into memory, tile by tile.
+
+    The result is that of `denoise`, to the bit, whatever the size of the tiles.
+
+    Parameters
+    ----------
+    image : array of shape (height, width), or with one more axis for channels
+        Whatever has `shape` and `dtype` and gives a NumPy array for a part,
+        ``image[rows, columns]``: a memory-mapped file, a Zarr array, an HDF5 data set. Read twice
+        if sigma is not given.
+    out : array of the same shape and dtype
+        Where each tile is written, by ``out[rows, columns] = tile``. Not `image` itself: the tiles
+        beside one need its noisy pixels.
+    sigma : float, optional
+        As of `denoise`: one number. By default estimated from the whole image.
+    tile : int
+        Least side of a tile, in pixels. The memory needed grows with its square: some 25 times a
+        tile in float32.
+    checkpoint : path, optional
+        File that says which tiles are done. If it exists, these are not done again; it must be of
+        the same image and options. Removed at the end.
+    prior, quality, stride, channel_axis, data_range, workers, random_state, progress
+        As of `denoise`.
+
+    Returns
+    -------
+    out
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `denoise`; also if the image holds NaN, if the prior needs the mean of the whole image,
+        if `out` does not match, or if the checkpoint is of another run.
+
+    Examples
+    --------
+    >>> import numpy as np, fastgsm
+    >>> image = fastgsm.datasets.dead_leaves((300, 200), random_state=0)
+    >>> noisy = fastgsm.datasets.add_noise(image, 0.1, random_state=0)
+    >>> out = np.empty_like(noisy)
+    >>> by_tiles = fastgsm.denoise_tiles(noisy, out, 0.1, quality="fast", tile=64)
+    >>> bool((by_tiles == fastgsm.denoise(noisy, 0.1, quality="fast")).all())
+    True
+    """
+    check_choice(quality, "quality", tuple(PRESETS))
+    tile = check_integer(tile, "tile")
+    shape = _pixel_shape(image, channel_axis)
+    _check_out(image, out)
+    model = resolve_prior(PRESETS[quality].prior if prior is None else prior)
+    if centring(model)[1]:
+        raise ValueError(
+            "prior is of images without their mean, which no tile knows; wanted one of patches "
+            "without their mean, or of patches as they are. Train it with center='patch'."
+        )
+    patch_size = patch_size_of(model)
+    stride = stride_of(quality, patch_size, stride)
+    tiles = tiles_of(shape, tile, *reach(quality, patch_size, stride))
+    if data_range is None:
+        is_float = np.dtype(image.dtype).kind == "f"
+        data_range = 1.0 if is_float else float(np.iinfo(image.dtype).max)
+    data_range = check_positive(data_range, "data_range")
+    if sigma is None:
+        sigma = estimate_sigma_tiles(image, channel_axis, data_range, tile, progress)
+    sigma = check_nonnegative(sigma, "sigma")
+    options = {
+        "prior": prior,
+        "quality": quality,
+        "stride": stride,
+        "channel_axis": channel_axis,
+        "data_range": data_range,
+    }
+    log = _Checkpoint(checkpoint, [image.shape, str(image.dtype), sigma, tile, str(options)])
+    with Progress(len(tiles), "denoising tiles", enabled=progress) as bar:
+        for number, part in enumerate(tiles):
+            if number not in log.done:
+                noisy = _read(image, part.outer, channel_axis)
+                clean = denoise(
+                    noisy,
+                    sigma,
+                    **options,
+                    workers=workers,
+                    # Every tile draws the same grids: those of the whole image.
+                    random_state=copy.deepcopy(random_state),
+                )
+                out[_index(part.inner, channel_axis)] = clean[_index(part.cut, channel_axis)]
+                log.add(number)
+            bar.update()
+    log.remove()
+    return out
+
+
+def estimate_sigma_tiles(
+    image: Any, channel_axis: int | None, data_range: float, tile: int, progress: bool = False
+) -> float:
+    """Estimate the noise of an image that need not fit into memory, as `estimate_sigma` does."""
+    shape = _pixel_shape(image, channel_axis)
+    stride = noise.grid_stride(shape)
+    step = -(-tile // stride) * stride
+    blocks = tiles_of(shape, step, 0, stride)
+    grid: Any = None
+    low: Any = None
+    high: Any = None
+    with Progress(len(blocks), "estimating the noise", enabled=progress) as bar:
+        for block in blocks:
+            rows, cols = (
+                slice(part.start, min(part.stop + noise.PATCH - 1, length))
+                for part, length in zip(block.inner, shape, strict=True)
+            )
+            pixels, _ = as_float_image(
+                _read(image, (rows, cols), channel_axis), data_range=data_range
+            )
+            planes = channels_first(pixels, channel_axis)
+            if grid is None:
+                sides = [(length - noise.PATCH) // stride + 1 for length in shape]
+                grid = np.empty((len(planes), noise.PATCH, noise.PATCH, *sides), planes.dtype)
+                low = high = planes[:, 0, 0].copy()
+            low = np.minimum(low, planes.min(axis=(1, 2)))
+            high = np.maximum(high, planes.max(axis=(1, 2)))
+            if min(planes.shape[1:]) >= noise.PATCH:
+                top, left = rows.start // stride, cols.start // stride
+                for plane, target in zip(planes, grid, strict=True):
+                    patches = noise.grid_patches(plane, stride)
+                    down, across = patches.shape[2:]
+                    target[:, :, top : top + down, left : left + across] = patches
+            bar.update()
+    variances = [noise.variance_of_patches(*each) for each in zip(grid, low, high, strict=True)]
+    return data_range * math.sqrt(sum(variances) / len(variances))
+
+
+def _pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
+    """Give (height, width) of an image that has a shape."""
+    try:
+        shape = list(image.shape)
+        _ = np.dtype(image.dtype)
+    except (AttributeError, TypeError):
+        raise TypeError(
+            f"image is a {type(image).__name__}; wanted an array with shape, dtype and indexing: "
+            f"a NumPy, Zarr or HDF5 array."
+        ) from None
+    if channel_axis is not None:
+        if len(shape) != 3 or not -3 <= channel_axis < 3:
+            raise ValueError(
+                f"image has shape {tuple(shape)} and channel_axis is {channel_axis}; wanted two "
+                f"axes of pixels and one of channels."
+            )
+        del shape[channel_axis]
+    return check_shape_2d(shape, "the shape of image", noise.PATCH)
+
+
+def _check_out(image: Any, out: Any) -> None:
+    shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
+    if shape != image.shape or dtype != image.dtype:
+        raise ValueError(
+            f"out has shape {shape} and dtype {dtype}; wanted an array of shape {image.shape} and "
+            f"dtype {image.dtype}, like image."
+        )
+    both_arrays = isinstance(image, np.ndarray) and isinstance(out, np.ndarray)
+    if out is image or (both_arrays and np.may_share_memory(image, out)):
+        raise ValueError(
+            "out shares memory with image, whose noisy pixels the next tiles need; wanted an array "
+            "of its own."
+        )
+
+
+def _index(part: tuple[slice, slice], channel_axis: int | None) -> tuple[slice, ...]:
+    """Give the index of a part of the pixels, with all channels."""
+    index = list(part)
+    if channel_axis is not None:
+        index.insert(channel_axis % 3, slice(None))
+    return tuple(index)
+
+
+def _read(image: Any, part: tuple[slice, slice], channel_axis: int | None) -> Any:
+    pixels = np.asarray(image[_index(part, channel_axis)])
+    if pixels.dtype.kind == "f" and np.isnan(pixels).any():
+        rows, cols = part
+        raise ValueError(
+            f"image holds NaN in rows {rows.start} to {rows.stop} and columns {cols.start} to "
+            f"{cols.stop}; wanted finite pixels. Missing pixels are filled by denoise alone, in "
+            f"an image that fits into memory."
+        )
+    return pixels
+
+
+class _Checkpoint:
+    """The numbers of the tiles that are done, in a file of one line each."""
+
+    def __init__(self, path: str | os.PathLike[str] | None, settings: list[Any]) -> None:
+        self.done: set[int] = set()
+        self._path = None if path is None else Path(path)
+        if self._path is None:
+            return
+        head = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+        if not self._path.exists():
+            self._path.write_text(head + "\n")
+            return
+        # A line that a kill left unfinished counts as none.
+        first, *lines = self._path.read_text().split("\n")[:-1] or [""]
+        if first != head:
+            raise ValueError(
+                f"{self._path} is the checkpoint of another run: image, sigma, tile or options "
+                f"differ. Give those of that run, or delete the file to begin anew."
+            )
+        self.done = {int(line) for line in lines}
+        self._path.write_text("\n".join([head, *map(str, sorted(self.done))]) + "\n")
+
+    def add(self, number: int) -> None:
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write(f"{number}\n")
+
+    def remove(self) -> None:
+        if self._path is not None:
+            self._path.unlink()

@@ -1,0 +1,130 @@
+"""Tiles: the bits of the whole image, in bounded memory, with a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastgsm
+from fastgsm.presets import reach
+from fastgsm.tiles import estimate_sigma_tiles, tiles_of
+
+SIGMA = 0.1
+
+
+@pytest.fixture(scope="module")
+def noisy() -> Any:
+    clean = fastgsm.datasets.dead_leaves((331, 290), random_state=0)
+    return fastgsm.datasets.add_noise(clean, SIGMA, random_state=0).astype(np.float32)
+
+
+def by_tiles(image: Any, sigma: Any = SIGMA, **options: Any) -> Any:
+    return fastgsm.denoise_tiles(image, np.zeros_like(image), sigma, **options)
+
+
+@pytest.mark.parametrize(("quality", "tile"), [("fast", 1), ("balanced", 70), ("best", 1)])
+def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, tile: int) -> None:
+    image = noisy[:, :150]
+    whole = fastgsm.denoise(image, SIGMA, quality=quality)
+    np.testing.assert_array_equal(by_tiles(image, quality=quality, tile=tile), whole)
+
+
+@pytest.mark.parametrize("quality", ["fast", "best"])
+def test_a_smaller_halo_would_not_do(noisy: Any, quality: str, monkeypatch: Any) -> None:
+    """The reach of a preset is no wild guess: with three quarters of it some bits differ."""
+    halo = reach(quality, 8, 1 if quality == "fast" else 4).halo
+    less = 4 if quality == "fast" else halo * 3 // 4
+    monkeypatch.setattr("fastgsm.tiles.reach", lambda *_: (less, 8))
+    whole = fastgsm.denoise(noisy, SIGMA, quality=quality)
+    assert (by_tiles(noisy, quality=quality, tile=104) != whole).any()
+
+
+@pytest.mark.parametrize("channel_axis", [0, -1])
+def test_colour(noisy: Any, channel_axis: int) -> None:
+    colour = np.stack([noisy, noisy[::-1], noisy[:, ::-1]], axis=channel_axis)
+    options: dict[str, Any] = {"quality": "fast", "channel_axis": channel_axis}
+    whole = fastgsm.denoise(colour, **options)
+    np.testing.assert_array_equal(by_tiles(colour, None, tile=100, **options), whole)
+
+
+@pytest.mark.parametrize("tile", [1, 50, 1000])
+def test_the_noise_is_estimated_from_the_whole(noisy: Any, tile: int) -> None:
+    for image in (noisy, (255 * noisy[:40]).clip(0, 255).astype(np.uint8)):
+        unit = 1.0 if image.dtype == np.float32 else 255.0
+        assert estimate_sigma_tiles(image, None, unit, tile) == fastgsm.estimate_sigma(image)
+
+
+def test_tiles_cover_every_pixel_once() -> None:
+    count = np.zeros((100, 37), int)
+    for tile in tiles_of(count.shape, 20, 9, 8):
+        assert tile.outer[0].start % 8 == tile.outer[1].start % 8 == 0
+        view = count[tile.outer]
+        view[tile.cut] += 1
+        assert view[tile.cut].shape == count[tile.inner].shape
+    assert (count == 1).all()
+
+
+class Store:
+    """As much of an array as `denoise_tiles` asks for; may break on the way."""
+
+    def __init__(self, array: Any, writes: int = 1000) -> None:
+        self.array, self.writes = array, writes
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, part: Any) -> Any:
+        return self.array[part]
+
+    def __setitem__(self, part: Any, values: Any) -> None:
+        if self.writes == 0:
+            raise OSError("disk full")
+        self.writes -= 1
+        self.array[part] = values
+
+
+def test_a_run_goes_on_from_its_checkpoint(noisy: Any, tmp_path: Any, monkeypatch: Any) -> None:
+    options: dict[str, Any] = {"quality": "fast", "tile": 100, "checkpoint": tmp_path / "done"}
+    out = Store(np.zeros_like(noisy), writes=4)
+    with pytest.raises(OSError, match="disk full"):
+        fastgsm.denoise_tiles(Store(noisy), out, SIGMA, **options)
+    with options["checkpoint"].open("a") as file:
+        file.write("1")  # a line that was cut short
+    with pytest.raises(ValueError, match="checkpoint of another run"):
+        fastgsm.denoise_tiles(Store(noisy), out, SIGMA + 0.1, **options)
+    out.writes = 1000
+    fastgsm.denoise_tiles(Store(noisy), out, SIGMA, **options)
+    n_tiles = len(tiles_of(noisy.shape, 100, 0, 16))
+    assert 1000 - out.writes == n_tiles - 4
+    np.testing.assert_array_equal(out.array, fastgsm.denoise(noisy, SIGMA, quality="fast"))
+    assert not options["checkpoint"].exists()
+
+
+IMAGE = np.zeros((40, 40))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"image": [[0.0]]}, TypeError, "image is a list; wanted an array"),
+        ({"out": np.zeros((40, 41))}, ValueError, r"out has shape \(40, 41\)"),
+        ({"out": IMAGE}, ValueError, "out shares memory"),
+        ({"image": np.where(np.eye(40), np.nan, 0)}, ValueError, "image holds NaN in rows 0 to 40"),
+        ({"image": np.zeros((40, 5)), "out": np.zeros((40, 5))}, ValueError, "at least 8"),
+        ({"channel_axis": 0}, ValueError, "two axes of pixels and one of channels"),
+        ({"sigma": np.ones((40, 40))}, TypeError, "sigma is"),
+        ({"tile": 0}, ValueError, "tile is 0"),
+        ({"quality": "top"}, ValueError, "quality is 'top'"),
+    ],
+)
+def test_bad_input_is_named(options: Any, error: Any, message: str) -> None:
+    arguments = {"image": IMAGE, "out": np.empty((40, 40)), "sigma": 0.1} | options
+    with pytest.raises(error, match=message):
+        fastgsm.denoise_tiles(**arguments)
+
+
+def test_a_prior_of_images_without_their_mean_is_refused(noisy: Any) -> None:
+    X = fastgsm.sample_patches(noisy, 8, 500, center="global", random_state=0)
+    prior = fastgsm.MVN().fit(X)
+    with pytest.raises(ValueError, match="which no tile knows"):
+        by_tiles(noisy, prior=prior)
