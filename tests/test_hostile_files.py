@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io as bytes_io
 import os
 import signal
@@ -252,6 +253,20 @@ def test_names_with_spaces_and_other_alphabets(tmp_path: Path, capsys: Any) -> N
 
 
 # --- images -------------------------------------------------------------------------------
+
+
+def test_png_whose_chunk_claims_gigabytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_image(path, np.full((64, 64), 99, np.uint8))
+    content = path.read_bytes()
+    assert content.count(b"IDAT") == 1
+    place = content.index(b"IDAT") - 4
+    path.write_bytes(content[:place] + b"\x7f\0\0\0" + content[place + 4 :])
+    tracemalloc.start()
+    with contextlib.suppress(ValueError):  # the pixels themselves are all there
+        read_image(path)
+    assert tracemalloc.get_traced_memory()[1] < 32 * MIB
+    tracemalloc.stop()
 
 
 def tiff(tags: dict[int, tuple[int, int]], data: bytes = b"", next_page: int = 0) -> bytes:
