@@ -295,6 +295,14 @@ def test_tiff_whose_part_expands_beyond_its_pixels(tmp_path: Path) -> None:
     assert "expands to more than its 64 bytes" in refusal(read_image, tmp_path / "a.tif")
 
 
+def test_tiff_whose_part_claims_gigabytes(tmp_path: Path) -> None:
+    content = compressed_tiff(8, 8, zlib.compress(bytes(64)))
+    size = struct.pack("<HHI", 279, 4, 1)  # the number of the tag, its type, one value
+    place = content.index(size) + len(size)
+    (tmp_path / "a.tif").write_bytes(content[:place] + b"\0\0\0\x7f" + content[place + 4 :])
+    assert "beyond its end" in refusal(read_image, tmp_path / "a.tif")
+
+
 def test_tiff_whose_pages_lead_round_in_a_circle(tmp_path: Path) -> None:
     page = {256: (4, 8), 257: (4, 8), 258: (3, 8), 262: (3, 1), 273: (4, 8), 279: (4, 64)}
     second = len(tiff(page))
