@@ -5,9 +5,9 @@ Run it from the top of the repository with as many files as patience allows::
     python -m tests.fuzz_files --count 10000
 
 An error of another kind than `ValueError` or `OSError`, a message of several lines or without the
-file's name, NaN in what was read, and an allocation beyond the bound are failures: the file is named
-and kept, and the exit status is 1. A crash and a hang end the run; the last file is then the culprit.
-Linux only. What the libraries that decode images print by themselves is on standard error.
+file's name, NaN in what was read, and an allocation beyond the bound are failures: the file is
+named and kept, and the exit status is 1. A crash and a hang end the run, and the last file is the
+culprit. Linux only. What the decoders of images print by themselves goes to standard error.
 """
 
 from __future__ import annotations
