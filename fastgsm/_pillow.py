@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -37,12 +38,15 @@ def read(file: BinaryIO, max_pixels: int) -> tuple[np.ndarray, int, bytes | None
 
 def open_picture(file: BinaryIO, formats: list[str], max_pixels: int) -> Any:
     """Open a file by Pillow, as one of the given formats; nothing is decoded yet."""
+    file.seek(0)
+    # Pillow asks for as many bytes as a chunk claims to have: a file would take room for them.
+    content = BytesIO(file.read())
     for format_ in formats:
         # Not by Image.open, whose limit of pixels is one number for the whole process.
         module, reader = _READERS[format_]
-        file.seek(0)
+        content.seek(0)
         try:
-            picture = getattr(import_extra(module), reader)(file)
+            picture = getattr(import_extra(module), reader)(content)
         except SyntaxError:  # so Pillow says that a file is of another format, or damaged
             continue
         check_size(picture.width, picture.height, max_pixels)

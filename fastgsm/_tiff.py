@@ -85,6 +85,9 @@ def _check(page: Any, file_size: int, max_pixels: int) -> None:
     else:
         _pillow.check_size(page.imagewidth, page.imagelength, max_pixels)
         _pillow.check_size(page.tilewidth, page.tilelength, max_pixels)
+        parts = zip(page.dataoffsets, page.databytecounts, strict=False)  # as many: see below
+        if any(offset + size > file_size for offset, size in parts):
+            raise ValueError("parts of its pixels lie beyond its end; the file is damaged")
     colours = 3 if page.photometric == 2 else 1
     if page.samplesperpixel > colours + 1 and page.photometric in (0, 1, 2):
         raise ValueError(f"it has {page.samplesperpixel} channels; fastgsm reads grey and RGB")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io as bytes_io
 import os
 import signal
@@ -254,6 +255,20 @@ def test_names_with_spaces_and_other_alphabets(tmp_path: Path, capsys: Any) -> N
 # --- images -------------------------------------------------------------------------------
 
 
+def test_png_whose_chunk_claims_gigabytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_image(path, np.full((64, 64), 99, np.uint8))
+    content = path.read_bytes()
+    assert content.count(b"IDAT") == 1
+    place = content.index(b"IDAT") - 4
+    path.write_bytes(content[:place] + b"\x7f\0\0\0" + content[place + 4 :])
+    tracemalloc.start()
+    with contextlib.suppress(ValueError):  # the pixels themselves are all there
+        read_image(path)
+    assert tracemalloc.get_traced_memory()[1] < 32 * MIB
+    tracemalloc.stop()
+
+
 def tiff(tags: dict[int, tuple[int, int]], data: bytes = b"", next_page: int = 0) -> bytes:
     """Lay out a little-endian TIFF: tags with a type (3 short, 4 long) and a value, then data."""
     body = b"".join(struct.pack("<HHII", n, kind, 1, v) for n, (kind, v) in sorted(tags.items()))
@@ -278,6 +293,14 @@ def test_tiff_whose_part_expands_beyond_its_pixels(tmp_path: Path) -> None:
     bomb = zlib.compress(bytes(100 * MIB))
     (tmp_path / "a.tif").write_bytes(compressed_tiff(8, 8, bomb))
     assert "expands to more than its 64 bytes" in refusal(read_image, tmp_path / "a.tif")
+
+
+def test_tiff_whose_part_claims_gigabytes(tmp_path: Path) -> None:
+    content = compressed_tiff(8, 8, zlib.compress(bytes(64)))
+    size = struct.pack("<HHI", 279, 4, 1)  # the number of the tag, its type, one value
+    place = content.index(size) + len(size)
+    (tmp_path / "a.tif").write_bytes(content[:place] + b"\0\0\0\x7f" + content[place + 4 :])
+    assert "beyond its end" in refusal(read_image, tmp_path / "a.tif")
 
 
 def test_tiff_whose_pages_lead_round_in_a_circle(tmp_path: Path) -> None:
