@@ -37,6 +37,7 @@ def test_nothing_is_left_to_compile() -> None:
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[1]),
             "NUMBA_NUM_THREADS": "2",  # so that there are parallel kernels
+            "NUMBA_THREADING_LAYER": "workqueue",
         },
         capture_output=True,
         text=True,
