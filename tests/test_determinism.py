@@ -18,7 +18,7 @@ import pytest
 import fastgsm
 from fastgsm import epll, nonlocal_mvn, single_pass
 from fastgsm.kernels._jit import limit_workers
-from fastgsm.models import PatchModel, _density
+from fastgsm.models import PatchModel, _density, _em
 
 PRESETS = ("fast", "balanced", "best")
 
@@ -132,6 +132,7 @@ def test_any_chunk(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nonlocal_mvn, "BANDS_PER_THREAD", 1 if small else 10**9)
     monkeypatch.setattr(_density, "WORK_PER_CALL", 1 if small else 10**18)
     monkeypatch.setattr(_density, "SHAPES_PER_CALL", 2)
+    monkeypatch.setattr(_em, "EXPONENTIALS_PER_CALL", 10_000 if small else 10**18)
     monkeypatch.setattr(_density, "BLOCK", 1000 if small else 10**9)
     for name, found in (*denoised(), *fitted()):
         assert found == expected[f"{name}, float32"], name
