@@ -153,8 +153,11 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def limit_workers(workers: int | None) -> Iterator[None]:
-    """Let the kernels called inside the ``with`` block use at most ``workers`` threads."""
-    token = _limit.set(workers)
+    """Let the kernels called inside the ``with`` block use at most ``workers`` threads.
+
+    None leaves the limit of the block around it, if any.
+    """
+    token = _limit.set(_limit.get() if workers is None else workers)
     try:
         yield
     finally:

@@ -31,6 +31,8 @@ ROUNDING = 1e-6
 # millisecond, and waking the threads in each of hundreds of iterations takes as long, or ten times
 # as long where other programs keep the cores busy.
 SMALL_WORK = 200_000
+# Exponentials left to one call of the kernel, half a second on two cores: Ctrl-C is heard between.
+EXPONENTIALS_PER_CALL = 2**27
 
 # Most that a step of EM on scales is prolonged.
 LONGEST_STEP = 64.0
@@ -124,7 +126,11 @@ def scale_statistics(
     sums = np.empty((n_groups, n_chunks, 2, log_weights[0].size + 1))
     kernel = kernels.scale_statistics
     run = kernel.serial if n * scales.size < SMALL_WORK else kernel
-    run(distances, log_weights.astype(dtype), (1 / scales).astype(dtype), sample_weight, sums)
+    log_weights, precisions = log_weights.astype(dtype), (1 / scales).astype(dtype)
+    step = max(1, EXPONENTIALS_PER_CALL // (n * scales[0].size))
+    for first in range(0, n_groups, step):
+        part = slice(first, first + step)
+        run(distances[part], log_weights[part], precisions[part], sample_weight, sums[part])
     sums = sums.sum(axis=1)
     log_likelihood = float(sums[:, 0, -1].sum())
     return log_likelihood, *(sums[:, i, :-1].reshape(scales.shape) for i in range(2))

@@ -85,6 +85,8 @@ def test_limits_nest(eight_threads: FakeThreads) -> None:
     with limit_workers(2):
         with limit_workers(4):
             assert usable_threads() == 4
+        with limit_workers(None):
+            assert usable_threads() == 2
         assert usable_threads() == 2
 
 
