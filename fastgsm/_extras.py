@@ -1,15 +1,17 @@
-"""Packages that only the extra `cli` brings."""
+"""Packages that only an extra brings."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
+PURPOSES = {"cli": "image files need", "dask": "Dask arrays need"}
 
-def import_extra(module: str) -> Any:
+
+def import_extra(module: str, extra: str = "cli") -> Any:
     """Import a module, or say how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        message = f'image files need more packages: pip install "fastgsm[cli]" ({error})'
+        message = f'{PURPOSES[extra]} more packages: pip install "fastgsm[{extra}]" ({error})'
         raise ImportError(message) from error

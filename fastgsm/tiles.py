@@ -138,10 +138,42 @@ def denoise_tiles(
     >>> bool((by_tiles == fastgsm.denoise(noisy, 0.1, quality="fast")).all())
     True
     """
+    shape = pixel_shape(image, channel_axis)
+    _check_out(image, out)
+    tiles, options = plan(
+        shape, image.dtype, tile, prior, quality, stride, channel_axis, data_range
+    )
+    if sigma is None:
+        sigma = _estimate_sigma(image, shape, tile, options, progress)
+    sigma = check_nonnegative(sigma, "sigma")
+    log = _Checkpoint(checkpoint, [image.shape, str(image.dtype), sigma, tile, str(options)])
+    with Progress(len(tiles), "denoising tiles", enabled=progress) as bar:
+        for number, part in enumerate(tiles):
+            if number not in log.done:
+                noisy = _read(image, part.outer, channel_axis)
+                # Every tile draws the same grids: those of the whole image.
+                seed = copy.deepcopy(random_state)
+                clean = denoise(noisy, sigma, **options, workers=workers, random_state=seed)
+                out[index(part.inner, channel_axis)] = clean[index(part.cut, channel_axis)]
+                log.add(number)
+            bar.update()
+    log.remove()
+    return out
+
+
+def plan(
+    shape: tuple[int, int],
+    dtype: Any,
+    tile: int,
+    prior: Any,
+    quality: str,
+    stride: int | None,
+    channel_axis: int | None,
+    data_range: float | None,
+) -> tuple[list[Tile], dict[str, Any]]:
+    """Check options, and give the tiles of an image and the options with which each is denoised."""
     check_choice(quality, "quality", tuple(PRESETS))
     tile = check_integer(tile, "tile")
-    shape = _pixel_shape(image, channel_axis)
-    _check_out(image, out)
     model = resolve_prior(PRESETS[quality].prior if prior is None else prior)
     if centring(model)[1]:
         raise ValueError(
@@ -150,80 +182,89 @@ def denoise_tiles(
         )
     patch_size = patch_size_of(model)
     stride = stride_of(quality, patch_size, stride)
-    tiles = tiles_of(shape, tile, *reach(quality, patch_size, stride))
     if data_range is None:
-        is_float = np.dtype(image.dtype).kind == "f"
-        data_range = 1.0 if is_float else float(np.iinfo(image.dtype).max)
-    data_range = check_positive(data_range, "data_range")
-    if sigma is None:
-        sigma = estimate_sigma_tiles(image, channel_axis, data_range, tile, progress)
-    sigma = check_nonnegative(sigma, "sigma")
+        is_float = np.dtype(dtype).kind == "f"
+        data_range = 1.0 if is_float else float(np.iinfo(dtype).max)
     options = {
         "prior": prior,
         "quality": quality,
         "stride": stride,
         "channel_axis": channel_axis,
-        "data_range": data_range,
+        "data_range": check_positive(data_range, "data_range"),
     }
-    log = _Checkpoint(checkpoint, [image.shape, str(image.dtype), sigma, tile, str(options)])
-    with Progress(len(tiles), "denoising tiles", enabled=progress) as bar:
-        for number, part in enumerate(tiles):
-            if number not in log.done:
-                noisy = _read(image, part.outer, channel_axis)
-                clean = denoise(
-                    noisy,
-                    sigma,
-                    **options,
-                    workers=workers,
-                    # Every tile draws the same grids: those of the whole image.
-                    random_state=copy.deepcopy(random_state),
-                )
-                out[_index(part.inner, channel_axis)] = clean[_index(part.cut, channel_axis)]
-                log.add(number)
-            bar.update()
-    log.remove()
-    return out
+    return tiles_of(shape, tile, *reach(quality, patch_size, stride)), options
 
 
-def estimate_sigma_tiles(
-    image: Any, channel_axis: int | None, data_range: float, tile: int, progress: bool = False
-) -> float:
-    """Estimate the noise of an image that need not fit into memory, as `estimate_sigma` does."""
-    shape = _pixel_shape(image, channel_axis)
+class Scan(NamedTuple):
+    """What the noise of an image is estimated from, in one part of it, by channels."""
+
+    place: tuple[int, int]
+    """Row and column of the first patch in the grid of the whole image."""
+    patches: list[Any]
+    low: list[Any]
+    high: list[Any]
+
+
+def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[tuple[slice, slice]]]:
+    """Give the stride of the patches that `scan` looks at, and the parts that it wants."""
     stride = noise.grid_stride(shape)
-    step = -(-tile // stride) * stride
-    blocks = tiles_of(shape, step, 0, stride)
-    grid: Any = None
-    low: Any = None
-    high: Any = None
-    with Progress(len(blocks), "estimating the noise", enabled=progress) as bar:
-        for block in blocks:
-            rows, cols = (
-                slice(part.start, min(part.stop + noise.PATCH - 1, length))
-                for part, length in zip(block.inner, shape, strict=True)
-            )
-            pixels, _ = as_float_image(
-                _read(image, (rows, cols), channel_axis), data_range=data_range
-            )
-            planes = channels_first(pixels, channel_axis)
-            if grid is None:
-                sides = [(length - noise.PATCH) // stride + 1 for length in shape]
-                grid = np.empty((len(planes), noise.PATCH, noise.PATCH, *sides), planes.dtype)
-                low = high = planes[:, 0, 0].copy()
-            low = np.minimum(low, planes.min(axis=(1, 2)))
-            high = np.maximum(high, planes.max(axis=(1, 2)))
-            if min(planes.shape[1:]) >= noise.PATCH:
-                top, left = rows.start // stride, cols.start // stride
-                for plane, target in zip(planes, grid, strict=True):
-                    patches = noise.grid_patches(plane, stride)
-                    down, across = patches.shape[2:]
-                    target[:, :, top : top + down, left : left + across] = patches
+    blocks = tiles_of(shape, -(-tile // stride) * stride, 0, stride)
+    # A patch belongs to the part that its first pixel is in.
+    parts = [
+        (
+            slice(rows.start, min(rows.stop + noise.PATCH - 1, shape[0])),
+            slice(cols.start, min(cols.stop + noise.PATCH - 1, shape[1])),
+        )
+        for rows, cols in (block.inner for block in blocks)
+    ]
+    return stride, parts
+
+
+def scan(pixels: Any, part: tuple[slice, slice], stride: int, options: dict[str, Any]) -> Scan:
+    """Look at one part of an image."""
+    scaled, _ = as_float_image(pixels, data_range=options["data_range"])
+    planes = channels_first(scaled, options["channel_axis"])
+    fits = min(planes.shape[1:]) >= noise.PATCH
+    return Scan(
+        (part[0].start // stride, part[1].start // stride),
+        [noise.grid_patches(plane, stride).copy() for plane in planes] if fits else [],
+        [plane.min() for plane in planes],
+        [plane.max() for plane in planes],
+    )
+
+
+def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int, unit: float) -> float:
+    """Estimate the noise of an image as `estimate_sigma` does, from scans of all its parts."""
+    grid_shape = [(length - noise.PATCH) // stride + 1 for length in shape]
+    variances = []
+    for channel in range(len(scans[0].low)):
+        dtype = scans[0].low[channel].dtype
+        grid = np.empty((noise.PATCH, noise.PATCH, *grid_shape), dtype)
+        for each in scans:
+            if each.patches:
+                patches, (top, left) = each.patches[channel], each.place
+                height, width = patches.shape[2:]
+                grid[:, :, top : top + height, left : left + width] = patches
+        low = min(each.low[channel] for each in scans)
+        high = max(each.high[channel] for each in scans)
+        variances.append(noise.variance_of_patches(grid, low, high))
+    return unit * math.sqrt(sum(variances) / len(variances))
+
+
+def _estimate_sigma(
+    image: Any, shape: tuple[int, int], tile: int, options: dict[str, Any], progress: bool
+) -> float:
+    stride, parts = scan_blocks(shape, tile)
+    scans = []
+    with Progress(len(parts), "estimating the noise", enabled=progress) as bar:
+        for part in parts:
+            pixels = _read(image, part, options["channel_axis"])
+            scans.append(scan(pixels, part, stride, options))
             bar.update()
-    variances = [noise.variance_of_patches(*each) for each in zip(grid, low, high, strict=True)]
-    return data_range * math.sqrt(sum(variances) / len(variances))
+    return sigma_of_scans(scans, shape, stride, options["data_range"])
 
 
-def _pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
+def pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
     """Give (height, width) of an image that has a shape."""
     try:
         shape = list(image.shape)
@@ -258,7 +299,7 @@ def _check_out(image: Any, out: Any) -> None:
         )
 
 
-def _index(part: tuple[slice, slice], channel_axis: int | None) -> tuple[slice, ...]:
+def index(part: tuple[slice, slice], channel_axis: int | None) -> tuple[slice, ...]:
     """Give the index of a part of the pixels, with all channels."""
     index = list(part)
     if channel_axis is not None:
@@ -267,7 +308,13 @@ def _index(part: tuple[slice, slice], channel_axis: int | None) -> tuple[slice, 
 
 
 def _read(image: Any, part: tuple[slice, slice], channel_axis: int | None) -> Any:
-    pixels = np.asarray(image[_index(part, channel_axis)])
+    pixels = np.asarray(image[index(part, channel_axis)])
+    check_no_nan(pixels, part)
+    return pixels
+
+
+def check_no_nan(pixels: Any, part: tuple[slice, slice]) -> None:
+    """Raise ValueError if a part of an image holds NaN."""
     if pixels.dtype.kind == "f" and np.isnan(pixels).any():
         rows, cols = part
         raise ValueError(
@@ -275,7 +322,6 @@ def _read(image: Any, part: tuple[slice, slice], channel_axis: int | None) -> An
             f"{cols.stop}; wanted finite pixels. Missing pixels are filled by denoise alone, in "
             f"an image that fits into memory."
         )
-    return pixels
 
 
 class _Checkpoint:
