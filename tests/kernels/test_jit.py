@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -204,6 +205,30 @@ def test_builds_have_their_own_cache_entries() -> None:
     assert len(names) == 2
     assert all(_jit._DIGEST in name for name in names)
     assert double.serial.__module__ == __name__
+
+
+def test_denoise_as_plain_python() -> None:
+    program = """
+import numpy as np, fastgsm
+x = np.random.default_rng(0).random((9, 9))
+X = fastgsm.extract_patches(x, 2, center="patch")
+prior = fastgsm.GSM(2, tol=1e9).fit(X)
+for quality in ("fast", "balanced", "best"):
+    print(*fastgsm.denoise(x, 0.1, prior=prior, quality=quality).ravel())
+"""
+    results = []
+    for disabled in "01":
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "NUMBA_DISABLE_JIT": disabled},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        results.append([float(word) for word in done.stdout.split()])
+    assert len(results[0]) == 3 * 81
+    np.testing.assert_allclose(*results, rtol=1e-6)
 
 
 def test_import_compiles_nothing() -> None:
