@@ -13,6 +13,7 @@ from fastgsm.models import (
     load,
 )
 from fastgsm.noise import estimate_sigma
+from fastgsm.patch_sampler import PatchSampler
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.priors import list_priors, load_prior
 from fastgsm.warmup import warmup
@@ -27,6 +28,7 @@ __all__ = [
     "ConvergenceWarning",
     "MoGSM",
     "NotFittedError",
+    "PatchSampler",
     "aggregate_patches",
     "datasets",
     "denoise",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import warnings
 from abc import ABC, abstractmethod
@@ -11,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastgsm._estimator import Estimator
 from fastgsm._validation import (
     FloatArray,
     check_deviations,
@@ -30,11 +30,10 @@ class NotFittedError(ValueError, AttributeError):
     """A model was used before `fit`."""
 
 
-class PatchModel(ABC):
+class PatchModel(Estimator, ABC):
     """Base of all patch priors: a density on vectors that can be learned, scored and denoised with.
 
-    Subclasses take their options as keyword arguments, store them unchanged, and implement
-    `_fit`, which sets what is learned.
+    Subclasses implement `_fit`, which sets what is learned.
     """
 
     tol: float
@@ -45,41 +44,6 @@ class PatchModel(ABC):
     random_state: Any
 
     # --- scikit-learn's conventions -------------------------------------------------------
-
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return sorted(p for p in inspect.signature(cls.__init__).parameters if p != "self")
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Give the options of the model as a dict.
-
-        Parameters
-        ----------
-        deep : bool
-            Accepted for scikit-learn's sake; the models hold no other estimators.
-        """
-        return {name: getattr(self, name) for name in self._parameter_names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change options of the model; takes effect at the next `fit`."""
-        names = self._parameter_names()
-        for name, value in params.items():
-            if name not in names:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {self!r}. "
-                    f"Valid parameters are: {names!r}."
-                )
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        changed = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if not _same(value, defaults[name].default)
-        ]
-        return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
@@ -310,9 +274,3 @@ def _not_fitted_error() -> type[NotFittedError]:
         return NotFittedError
     theirs = sys.modules["sklearn.exceptions"].NotFittedError
     return type("NotFittedError", (NotFittedError, theirs), {})
-
-
-def _same(value: Any, default: Any) -> bool:
-    if isinstance(value, np.ndarray) or isinstance(default, np.ndarray):
-        return value is default
-    return bool(value == default)

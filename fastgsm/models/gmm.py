@@ -63,6 +63,14 @@ class GMM(ScaleMixtureModel):
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
+    Notes
+    -----
+    A sample of weight 2 counts in EM as the same sample twice. But EM starts from samples drawn at
+    random, of which the repeated one would be drawn more often, and from another start it may end
+    at another maximum. So `sample_weight` and repeated samples give the same model only from the
+    same start (`weights_init`, `means_init` and `covariances_init`), and scikit-learn's
+    ``check_sample_weight_equivalence_on_dense_data``, alone of its checks, is expected to fail.
+
     References
     ----------
     .. [1] A. Dempster, N. Laird, D. Rubin, "Maximum likelihood from incomplete data via the EM
