@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from fastgsm._estimator import Estimator
+from fastgsm._progress import Progress
 from fastgsm._validation import (
     FloatArray,
     check_deviations,
@@ -24,6 +26,7 @@ from fastgsm._validation import (
 )
 from fastgsm.models._density import Support
 from fastgsm.models._em import ConvergenceWarning, History, ScaleSteps, ShapeSteps, run_em
+from fastgsm.models._monitor import EMIteration, Monitor
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -66,7 +69,15 @@ class PatchModel(Estimator, ABC):
 
     # --- learning -------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        callback: Callable[[EMIteration], Any] | None = None,
+        progress: bool = False,
+    ) -> Self:
         """Learn the model from samples.
 
         Parameters
@@ -78,6 +89,14 @@ class PatchModel(Estimator, ABC):
             Ignored; there for scikit-learn's pipelines.
         sample_weight : array_like of shape (n_samples,), optional
             How much each sample counts, relative to the others; not negative.
+        callback : callable, optional
+            Called once in each EM iteration with an `EMIteration`: ``iteration``,
+            ``log_likelihood``, ``gain`` and ``seconds``. If it returns true, the fit ends there,
+            without a warning, with the parameters that have this log-likelihood; `converged_` is
+            then False, unless EM had just converged. No option of the model, which stays clean for
+            ``clone`` and for files; in a pipeline give it as ``gsm__callback``.
+        progress : bool
+            Show progress on standard error: iterations and log-likelihood.
 
         Returns
         -------
@@ -85,10 +104,14 @@ class PatchModel(Estimator, ABC):
 
         Raises
         ------
+        TypeError
+            If `callback` is not callable.
         ValueError
             If X is not 2-D, holds NaN or values whose squares leave the range of its type, or has
             too few or only equal samples, if an option of the model is out of range, or if the
-            options permit Gaussians without extent. The model is then as it was before.
+            options permit Gaussians without extent.
+
+        Whatever is raised, by the callback too or by Ctrl-C, the model is then as it was before.
 
         Warns
         -----
@@ -96,6 +119,15 @@ class PatchModel(Estimator, ABC):
             If EM stopped at `max_iter`, if the log-likelihood fell by more than rounding, or if
             Gaussians lost all their samples. Those keep their last mean, covariance and scale,
             with weight 0, and are not started anew.
+
+        Examples
+        --------
+        >>> import fastgsm
+        >>> image = fastgsm.datasets.dead_leaves((64, 64), random_state=0)
+        >>> X = fastgsm.sample_patches(image, n_patches=500, random_state=0)
+        >>> model = fastgsm.GSM().fit(X, callback=lambda em: em.iteration == 3)
+        >>> model.n_iter_
+        3
         """
         self._check_options()
         X = check_samples(X)
@@ -107,8 +139,11 @@ class PatchModel(Estimator, ABC):
             )
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         rng = check_random_state(self.random_state)
-        with np.errstate(all="ignore"):  # what is not finite is found by the checks at the end
-            history = self._fit(X, weights, rng)
+        name = type(self).__name__
+        with Progress(None, name, enabled=progress) as bar:
+            monitor = Monitor(name, self.verbose, callback, bar)
+            with np.errstate(all="ignore"):  # what is not finite is found by the checks at the end
+                history = self._fit(X, weights, rng, monitor)
         self.n_features_in_ = X.shape[1]
         self.lower_bounds_ = history.lower_bounds
         self.lower_bound_ = history.lower_bounds[-1]
@@ -118,7 +153,13 @@ class PatchModel(Estimator, ABC):
         return self
 
     @abstractmethod
-    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+    def _fit(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> History:
         """Learn from checked samples."""
 
     def _warn_of_the_dead(self) -> None:
@@ -141,13 +182,13 @@ class PatchModel(Estimator, ABC):
         sizes = learned["weights"].shape, learned["eigenvectors"].shape[-2:]
         return sizes == (shape, support.basis.shape)
 
-    def _run_em(self, steps: ScaleSteps | ShapeSteps) -> History:
+    def _run_em(self, steps: ScaleSteps | ShapeSteps, monitor: Monitor) -> History:
         return run_em(
             steps.e_step,
             steps.m_step,
             tol=self.tol,
             max_iter=self.max_iter,
-            verbose=self.verbose,
+            monitor=monitor,
             name=type(self).__name__,
         )
 

@@ -17,6 +17,7 @@ from fastgsm.models._init import (
     initial_shapes,
     initial_weights,
 )
+from fastgsm.models._monitor import Monitor
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
@@ -131,7 +132,13 @@ class GMM(ScaleMixtureModel):
     def _min_samples(self) -> int:
         return max(2, self.n_components)
 
-    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+    def _fit(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=self.fit_means)
         if self._continues(self._shape, support):
             start = self._density
@@ -145,7 +152,7 @@ class GMM(ScaleMixtureModel):
             fit_means=self.fit_means,
             floor=self.reg_covar * support.variance,
         )
-        history = self._run_em(steps)
+        history = self._run_em(steps, monitor)
         self._learn(steps.density)
         return history
 

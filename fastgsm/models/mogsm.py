@@ -18,6 +18,7 @@ from fastgsm.models._init import (
     initial_shapes,
     initial_weights,
 )
+from fastgsm.models._monitor import Monitor
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
@@ -147,7 +148,13 @@ class MoGSM(ScaleMixtureModel):
     def _min_samples(self) -> int:
         return max(2, self.n_components)
 
-    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+    def _fit(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
         floor = self.reg_covar * support.variance
         if self._continues(self._shape, support):
@@ -162,7 +169,7 @@ class MoGSM(ScaleMixtureModel):
             fit_scales=True,
             floor=floor,
         )
-        history = self._run_em(steps)
+        history = self._run_em(steps, monitor)
         self._learn(steps.density)
         return history
 
