@@ -8,11 +8,13 @@ from fastgsm.models import (
     ICA,
     MVN,
     ConvergenceWarning,
+    EMIteration,
     MoGSM,
     NotFittedError,
     load,
 )
 from fastgsm.noise import estimate_sigma
+from fastgsm.patch_sampler import PatchSampler
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.priors import list_priors, load_prior
 from fastgsm.tiles import denoise_tiles
@@ -26,8 +28,10 @@ __all__ = [
     "ICA",
     "MVN",
     "ConvergenceWarning",
+    "EMIteration",
     "MoGSM",
     "NotFittedError",
+    "PatchSampler",
     "aggregate_patches",
     "datasets",
     "denoise",

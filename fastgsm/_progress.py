@@ -12,10 +12,10 @@ REFRESH_SECONDS = 0.25
 
 
 class _Counter:
-    """The part of tqdm that `Progress` uses, written as ``label: done/total``."""
+    """The part of tqdm that `Progress` uses, written as ``label: done/total, note``."""
 
-    def __init__(self, total: int, label: str) -> None:
-        self.total, self.label, self.done = total, label, 0
+    def __init__(self, total: int | None, label: str) -> None:
+        self.total, self.label, self.done, self._note, self._width = total, label, 0, "", 0
         self._shown_at = float("-inf")
         self._show()
 
@@ -24,6 +24,9 @@ class _Counter:
         if time.monotonic() - self._shown_at >= REFRESH_SECONDS:
             self._show()
 
+    def set_postfix_str(self, note: str, refresh: bool) -> None:
+        self._note = note
+
     def close(self) -> None:
         self._show()
         sys.stderr.write("\n")
@@ -31,11 +34,15 @@ class _Counter:
 
     def _show(self) -> None:
         self._shown_at = time.monotonic()
-        sys.stderr.write(f"\r{self.label}: {self.done}/{self.total}")
+        line = f"{self.label}: {self.done}" + ("" if self.total is None else f"/{self.total}")
+        line += f", {self._note}" if self._note else ""
+        # Spaces cover what is left of a line that was longer.
+        sys.stderr.write(f"\r{line.ljust(self._width)}")
+        self._width = len(line)
         sys.stderr.flush()
 
 
-def _new_bar(total: int, label: str) -> Any:
+def _new_bar(total: int | None, label: str) -> Any:
     try:
         tqdm = importlib.import_module("tqdm.auto").tqdm
     except ImportError:
@@ -50,8 +57,8 @@ class Progress:
 
     Parameters
     ----------
-    total : int
-        Number of steps.
+    total : int or None
+        Number of steps; None where nobody knows.
     label : str
         Words in front of the count.
     enabled : bool
@@ -65,7 +72,7 @@ class Progress:
     ...         progress.update()
     """
 
-    def __init__(self, total: int, label: str, enabled: bool = True) -> None:
+    def __init__(self, total: int | None, label: str, enabled: bool = True) -> None:
         self.total, self.label, self.enabled = total, label, enabled
         self._bar: Any = None
 
@@ -74,9 +81,11 @@ class Progress:
             self._bar = _new_bar(self.total, self.label)
         return self
 
-    def update(self, n: int = 1) -> None:
-        """Say that `n` more steps are done."""
+    def update(self, n: int = 1, note: str = "") -> None:
+        """Say that `n` more steps are done, with words to show behind the count."""
         if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(n)
 
     def __exit__(

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgsm._containers import check_pillow_mode
+
 FloatArray = NDArray[np.floating[Any]]
 
 
@@ -77,7 +79,8 @@ def plain_array(values: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If it is a masked array with masked values, which would lose its mask.
+        If it is a masked array with masked values, which would lose its mask, or a Pillow image
+        whose pixels are neither grey nor RGB.
     ValueError
         If it is a sequence of sequences of different lengths.
     """
@@ -87,6 +90,7 @@ def plain_array(values: Any, name: str) -> NDArray[Any]:
             f"a plain one. For an image give {name}.filled(0) to denoise, and "
             f"mask=~np.ma.getmaskarray({name}); elsewhere leave masked values out first."
         )
+    check_pillow_mode(values, name)
     try:
         return np.asarray(values)
     except ValueError as error:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastgsm._containers import as_given
 from fastgsm._progress import Progress
 from fastgsm._validation import (
     FloatArray,
@@ -69,7 +70,9 @@ def denoise(
     Parameters
     ----------
     image : array_like of shape (height, width), or with one more axis for channels
-        Noisy image, floats or integers, at least one patch large. Not modified.
+        Noisy image, floats or integers, at least one patch large. Not modified. An array, or what
+        NumPy makes one of: nested lists, a grey or RGB image of Pillow, xarray's DataArray. An
+        array of dask is computed and denoised whole, in memory.
     sigma : float or array_like of shape (height, width), optional
         Standard deviation of the noise in the image's own units: grey levels for integers. One
         number, or one for each pixel, equal for all channels: see Notes. By default one number is
@@ -125,10 +128,11 @@ def denoise(
 
     Returns
     -------
-    denoised : ndarray
-        Of the image's shape. float16, float32 and float64 are kept; integers come back in their
-        type, rounded. What lies beyond the largest value of the type is clipped to it.
-    std : ndarray
+    denoised : ndarray, or DataArray if the image is one
+        Of the image's shape; a DataArray has the image's coordinates, name and attributes.
+        float16, float32 and float64 are kept; integers come back in their type, rounded. What lies
+        beyond the largest value of the type is clipped to it.
+    std : ndarray, or DataArray if the image is one
         Only with `return_std`: posterior standard deviation of every pixel, of the image's shape
         and in its units, neither rounded nor clipped. float64 where the image is computed in
         float64, otherwise float32; 0 without noise. See Notes.
@@ -136,8 +140,8 @@ def denoise(
     Raises
     ------
     TypeError
-        If the image is not of integers or real floats or is a masked array, sigma not of numbers or
-        the mask not of booleans.
+        If the image is not of integers or real floats, is a masked array or has a mode of Pillow's
+        other than grey and RGB, if sigma is not of numbers or the mask not of booleans.
     ValueError
         If the image is smaller than a patch, holds infinity or has the wrong dimension, if it or
         sigma reaches beyond a billion times the data range, if every
@@ -238,8 +242,8 @@ def denoise(
         )
     _check_out(out, original)
     if np.all(level == 0):
-        copy = _finish(original if out is not None else original.copy(), out)
-        return (copy, np.zeros_like(pixels, order="C")) if return_std else copy
+        copy = _finish(original if out is not None else original.copy(), out, image)
+        return (copy, as_given(image, np.zeros_like(pixels, order="C"))) if return_std else copy
 
     def method(level: Any) -> Method:
         center = aggregation == "center"
@@ -260,11 +264,11 @@ def denoise(
     if uneven:
         noiseless = level == 0 if channel_axis is None else np.expand_dims(level == 0, channel_axis)
         np.copyto(result, original, where=noiseless)
-    denoised = _finish(result, out)
+    denoised = _finish(result, out, image)
     if variance is None:
         return denoised
     std = np.sqrt(variance) * variance.dtype.type(unit)
-    return denoised, np.ascontiguousarray(_channels_back(std, channel_axis))
+    return denoised, as_given(image, np.ascontiguousarray(_channels_back(std, channel_axis)))
 
 
 def _check_std(model: PatchModel, quality: str, aggregation: str, varies: bool) -> None:
@@ -371,9 +375,9 @@ def _check_out(out: Any, image: NDArray[Any]) -> None:
         )
 
 
-def _finish(result: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+def _finish(result: NDArray[Any], out: NDArray[Any] | None, image: Any) -> Any:
     if out is None:
-        return np.ascontiguousarray(result)
+        return as_given(image, np.ascontiguousarray(result))
     out[...] = result
     return out
 

@@ -3,6 +3,7 @@
 from fastgsm.models._base import NotFittedError, PatchModel
 from fastgsm.models._em import ConvergenceWarning
 from fastgsm.models._files import load
+from fastgsm.models._monitor import EMIteration
 from fastgsm.models.gmm import GMM
 from fastgsm.models.gsm import GSM
 from fastgsm.models.ica import ICA
@@ -15,6 +16,7 @@ __all__ = [
     "ICA",
     "MVN",
     "ConvergenceWarning",
+    "EMIteration",
     "MoGSM",
     "NotFittedError",
     "PatchModel",

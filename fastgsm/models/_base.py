@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from fastgsm._estimator import Estimator
+from fastgsm._progress import Progress
 from fastgsm._validation import (
     FloatArray,
     check_deviations,
@@ -24,17 +26,17 @@ from fastgsm._validation import (
 )
 from fastgsm.models._density import Support
 from fastgsm.models._em import ConvergenceWarning, History, ScaleSteps, ShapeSteps, run_em
+from fastgsm.models._monitor import EMIteration, Monitor
 
 
 class NotFittedError(ValueError, AttributeError):
     """A model was used before `fit`."""
 
 
-class PatchModel(ABC):
+class PatchModel(Estimator, ABC):
     """Base of all patch priors: a density on vectors that can be learned, scored and denoised with.
 
-    Subclasses take their options as keyword arguments, store them unchanged, and implement
-    `_fit`, which sets what is learned.
+    Subclasses implement `_fit`, which sets what is learned.
     """
 
     tol: float
@@ -45,41 +47,6 @@ class PatchModel(ABC):
     random_state: Any
 
     # --- scikit-learn's conventions -------------------------------------------------------
-
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return sorted(p for p in inspect.signature(cls.__init__).parameters if p != "self")
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Give the options of the model as a dict.
-
-        Parameters
-        ----------
-        deep : bool
-            Accepted for scikit-learn's sake; the models hold no other estimators.
-        """
-        return {name: getattr(self, name) for name in self._parameter_names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change options of the model; takes effect at the next `fit`."""
-        names = self._parameter_names()
-        for name, value in params.items():
-            if name not in names:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {self!r}. "
-                    f"Valid parameters are: {names!r}."
-                )
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        changed = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if not _same(value, defaults[name].default)
-        ]
-        return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
@@ -102,7 +69,15 @@ class PatchModel(ABC):
 
     # --- learning -------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        callback: Callable[[EMIteration], Any] | None = None,
+        progress: bool = False,
+    ) -> Self:
         """Learn the model from samples.
 
         Parameters
@@ -114,6 +89,14 @@ class PatchModel(ABC):
             Ignored; there for scikit-learn's pipelines.
         sample_weight : array_like of shape (n_samples,), optional
             How much each sample counts, relative to the others; not negative.
+        callback : callable, optional
+            Called once in each EM iteration with an `EMIteration`: ``iteration``,
+            ``log_likelihood``, ``gain`` and ``seconds``. If it returns true, the fit ends there,
+            without a warning, with the parameters that have this log-likelihood; `converged_` is
+            then False, unless EM had just converged. No option of the model, which stays clean for
+            ``clone`` and for files; in a pipeline give it as ``gsm__callback``.
+        progress : bool
+            Show progress on standard error: iterations and log-likelihood.
 
         Returns
         -------
@@ -121,10 +104,14 @@ class PatchModel(ABC):
 
         Raises
         ------
+        TypeError
+            If `callback` is not callable.
         ValueError
             If X is not 2-D, holds NaN or values whose squares leave the range of its type, or has
             too few or only equal samples, if an option of the model is out of range, or if the
-            options permit Gaussians without extent. The model is then as it was before.
+            options permit Gaussians without extent.
+
+        Whatever is raised, by the callback too or by Ctrl-C, the model is then as it was before.
 
         Warns
         -----
@@ -132,6 +119,15 @@ class PatchModel(ABC):
             If EM stopped at `max_iter`, if the log-likelihood fell by more than rounding, or if
             Gaussians lost all their samples. Those keep their last mean, covariance and scale,
             with weight 0, and are not started anew.
+
+        Examples
+        --------
+        >>> import fastgsm
+        >>> image = fastgsm.datasets.dead_leaves((64, 64), random_state=0)
+        >>> X = fastgsm.sample_patches(image, n_patches=500, random_state=0)
+        >>> model = fastgsm.GSM().fit(X, callback=lambda em: em.iteration == 3)
+        >>> model.n_iter_
+        3
         """
         self._check_options()
         X = check_samples(X)
@@ -143,8 +139,11 @@ class PatchModel(ABC):
             )
         weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         rng = check_random_state(self.random_state)
-        with np.errstate(all="ignore"):  # what is not finite is found by the checks at the end
-            history = self._fit(X, weights, rng)
+        name = type(self).__name__
+        with Progress(None, name, enabled=progress) as bar:
+            monitor = Monitor(name, self.verbose, callback, bar)
+            with np.errstate(all="ignore"):  # what is not finite is found by the checks at the end
+                history = self._fit(X, weights, rng, monitor)
         self.n_features_in_ = X.shape[1]
         self.lower_bounds_ = history.lower_bounds
         self.lower_bound_ = history.lower_bounds[-1]
@@ -154,7 +153,13 @@ class PatchModel(ABC):
         return self
 
     @abstractmethod
-    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+    def _fit(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> History:
         """Learn from checked samples."""
 
     def _warn_of_the_dead(self) -> None:
@@ -177,13 +182,13 @@ class PatchModel(ABC):
         sizes = learned["weights"].shape, learned["eigenvectors"].shape[-2:]
         return sizes == (shape, support.basis.shape)
 
-    def _run_em(self, steps: ScaleSteps | ShapeSteps) -> History:
+    def _run_em(self, steps: ScaleSteps | ShapeSteps, monitor: Monitor) -> History:
         return run_em(
             steps.e_step,
             steps.m_step,
             tol=self.tol,
             max_iter=self.max_iter,
-            verbose=self.verbose,
+            monitor=monitor,
             name=type(self).__name__,
         )
 
@@ -310,9 +315,3 @@ def _not_fitted_error() -> type[NotFittedError]:
         return NotFittedError
     theirs = sys.modules["sklearn.exceptions"].NotFittedError
     return type("NotFittedError", (NotFittedError, theirs), {})
-
-
-def _same(value: Any, default: Any) -> bool:
-    if isinstance(value, np.ndarray) or isinstance(default, np.ndarray):
-        return value is default
-    return bool(value == default)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from fastgsm.models._density import (
     raised,
     shape_groups,
 )
+from fastgsm.models._monitor import EMIteration
 
 # A fall of the log-likelihood by more than this share of it is no matter of float32's rounding.
 ROUNDING = 1e-6
@@ -56,26 +56,23 @@ def run_em(
     *,
     tol: float,
     max_iter: int,
-    verbose: int,
+    monitor: Callable[[EMIteration], bool],
     name: str,
 ) -> History:
     """Alternate E- and M-steps until the log-likelihood gains less than ``tol`` in an iteration.
 
     ``e_step`` returns the mean log-likelihood per sample, in nats, of the current parameters. On
-    convergence no M-step follows, so that the last value belongs to the parameters that stay.
+    convergence no M-step follows, so that the last value belongs to the parameters that stay; nor
+    does one where the monitor asks to stop.
     """
     lower_bounds: list[float] = []
     start = time.perf_counter()
     for iteration in range(1, max_iter + 1):
         lower_bounds.append(e_step())
         gain = lower_bounds[-1] - lower_bounds[-2] if iteration > 1 else np.inf
-        if verbose:
-            print(
-                f"{name}: iteration {iteration}, log-likelihood {lower_bounds[-1]:.6f} "
-                f"({gain:+.2e}), {time.perf_counter() - start:.2f} s",
-                file=sys.stderr,
-            )
         check_likelihood(lower_bounds[-1], name, iteration)
+        seconds = time.perf_counter() - start
+        stop = monitor(EMIteration(iteration, lower_bounds[-1], gain, seconds))
         if gain < -max(tol, ROUNDING * max(1.0, abs(lower_bounds[-1]))):
             warnings.warn(
                 f"{name}: the log-likelihood fell by {-gain:.2g} nats per sample in iteration "
@@ -87,6 +84,8 @@ def run_em(
             return History(lower_bounds, False)
         if gain < tol:
             return History(lower_bounds, True)
+        if stop:
+            return History(lower_bounds, False)
         m_step()
     warnings.warn(
         f"{name} did not converge in {max_iter} iterations: the log-likelihood still gained "

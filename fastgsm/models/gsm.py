@@ -10,6 +10,7 @@ import numpy as np
 from fastgsm._validation import FloatArray, check_choice, check_integer
 from fastgsm.models._em import History, ScaleSteps
 from fastgsm.models._init import check_distinct, gaussian_of, initial_scales, initial_weights
+from fastgsm.models._monitor import Monitor
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
@@ -113,7 +114,13 @@ class GSM(ScaleMixtureModel):
         check_integer(self.n_scales, "n_scales")
         check_choice(self.init_params, "init_params", ("quantiles", "random"))
 
-    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+    def _fit(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
         distances = gaussian.distances(X)
         if self._continues(self._shape, support):
@@ -129,7 +136,7 @@ class GSM(ScaleMixtureModel):
             scales,
             floor=self.reg_covar,
         )
-        history = self._run_em(steps)
+        history = self._run_em(steps, monitor)
         self._learn(replace(gaussian, weights=steps.weights, scales=steps.scales))
         return history
 

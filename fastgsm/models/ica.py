@@ -23,6 +23,7 @@ from fastgsm.models._init import (
     initial_scales,
     initial_weights,
 )
+from fastgsm.models._monitor import Monitor
 
 
 class ICA(PatchModel):
@@ -122,7 +123,13 @@ class ICA(PatchModel):
         check_integer(self.n_scales, "n_scales")
         check_choice(self.init_params, "init_params", ("quantiles", "random"))
 
-    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+    def _fit(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
         eigenvalues = gaussian.eigenvalues[0]
         coordinates = X @ gaussian.eigenvectors[0].astype(X.dtype)
@@ -141,7 +148,7 @@ class ICA(PatchModel):
             scales,
             floor=self.reg_covar,
         )
-        history = self._run_em(steps)
+        history = self._run_em(steps, monitor)
         try:
             gaussian.check()
             _check_mixtures(steps.weights, steps.scales)

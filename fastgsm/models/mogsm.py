@@ -18,6 +18,7 @@ from fastgsm.models._init import (
     initial_shapes,
     initial_weights,
 )
+from fastgsm.models._monitor import Monitor
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
@@ -77,6 +78,14 @@ class MoGSM(ScaleMixtureModel):
         update; `score` gives that of the final ones.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
+
+    Notes
+    -----
+    A sample of weight 2 counts in EM as the same sample twice. But EM starts from samples drawn at
+    random, of which the repeated one would be drawn more often, and from another start it may end
+    at another maximum. So `sample_weight` and repeated samples give the same model only from the
+    same start (`weights_init`, `scales_init` and `covariances_init`), and scikit-learn's
+    ``check_sample_weight_equivalence_on_dense_data``, alone of its checks, is expected to fail.
 
     References
     ----------
@@ -139,7 +148,13 @@ class MoGSM(ScaleMixtureModel):
     def _min_samples(self) -> int:
         return max(2, self.n_components)
 
-    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+    def _fit(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> History:
         gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
         floor = self.reg_covar * support.variance
         if self._continues(self._shape, support):
@@ -154,7 +169,7 @@ class MoGSM(ScaleMixtureModel):
             fit_scales=True,
             floor=floor,
         )
-        history = self._run_em(steps)
+        history = self._run_em(steps, monitor)
         self._learn(steps.density)
         return history
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from fastgsm._validation import FloatArray
 from fastgsm.models._em import History, check_likelihood, weighted_mean
 from fastgsm.models._init import gaussian_of
+from fastgsm.models._monitor import EMIteration, Monitor
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
@@ -22,8 +24,10 @@ class MVN(ScaleMixtureModel):
     ----------
     reg_covar : float
         Floor of the covariance's eigenvalues, as a fraction of their mean.
-    tol, max_iter, random_state, warm_start, verbose
+    tol, max_iter, random_state, warm_start
         Accepted for uniformity; a normal distribution is learned in one step.
+    verbose : int
+        1 to print a line for that step to stderr.
 
     Attributes
     ----------
@@ -65,11 +69,19 @@ class MVN(ScaleMixtureModel):
     def _shape(self) -> tuple[int, int]:
         return (1, 1)
 
-    def _fit(self, X: FloatArray, sample_weight: FloatArray, rng: np.random.Generator) -> History:
+    def _fit(
+        self,
+        X: FloatArray,
+        sample_weight: FloatArray,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> History:
+        start = time.perf_counter()
         density, _ = gaussian_of(X, sample_weight, self.reg_covar, about_mean=True)
         used = sample_weight > 0  # the others may well lie outside of the support
         samples, weights = (X, sample_weight) if used.all() else (X[used], sample_weight[used])
         log_likelihood = weighted_mean(density.score_samples(samples), weights)
         check_likelihood(log_likelihood, "MVN", 1)
+        monitor(EMIteration(1, log_likelihood, np.inf, time.perf_counter() - start))
         self._learn(density)
         return History([log_likelihood], True)

@@ -1,0 +1,140 @@
+"""A first step for scikit-learn's pipelines: images in, patches out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+
+from fastgsm._estimator import Estimator
+from fastgsm._validation import FloatArray, check_choice, check_integer, check_random_state
+from fastgsm.patches import sample_patches
+
+
+class PatchSampler(Estimator):
+    """Turn images into patches, as the first step of a scikit-learn pipeline.
+
+    With it a model is fitted to images, scored on them and tuned by cross-validation over them, so
+    that the patches that judge a model come from images that it has not seen.
+
+    Parameters
+    ----------
+    patch_size : int
+        Side of a patch in pixels.
+    n_patches : int
+        Number of patches that every call of `transform` draws, however many images it is given.
+    center : {"patch", None}
+        What is subtracted: each patch's own mean, or nothing. For the mean of the training patches
+        put ``StandardScaler(with_std=False)`` behind it.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Seed of the places. With an int the same images always give the same patches.
+
+    See Also
+    --------
+    sample_patches : The same as a function, which draws the patches here.
+
+    Notes
+    -----
+    What a pipeline says of images it says of sampled patches: its ``score`` is the mean
+    log-likelihood per sampled patch in nats, and its ``predict`` has a row for each sampled patch,
+    in random order, not for each image. Where `random_state` is None two calls differ by chance.
+
+    The patches carry no target and no weights: what is given to ``fit`` as y is ignored.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.pipeline import make_pipeline
+    >>> images = [fastgsm.datasets.dead_leaves((64, 64), random_state=i) for i in range(4)]
+    >>> sampler = fastgsm.PatchSampler(patch_size=4, n_patches=500, random_state=0)
+    >>> pipeline = make_pipeline(sampler, fastgsm.GSM(n_scales=3)).fit(images)
+    >>> pipeline[-1].n_features_in_
+    16
+    >>> cross_val_score(pipeline, images, cv=2).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        patch_size: int = 8,
+        n_patches: int = 10_000,
+        *,
+        center: str | None = "patch",
+        random_state: Any = None,
+    ) -> None:
+        self.patch_size = patch_size
+        self.n_patches = n_patches
+        self.center = center
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type="transformer",
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=["float64", "float32"]),
+            input_tags=InputTags(two_d_array=False, three_d_array=True),
+            requires_fit=False,
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Check the options; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : iterable of images
+            Not looked at.
+        y : None
+            Ignored; there for scikit-learn's pipelines.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an option is out of range.
+        """
+        check_integer(self.patch_size, "patch_size")
+        check_integer(self.n_patches, "n_patches")
+        check_choice(self.center, "center", ("patch", None))
+        check_random_state(self.random_state)
+        return self
+
+    def transform(self, X: ArrayLike | Iterable[ArrayLike]) -> FloatArray:
+        """Draw patches at random places of images.
+
+        Parameters
+        ----------
+        X : array_like of shape (height, width), or iterable of them
+            Grey images, of any sizes. Integers are divided by their type's maximum.
+
+        Returns
+        -------
+        patches : ndarray of shape (n_patches, patch_size**2)
+            In random order. float32, or float64 if every image is float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an option is out of range, or for the images that `sample_patches` refuses.
+        """
+        self.fit()
+        return sample_patches(
+            X,
+            self.patch_size,
+            self.n_patches,
+            center=self.center,
+            random_state=self.random_state,
+        )
+
+    def fit_transform(self, X: Any, y: Any = None) -> FloatArray:
+        """Do what `transform` does; there is nothing to fit."""
+        return self.transform(X)
