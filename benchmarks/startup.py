@@ -30,7 +30,7 @@ class Startup:
         return "import numba"
 
     def timeraw_import(self) -> str:
-        return "import fastgsm"
+        return "import fastgsm; fastgsm.denoise"
 
     def timeraw_first_denoise_warm(self) -> str:
         """Imports included."""

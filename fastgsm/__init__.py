@@ -1,46 +1,41 @@
-"""fastgsm: Gaussian patch priors, learned by EM, and fast image denoising with them."""
+"""fastgsm: Gaussian patch priors, learned by EM, and fast image denoising with them.
 
-from fastgsm import datasets
-from fastgsm.denoise import denoise
-from fastgsm.models import (
-    GMM,
-    GSM,
-    ICA,
-    MVN,
-    ConvergenceWarning,
-    EMIteration,
-    MoGSM,
-    NotFittedError,
-    load,
-)
-from fastgsm.noise import estimate_sigma
-from fastgsm.patch_sampler import PatchSampler
-from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
-from fastgsm.priors import list_priors, load_prior
-from fastgsm.tiles import denoise_tiles
-from fastgsm.warmup import warmup
+What it offers is imported at the first use of any of it, because Numba takes half a second: the
+command line answers ``fastgsm --help`` without.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastgsm._interface import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "GMM",
-    "GSM",
-    "ICA",
-    "MVN",
-    "ConvergenceWarning",
-    "EMIteration",
-    "MoGSM",
-    "NotFittedError",
-    "PatchSampler",
-    "aggregate_patches",
-    "datasets",
-    "denoise",
-    "denoise_tiles",
-    "estimate_sigma",
-    "extract_patches",
-    "list_priors",
-    "load",
-    "load_prior",
-    "sample_patches",
-    "warmup",
-]
+
+class _Package(ModuleType):
+    """The package, whose function `denoise` is not replaced by the module of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Do what importing a module does to its package, but for `denoise`."""
+        if not (name == "denoise" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__" or not name.startswith("_"):
+        interface = vars(importlib.import_module("fastgsm._interface"))
+        if name in interface:
+            globals()[name] = interface[name]
+        if name in globals():  # a module, perhaps, that the interface has imported
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *importlib.import_module("fastgsm._interface").__all__})

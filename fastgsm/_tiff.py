@@ -6,14 +6,19 @@ import lzma
 import math
 import os
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from fastgsm import _pillow
 from fastgsm._extras import import_extra
 from fastgsm._pillow import ORIENTATION
+
+if TYPE_CHECKING:
+    from fastgsm.io import ImageFile
 
 ICC_PROFILE = 34675  # number of the tag
 
@@ -27,53 +32,180 @@ EXPANDERS: dict[int, Any] = {
     34925: lzma.LZMADecompressor,
 }
 ZSTD = (34926, 50000)
-MAX_PAGES = 100  # one and its thumbnails are read
+MAX_PAGES = 10_000
+CLASSIC = 2**32 - 2**25  # bytes of pixels; a TIFF of more needs wider offsets
+
+RESOLUTION, RESOLUTION_UNIT = (282, 283), 296
+DESCRIPTION = 270
+FRACTIONS = {5: "u4", 10: "i4"}  # types of tags: numerator, denominator
+POINTERS = (13, 18)  # types of tags that say where in the file something else begins
+# Tags that say how the pixels lie in the file, which is written anew; that point to tables of
+# tags (330, 34665 EXIF, 34853 GPS, 40965); or that are written from what was read.
+LAYOUT = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284),
+    *(288, 289, 290, 291, 292, 293, 317, 320, 321, 322, 323, 324, 325, 330, 338, 339, 347, 400),
+    *(512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 559, 32997, 32998),
+    *(34665, 34853, 40965, *RESOLUTION, RESOLUTION_UNIT, ORIENTATION, ICC_PROFILE),
+}
 SLACK = 2**16  # bytes after the pixels of a part, which some writers leave there
 
 
-def read(file: BinaryIO, max_pixels: int) -> tuple[np.ndarray, int, bytes | None]:
-    """Give the pixels with alpha as the last channel, the orientation and the colour profile."""
+@dataclass(frozen=True)
+class Tags:
+    """What a page says beside its pixels (description, date, place, ...), as bytes of the file."""
+
+    byteorder: str  # "<" or ">"
+    resolution: tuple[Any, Any] | None  # pixels per unit, as fractions, across and down
+    unit: int  # of the resolution: 1 none, 2 inch, 3 centimetre
+    others: tuple[tuple[int, int, bytes], ...]  # number, type, value
+
+
+def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[tuple[Any, ...]]:
+    """Give of each page its pixels with alpha as the last channel, and what belongs to them.
+
+    That is the orientation, the colour profile and the other tags. Thumbnails are left out.
+    """
     with import_extra("tifffile").TiffFile(file, **ONE_FILE) as tiff:
-        _check_pages(tiff)
-        series = [s for s in tiff.series if not s.keyframe.is_reduced]  # less any thumbnails
-        if len(series) != 1 or not set(series[0].axes) <= set("YXS"):
-            shapes = ", ".join(f"{s.axes} {s.shape}" for s in series)
-            raise ValueError(f"it has several pages or channels ({shapes}); save each as an image")
-        page = series[0].keyframe
-        _check(page, os.fstat(file.fileno()).st_size, max_pixels)
-        _check_expansion(file, page)
-        stored = _pixels(file, series[0], max_pixels)
-        tags = page.tags
-        return stored, tags.valueof(ORIENTATION, 1), tags.valueof(ICC_PROFILE)
+        pages = _full_pages(tiff, max_pages)
+        size = os.fstat(file.fileno()).st_size
+        read_pixels = 0
+        for _, page in pages:
+            _check(page, size, max_pixels - read_pixels)
+            if page.compression != 1:
+                read_pixels += page.imagewidth * page.imagelength
+            _check_expansion(file, page)
+        return [
+            (
+                _pixels(file, page, number, max_pixels),
+                page.tags.valueof(ORIENTATION, 1),
+                page.tags.valueof(ICC_PROFILE),
+                _tags(file, tiff.byteorder, page),
+            )
+            for number, page in pages
+        ]
 
 
-def write(
-    file: BinaryIO, stored: np.ndarray, orientation: int, icc: bytes | None, *, has_alpha: bool
-) -> None:
-    """Write pixels of any type."""
-    is_colour = stored.ndim == 3 and stored.shape[2] >= 3
-    tag = (ORIENTATION, 3, 1, orientation, True)  # number, type (short), one value
-    import_extra("tifffile").imwrite(
-        file,
-        stored,
-        photometric="rgb" if is_colour else "minisblack",
-        planarconfig="contig" if stored.ndim == 3 else None,
-        extrasamples=["unassalpha"] if has_alpha else None,
-        iccprofile=icc,
-        extratags=[tag] if orientation != 1 else (),
-        metadata=None,
+def write(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
+    """Write pages of any type."""
+    orders = {page.tags.byteorder for page in pages if page.tags is not None}
+    if len(orders) > 1:
+        raise ValueError("the pages come from files of different byte order; write each by itself")
+    size = sum(page.stored.nbytes for page in pages)
+    options = {"byteorder": orders.pop() if orders else None, "bigtiff": size > CLASSIC}
+    with import_extra("tifffile").TiffWriter(file, **options) as tiff:
+        if _is_stack(pages):
+            _write_stack(tiff, pages)
+        else:
+            for page in pages:
+                _write_stack(tiff, [page])
+
+
+def _is_stack(pages: Sequence[ImageFile]) -> bool:
+    """Say whether the pixels of all pages may lie one after the other, before the second entry.
+
+    ImageJ reads nothing but the first entry, and so needs it. What other entries say that the
+    first does not would be lost: only in ImageJ's own files, where nobody reads it, it is.
+    """
+    first, *others = pages
+    repeated = _repeated(pages)
+    is_imagej = any(n == DESCRIPTION and v[:7] == b"ImageJ=" for n, _, v in _others(first))
+    return all(
+        _frame(page) == _frame(first) and (is_imagej or set(_others(page)) == repeated)
+        for page in others
     )
 
 
-def _check_pages(tiff: Any) -> None:
-    """Raise if the pages lead back to an earlier one, which tifffile would follow for ever."""
+def _others(page: ImageFile) -> tuple[tuple[int, int, bytes], ...]:
+    return () if page.tags is None else page.tags.others
+
+
+def _repeated(pages: Sequence[ImageFile]) -> set[tuple[int, int, bytes]]:
+    """Give the tags that all pages have, with the same values."""
+    return set.intersection(*(set(_others(page)) for page in pages))
+
+
+def _frame(page: ImageFile) -> tuple[Any, ...]:
+    """Give what must be equal for pages to be written as one stack."""
+    layout = page.stored.shape, page.array.dtype, page.array.ndim
+    scale = None if page.tags is None else (page.tags.resolution, page.tags.unit)
+    return *layout, page.orientation, page.icc_profile, scale
+
+
+def _write_stack(tiff: Any, pages: Sequence[ImageFile]) -> None:
+    """Write pages alike, the pixels of one directly after those of another."""
+    first, tags, repeated = pages[0], pages[0].tags, _repeated(pages)
+    extra = (
+        [_extra_tag(tag, tags.byteorder, tag in repeated) for tag in tags.others] if tags else []
+    )
+    if first.orientation != 1:
+        extra.append((ORIENTATION, 3, 1, first.orientation, False))
+    tiff.write(
+        first.stored if len(pages) == 1 else np.stack([page.stored for page in pages]),
+        photometric="rgb" if first.array.ndim == 3 else "minisblack",
+        planarconfig="contig" if first.stored.ndim == 3 else None,
+        extrasamples=["unassalpha"] if first.alpha is not None else None,
+        resolution=tags.resolution if tags else None,
+        resolutionunit=tags.unit if tags else None,
+        iccprofile=first.icc_profile,
+        extratags=extra,
+        metadata=None,
+        software=False,
+    )
+
+
+def _extra_tag(tag: tuple[int, int, bytes], byteorder: str, everywhere: bool) -> tuple[Any, ...]:
+    """Give a tag as tifffile wants it: number, type, count, value, whether it is only written once.
+
+    tifffile counts the bytes of fractions wrongly, so they are given as numbers.
+    """
+    number, kind, value = tag
+    if kind not in FRACTIONS:
+        return number, kind, None, value, not everywhere
+    numbers = np.frombuffer(value, byteorder + FRACTIONS[kind]).tolist()
+    return number, kind, len(numbers) // 2, tuple(numbers), not everywhere
+
+
+def _full_pages(tiff: Any, max_pages: int) -> list[tuple[int, Any]]:
+    """Give the pages with their numbers in the file, less thumbnails.
+
+    tifffile would follow pages that lead back to an earlier one for ever.
+    """
     offsets: set[int] = set()
-    for page in tiff.pages:
+    pages = []
+    for number, page in enumerate(tiff.pages):
         if page.offset in offsets:
             raise ValueError("its pages lead round in a circle; the file is damaged")
         offsets.add(page.offset)
+        if not page.is_reduced:
+            pages.append((number, page))
+        if len(pages) > max_pages == 1:
+            raise ValueError("it has several pages; fastgsm.io.read_pages reads them")
         if len(offsets) > MAX_PAGES:
-            raise ValueError(f"it has more than {MAX_PAGES} pages; save each as an image")
+            raise ValueError(f"it has more than {MAX_PAGES} pages; split it")
+    if not pages:
+        raise ValueError("it has no page; the file is damaged")
+    series = [s for s in tiff.series if not s.keyframe.is_reduced]
+    if sum(s.size for s in series) != sum(page.size for _, page in pages):
+        shapes = ", ".join(f"{s.axes} {s.shape}" for s in series)
+        raise ValueError(f"its {len(pages)} pages are not all of its planes ({shapes}); "
+                         f"save it with an entry for each plane")  # fmt: skip
+    return pages
+
+
+def _tags(file: BinaryIO, byteorder: str, page: Any) -> Tags:
+    others = []
+    for tag in page.tags:
+        if tag.code in LAYOUT or tag.dtype in POINTERS:
+            continue
+        file.seek(tag.valueoffset)
+        value = file.read(tag.valuebytecount)
+        if len(value) < tag.valuebytecount:
+            raise ValueError(f"its tag {tag.code} is cut off; the file is damaged")
+        others.append((int(tag.code), int(tag.dtype), value))
+    across, down = (page.tags.valueof(code) for code in RESOLUTION)
+    known = all(np.shape(r) == (2,) and r[1] > 0 for r in (across, down))
+    unit = page.tags.valueof(RESOLUTION_UNIT, 2)
+    return Tags(byteorder, (across, down) if known else None, unit, tuple(others))
 
 
 def _check(page: Any, file_size: int, max_pixels: int) -> None:
@@ -115,13 +247,14 @@ def _check_expansion(file: BinaryIO, page: Any) -> None:
             raise ValueError(f"a part of it expands to more than its {largest} bytes of pixels")
 
 
-def _pixels(file: BinaryIO, series: Any, max_pixels: int) -> np.ndarray:
-    page = series.keyframe
+def _pixels(file: BinaryIO, page: Any, number: int, max_pixels: int) -> np.ndarray:
+    if page.axes not in ("YX", "YXS", "SYX"):
+        raise ValueError(f"its axes are {page.axes}; fastgsm reads images of two dimensions")
     bits, min_is_black, rgb = page.bitspersample, page.photometric == 1, page.photometric == 2
     if (min_is_black or rgb) and bits in (8, 16, 32, 64):
         try:
-            stored: np.ndarray = series.asarray()
-            return np.moveaxis(stored, 0, -1) if series.axes == "SYX" else stored
+            stored: np.ndarray = page.asarray()
+            return np.moveaxis(stored, 0, -1) if page.axes == "SYX" else stored
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
@@ -131,4 +264,7 @@ def _pixels(file: BinaryIO, series: Any, max_pixels: int) -> np.ndarray:
     elif bits not in (1, 2, 4, 8):
         kind = f"{bits}-bit {page.photometric.name}"
         raise ValueError(f"it is {kind}; save it as grey or RGB of 8 or 16 bit")
-    return _pillow.pixels(_pillow.open_picture(file, ["TIFF"], max_pixels))
+    picture = _pillow.open_picture(file, ["TIFF"], max_pixels)
+    picture.seek(number)
+    _pillow.check_size(picture.width, picture.height, max_pixels)
+    return _pillow.pixels(picture)

@@ -2,7 +2,7 @@
 
 Pixels are handed over as they are stored: no rescaling, no rotation by the EXIF orientation, no
 conversion between colour spaces. What makes the picture look right (orientation, colour
-profile, alpha) travels beside them, so that it can be written back.
+profile, alpha) travels beside them, so that it can be written back; so do a TIFF's tags.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +51,16 @@ class ImageFile:
         EXIF orientation, 1 (as stored) to 8; viewers turn the pixels by it, fastgsm does not.
     icc_profile : bytes, optional
         The colour profile that the pixel values are meant in.
+    tags : optional
+        What else a TIFF says of a page (resolution, description, ImageJ's and other tags), to be
+        written to another TIFF; None of other files.
     """
 
     array: np.ndarray
     alpha: np.ndarray | None = None
     orientation: int = 1
     icc_profile: bytes | None = None
+    tags: _tiff.Tags | None = None
 
     @property
     def channel_axis(self) -> int | None:
@@ -113,7 +117,47 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     >>> image.array.shape, image.channel_axis, image.alpha is None
     ((3, 3), None, True)
     """
-    path = Path(path)
+    [image] = _read(Path(path), max_pixels, max_pages=1)
+    return image
+
+
+def read_pages(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> list[ImageFile]:
+    """Read all pages of a TIFF file, or the one image of a file of another kind.
+
+    Thumbnails (pages marked as reduced) are left out.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file; its extension says the format.
+    max_pixels : int
+        As in `read_image`; of a compressed TIFF, of all its pages together.
+
+    Returns
+    -------
+    list of ImageFile
+        The pages in their order; their sizes and types may differ.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As `read_image`, but for the pages.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from fastgsm.io import ImageFile, read_pages, write_pages
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_pages(f"{folder}/stack.tif", [ImageFile(np.eye(3)), ImageFile(np.zeros((4, 5)))])
+    ...     pages = read_pages(f"{folder}/stack.tif")
+    >>> [page.array.shape for page in pages]
+    [(3, 3), (4, 5)]
+    """
+    return _read(Path(path), max_pixels, max_pages=_tiff.MAX_PAGES)
+
+
+def _read(path: Path, max_pixels: int, max_pages: int) -> list[ImageFile]:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give an image file")
     if not path.exists():
@@ -123,7 +167,8 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     check_regular(path)
     with open(path, "rb") as file:
         try:
-            return _image_file(*decode(file, max_pixels))
+            pages = decode(file, max_pixels, max_pages)
+            return [_image_file(*page) for page in pages]
         except (MemoryError, ImportError):
             raise
         except Exception as error:  # a decoder may raise anything at a damaged file
@@ -243,24 +288,68 @@ def write_image(
     ValueError: PNG holds uint8 or uint16 pixels, not float64; write TIFF (.tif) or NPY (.npy)
     """
     image = image if isinstance(image, ImageFile) else _image_file(image)
-    check_output(path, image, source=source)
+    write_pages(path, [image], source=source)
+
+
+def write_pages(
+    path: str | os.PathLike[str],
+    pages: Sequence[ImageFile],
+    *,
+    source: str | os.PathLike[str] | None = None,
+) -> None:
+    """Write pages, of which only a TIFF file holds several, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to write or replace; its extension says the format.
+    pages : sequence of ImageFile
+        At least one.
+    source : str or path-like, optional
+        The file that the pages were made from, which is never overwritten.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As `write_image`; also if there is no page, or the format holds only one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgsm.io import ImageFile, write_pages
+    >>> write_pages("stack.png", 2 * [ImageFile(np.zeros((8, 8), np.uint8))])
+    Traceback (most recent call last):
+        ...
+    ValueError: PNG holds one page, not 2; write TIFF (.tif)
+    """
+    check_output(path, pages, source=source)
     encode = _ENCODERS[_format_of(Path(path))]
     with atomic_path(path) as temporary, open(temporary, "xb") as file:
-        encode(file, image)
+        encode(file, pages)
 
 
 def check_output(
     path: str | os.PathLike[str],
-    image: ImageFile,
+    pages: Sequence[ImageFile],
     *,
     source: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Raise, before any work is done, what `write_image` would raise about its arguments."""
+    """Raise, before any work is done, what `write_pages` would raise about its arguments."""
     path = Path(path)
     format_ = _format_of(path)
+    if len(pages) != 1 and format_ != "TIFF":
+        raise ValueError(f"{format_} holds one page, not {len(pages)}; write TIFF (.tif)")
+    if not pages:
+        raise ValueError("there is no page to write; give at least one")
     if source is not None and path.exists() and path.samefile(source):
         raise ValueError(f"{path} is the input file {source}; give another output file")
     check_output_path(path)
+    for page in pages:
+        _check_held(format_, page)
+
+
+def _check_held(format_: str, image: ImageFile) -> None:
+    """Raise if the format cannot hold the image."""
     dtype = image.array.dtype
     allowed = {"PNG": ("uint8", "uint16"), "JPEG": ("uint8",)}.get(format_)
     if allowed and dtype.name not in allowed:
@@ -325,7 +414,12 @@ def image_files(path: Path) -> list[Path]:
     return files
 
 
-def _image_file(stored: np.ndarray, orientation: int = 1, icc: bytes | None = None) -> ImageFile:
+def _image_file(
+    stored: np.ndarray,
+    orientation: int = 1,
+    icc: bytes | None = None,
+    tags: _tiff.Tags | None = None,
+) -> ImageFile:
     """Split alpha from `stored`, which has it as its last channel; native byte order."""
     if 0 in stored.shape:
         raise ValueError(f"the image is empty: its shape is {stored.shape}")
@@ -341,38 +435,42 @@ def _image_file(stored: np.ndarray, orientation: int = 1, icc: bytes | None = No
     if channels in (2, 4):
         array = np.ascontiguousarray(stored[..., 0] if channels == 2 else stored[..., :3])
         alpha = np.ascontiguousarray(stored[..., -1])
-    return ImageFile(array, alpha, orientation, icc)
+    return ImageFile(array, alpha, orientation, icc, tags)
 
 
-def _read_npy(file: BinaryIO, max_pixels: int) -> tuple[np.ndarray, int, None]:
+def _read_picture(file: BinaryIO, max_pixels: int, max_pages: int) -> list[tuple[Any, ...]]:
+    return [_pillow.read(file, max_pixels)]
+
+
+def _read_npy(file: BinaryIO, max_pixels: int, max_pages: int) -> list[tuple[Any, ...]]:
     # Mapping compares the header with the file's size before anything is allocated: what is not
     # compressed needs no other limit.
     stored = np.lib.format.open_memmap(file.name, mode="r")
     if stored.dtype.kind not in "uif":
         raise ValueError(f"pixels must be integers or floats, not {stored.dtype}")
-    return np.array(stored), 1, None
+    return [(np.array(stored),)]
 
 
-def _write_npy(file: BinaryIO, image: ImageFile) -> None:
-    np.save(file, image.stored, allow_pickle=False)
+def _write_npy(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
+    np.save(file, pages[0].stored, allow_pickle=False)
 
 
-def _write_png(file: BinaryIO, image: ImageFile) -> None:
-    if image.array.dtype == np.uint16:
-        _png16.write(file, image.stored, image.orientation, image.icc_profile)
-    else:
-        _pillow.write_png(file, image.stored, image.orientation, image.icc_profile)
+def _write_png(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
+    [image] = pages
+    write = _png16.write if image.array.dtype == np.uint16 else _pillow.write_png
+    write(file, image.stored, image.orientation, image.icc_profile)
 
 
-def _write_jpeg(file: BinaryIO, image: ImageFile) -> None:
+def _write_jpeg(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
+    [image] = pages
     _pillow.write_jpeg(file, image.stored, image.orientation, image.icc_profile)
 
 
-def _write_tiff(file: BinaryIO, image: ImageFile) -> None:
-    _tiff.write(
-        file, image.stored, image.orientation, image.icc_profile, has_alpha=image.alpha is not None
-    )
-
-
-_DECODERS = {"PNG": _pillow.read, "JPEG": _pillow.read, "TIFF": _tiff.read, "NPY": _read_npy}
-_ENCODERS = {"PNG": _write_png, "JPEG": _write_jpeg, "TIFF": _write_tiff, "NPY": _write_npy}
+# A decoder gives of each page what `_image_file` takes.
+_DECODERS: dict[str, Callable[[BinaryIO, int, int], list[tuple[Any, ...]]]] = {
+    "PNG": _read_picture,
+    "JPEG": _read_picture,
+    "TIFF": _tiff.read,
+    "NPY": _read_npy,
+}
+_ENCODERS = {"PNG": _write_png, "JPEG": _write_jpeg, "TIFF": _tiff.write, "NPY": _write_npy}

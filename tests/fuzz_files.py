@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 import fastgsm
-from fastgsm.io import read_image
+from fastgsm.io import read_pages
 
 MAX_SECONDS = 20  # for one file; the slowest takes a hundredth of it
 MAX_GROWTH = 2**30  # bytes of address space above what reading the seeds takes
@@ -242,8 +242,8 @@ def read(path: Path) -> str:
             assert np.isfinite(model.sample(3, 0)[0]).all(), "a model that draws NaN or infinity"
             assert np.isfinite(model.lower_bound_), "a model whose likelihood is not finite"
         else:
-            image = read_image(path, max_pixels=MAX_PIXELS)
-            assert image.stored.dtype.kind in "iuf", f"pixels of type {image.stored.dtype}"
+            for page in read_pages(path, max_pixels=MAX_PIXELS):
+                assert page.stored.dtype.kind in "iuf", f"pixels of type {page.stored.dtype}"
     except (ValueError, OSError) as error:
         message = str(error)
         assert "\n" not in message, "a message of several lines"

@@ -143,8 +143,8 @@ def test_denoise_keeps_alpha_orientation_and_profile(tmp_path: Path, calls: Any)
         (["in.png", "sub/../in.png"], "is the input file"),
         (["in.png", "out.gif"], "unknown extension '.gif'"),
         (["in.png", "missing/out.png"], "no such folder: missing; create it first"),
-        (["in.png", "sub"], "unknown extension ''"),
-        (["sub", "out.png"], "sub is a folder"),
+        (["in.png", "new"], "unknown extension ''"),
+        (["sub", "out.png"], "no image (.png, .jpg"),
         (["float.tif", "out.png"], "write TIFF (.tif) or NPY (.npy)"),
         (["foreign.png", "out.png"], "cannot read foreign.png"),
         (
@@ -557,6 +557,9 @@ def in_folder(folder: Path) -> dict[str, Any]:
     return {"cwd": folder, "env": environment, "capture_output": True, "text": True}
 
 
+COMMANDS = ("denoise", "train", "info", "plot", "priors", "compare", "demo", "completion")
+
+
 def test_version(capsys: Any) -> None:
     with pytest.raises(SystemExit) as stopped:
         run("--version")
@@ -564,13 +567,15 @@ def test_version(capsys: Any) -> None:
     assert capsys.readouterr() == (f"fastgsm {fastgsm.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", [None, "denoise", "train", "compare", "demo"])
+@pytest.mark.parametrize("command", [None, *COMMANDS])
 def test_help_has_examples(command: str | None, capsys: Any) -> None:
     with pytest.raises(SystemExit) as stopped:
         run(*filter(None, [command]), "--help")
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert f"examples:\n  fastgsm {command or 'demo'}" in printed
+    start = {None: "fastgsm demo", "completion": 'eval "$(fastgsm completion'}
+    assert f"examples:\n  {start.get(command, f'fastgsm {command}')}" in printed
+    assert command is not None or "exit status:\n  0 " in printed
 
 
 @pytest.mark.parametrize(("argv", "message"), [
@@ -584,13 +589,15 @@ def test_wrong_commands(argv: list[str], message: str, capsys: Any) -> None:
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_import_nothing_but_the_package(tmp_path: Path, option: str) -> None:
+def test_help_and_version_import_nothing_but_the_standard_library(
+    tmp_path: Path, option: str
+) -> None:
     code = (
-        "import sys\nimport fastgsm\nbefore = set(sys.modules)\nfrom fastgsm.cli import main\n"
+        "import sys\nbefore = set(sys.modules)\nfrom fastgsm.cli import main\n"
         f"try:\n    main([{option!r}])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
         "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
         "assert not new - {'fastgsm', *sys.stdlib_module_names}, new\n"
-        "assert 'fastgsm.report' not in sys.modules"
+        "assert 'fastgsm._interface' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], **in_folder(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -154,7 +154,31 @@ print(fastgsm.__file__)
 
 def test_import_loads_no_optional_package_and_no_slow_part_of_scipy() -> None:
     unwanted = {*OPTIONAL, "scipy.fft", "scipy.cluster", "scipy.spatial", "scipy.special"}
-    code = f"import sys, fastgsm; print(*sorted({unwanted} & set(sys.modules)))"
+    code = f"import sys, fastgsm; fastgsm.denoise; print(*sorted({unwanted} & set(sys.modules)))"
+    assert run_python(code) == ""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import fastgsm.denoise, fastgsm",
+        "from fastgsm.denoise import denoise; import fastgsm",
+        "import fastgsm; fastgsm.GSM; import fastgsm.denoise",
+        "from fastgsm import *; import fastgsm",
+    ],
+)
+def test_denoise_is_the_function_whatever_is_imported_first(code: str) -> None:
+    assert run_python(f"{code}; print(type(fastgsm.denoise).__name__)") == "function"
+
+
+def test_names_are_imported_at_their_first_use() -> None:
+    code = """
+import sys, fastgsm
+assert "numba" not in sys.modules
+assert {"GSM", "denoise", "__version__"} <= set(dir(fastgsm))
+assert set(fastgsm.__all__) <= set(dir(fastgsm))
+assert fastgsm.io and not hasattr(fastgsm, "nothing")
+"""
     assert run_python(code) == ""
 
 
@@ -163,6 +187,7 @@ def test_import_compiles_nothing(tmp_path: Path) -> None:
 from numba.core import event
 with event.install_recorder("numba:compile") as recorder:
     import fastgsm
+    fastgsm.denoise
 print(len(recorder.buffer))
 """
     # A fresh cache: a kernel found in an old one would not be compiled, and not be noticed.

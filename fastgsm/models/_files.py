@@ -60,7 +60,7 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
         "format": FORMAT,
         "version": VERSION,
         "model": type(model).__name__,
-        "options": _plain_options(model),
+        "options": plain_options(model),
         "lower_bounds": model.lower_bounds_,
         "converged": model.converged_,
     }
@@ -72,7 +72,7 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
         np.savez(temporary, **arrays)
 
 
-def _plain_options(model: PatchModel) -> dict[str, bool | int | float | str]:
+def plain_options(model: PatchModel) -> dict[str, bool | int | float | str]:
     """Give the options of ``model`` that JSON can hold, NumPy's scalars as Python's."""
     options = model.get_params()
     plain = {

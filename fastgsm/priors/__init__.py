@@ -56,6 +56,20 @@ def load_prior(name: str) -> PatchModel:
     return deepcopy(_loaded(name))
 
 
+def read_card(name: str) -> dict[str, str]:
+    """Give the entries of a bundled prior's model card, by their titles.
+
+    Examples
+    --------
+    >>> from fastgsm.priors import read_card
+    >>> read_card("gsm")["Of"]
+    'luminance.'
+    """
+    text = (_FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    entries = " ".join(text.split()).split(" - **")[1:]
+    return dict(entry.split("**: ", 1) for entry in entries)
+
+
 @cache
 def _loaded(name: str) -> PatchModel:
     return load(_FOLDER / f"{name}.npz")

@@ -1,0 +1,44 @@
+"""Everything that `import fastgsm` offers by name; `fastgsm/__init__.py` says why it is here."""
+
+from fastgsm import datasets
+from fastgsm.denoise import denoise
+from fastgsm.models import (
+    GMM,
+    GSM,
+    ICA,
+    MVN,
+    ConvergenceWarning,
+    EMIteration,
+    MoGSM,
+    NotFittedError,
+    load,
+)
+from fastgsm.noise import estimate_sigma
+from fastgsm.patch_sampler import PatchSampler
+from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
+from fastgsm.priors import list_priors, load_prior
+from fastgsm.tiles import denoise_tiles
+from fastgsm.warmup import warmup
+
+__all__ = [
+    "GMM",
+    "GSM",
+    "ICA",
+    "MVN",
+    "ConvergenceWarning",
+    "EMIteration",
+    "MoGSM",
+    "NotFittedError",
+    "PatchSampler",
+    "aggregate_patches",
+    "datasets",
+    "denoise",
+    "denoise_tiles",
+    "estimate_sigma",
+    "extract_patches",
+    "list_priors",
+    "load",
+    "load_prior",
+    "sample_patches",
+    "warmup",
+]

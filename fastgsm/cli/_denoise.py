@@ -1,0 +1,313 @@
+"""``fastgsm denoise``: image files, folders of them, and stacks of pages."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastgsm.cli import _options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fastgsm.io import ImageFile
+
+# Of one image of several; without memory for one, the next may still be small enough.
+ERRORS = (ValueError, TypeError, OSError, MemoryError)
+
+EXAMPLES = """\
+  fastgsm denoise noisy.png clean.png
+  fastgsm denoise noisy.png clean.png --sigma 25 --quality best
+  fastgsm denoise photos/ cleaned/
+  fastgsm denoise scan.tif clean.tif --prior mine.npz --mask trusted.png
+  fastgsm denoise stack.tif clean.tif --noise 2.2,100,1.6
+
+With several images or a folder, OUT is a folder: it is made if missing, and each result has the
+name of its image. An image that fails is named on standard error, the others are done, and the
+exit status is 1."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the sub-command."""
+    command = _options.add_command(commands, "denoise", run, "denoise image files", EXAMPLES)
+    command.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help="PNG, JPEG, TIFF (8 or 16 bit, or float; each page of a stack) or NPY files, or "
+        "folders of them (without their sub-folders); never overwritten",
+    )
+    command.add_argument(
+        "output",
+        metavar="OUT",
+        help="file to write, in the format of its extension, or folder; an existing file is "
+        "replaced",
+    )
+    noise = command.add_mutually_exclusive_group()
+    noise.add_argument(
+        "--sigma",
+        type=float,
+        metavar="S",
+        help="standard deviation of the noise in the file's own units: grey levels for 8 and 16 "
+        "bit, 0 to 1 for floats (default: estimated from each page)",
+    )
+    noise.add_argument(
+        "--noise",
+        type=_noise,
+        metavar="poisson|GAIN,OFFSET,READ_NOISE",
+        help="noise that grows with the light: photon counts, or a camera's values of so many "
+        "grey levels a photon, above an offset, with read noise",
+    )
+    command.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="image of the same size, 0 where a pixel is missing and one other value where it is "
+        "to be trusted; missing ones are filled in",
+    )
+    _options.add_data_range(command)
+    _options.add_max_pixels(command)
+    command.add_argument(
+        "--prior",
+        metavar="NAME|FILE",
+        help="a bundled prior, or a model written by 'fastgsm train' (default: by quality)",
+    )
+    command.add_argument(
+        "--quality",
+        choices=("fast", "balanced", "best"),
+        help="speed or quality: fast restores every patch once, balanced (the default) takes "
+        "several passes, best refines the result by similar patches of the image",
+    )
+    command.add_argument(
+        "--workers",
+        type=_options.positive,
+        metavar="N",
+        help="most threads to use (default: one for each core)",
+    )
+    _options.add_json(command)
+    _options.add_quiet(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Denoise one image, or several; give the exit status, 1 if any of several failed."""
+    if len(args.inputs) > 1 or Path(args.inputs[0]).is_dir() or Path(args.output).is_dir():
+        return _run_several(args)
+    _run_one(args)
+    return 0
+
+
+def _run_one(args: argparse.Namespace) -> None:
+    [source] = args.inputs
+    pages = _read(args, Path(source), Path(args.output))
+    result = _restore(args, pages, _library_options(args), not args.quiet)
+    _write(args.output, pages, result, source)
+    figures = _figures(source, args.output, pages, result)
+    if args.json:
+        _options.print_json({"images": [figures], "failed": 0, "seconds": result["seconds"]})
+    else:
+        _options.say(args, f"denoised {_sentence(figures)}")
+
+
+def _run_several(args: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    sources = _sources(args.inputs)
+    folder = Path(args.output)
+    outputs = _outputs(sources, folder)
+    options = _library_options(args)
+    folder.mkdir(exist_ok=True)
+    images: list[dict[str, Any]] = []
+    for number, (source, output) in enumerate(zip(sources, outputs, strict=True), 1):
+        try:
+            pages = _read(args, source, output)
+            result = _restore(args, pages, options, progress=False)
+            _write(output, pages, result, source)
+        except ERRORS as error:
+            line = _options.one_line(error)
+            images.append({"input": str(source), "output": None, "error": line})
+            named = line if str(source) in line else f"{source}: {line}"
+            print(f"fastgsm: error: {named}", file=sys.stderr, flush=True)
+            continue
+        images.append(_figures(source, output, pages, result))
+        _options.say(args, f"[{number}/{len(sources)}] {source}: {_sentence(images[-1])}")
+    seconds = time.perf_counter() - start
+    failed = sum("error" in image for image in images)
+    if args.json:
+        _options.print_json({"images": images, "failed": failed, "seconds": seconds})
+    _options.say(
+        args,
+        f"denoised {len(images) - failed} of {len(images)} images in {seconds:.2f} s, written to "
+        f"{folder}{f'; {failed} failed' if failed else ''}",
+    )
+    return 1 if failed else 0
+
+
+def _sources(inputs: list[str]) -> list[Path]:
+    """Give the files and the images of the folders, each once, in the order given."""
+    from fastgsm.io import image_files
+
+    files = list(dict.fromkeys(file for name in inputs for file in image_files(Path(name))))
+    for file in files:
+        if not file.exists():
+            raise FileNotFoundError(f"no such file or folder: {file}")
+    return files
+
+
+def _outputs(sources: list[Path], folder: Path) -> list[Path]:
+    """Give a file in ``folder`` for each source; raise where one would replace another."""
+    from fastgsm.io import FORMATS
+
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; several images need a folder to be written to")
+    if not folder.exists() and folder.suffix.lower() in FORMATS:
+        raise ValueError(
+            f"{folder} is the name of an image; several images need a folder to be written to"
+        )
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(f"no such folder: {folder.parent}; create it first")
+    places = {source.resolve(): source for source in sources}
+    owners: dict[Path, Path] = {}
+    for source in sources:
+        output = folder / source.name
+        if output.resolve() in places:
+            given = places[output.resolve()]
+            raise ValueError(f"{output} is the input file {given}; give another output folder")
+        if output in owners:
+            raise ValueError(
+                f"{owners[output]} and {source} would both be written to {output}; denoise them "
+                f"to different folders"
+            )
+        owners[output] = source
+    return list(owners)
+
+
+def _library_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Give the options of `fastgsm.denoise` that are equal for all images."""
+    given = {
+        "data_range": args.data_range,
+        "noise": args.noise,
+        "prior": None if args.prior is None else _options.prior(args.prior),
+        "quality": args.quality,
+        "workers": args.workers,
+        "mask": None if args.mask is None else _read_mask(args),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _read(args: argparse.Namespace, source: Path, output: Path) -> list[ImageFile]:
+    from fastgsm import io
+
+    pages = io.read_pages(source, max_pixels=args.max_pixels or io.MAX_PIXELS)
+    io.check_output(output, pages, source=source)
+    return pages
+
+
+def _restore(
+    args: argparse.Namespace, pages: list[ImageFile], options: dict[str, Any], progress: bool
+) -> dict[str, Any]:
+    """Denoise each page; give the pages, their noise levels and the time."""
+    import fastgsm
+
+    start = time.perf_counter()
+    clean, sigmas = [], []
+    for page in pages:
+        sigma = args.sigma
+        if sigma is None and args.noise is None:
+            sigma = _estimate(page, options.get("mask"))
+        clean.append(
+            fastgsm.denoise(
+                page.array, sigma, channel_axis=page.channel_axis, progress=progress, **options
+            )
+        )
+        sigmas.append(sigma)
+    return {"clean": clean, "sigmas": sigmas, "seconds": time.perf_counter() - start,
+            "origin": "estimated" if args.sigma is None else "given"}  # fmt: skip
+
+
+def _estimate(page: ImageFile, mask: Any) -> float:
+    """Estimate the noise of the pixels that are not missing."""
+    import numpy as np
+
+    import fastgsm
+
+    array, known = page.array, {}
+    missing = np.isnan(array).reshape(*array.shape[:2], -1).any(axis=2)
+    if mask is not None or missing.any():
+        known["mask"] = ~missing if mask is None else mask & ~missing
+        array = np.where(np.isnan(array), 0, array)
+    return float(fastgsm.estimate_sigma(array, channel_axis=page.channel_axis, **known))
+
+
+def _write(
+    output: str | Path, pages: list[ImageFile], result: dict[str, Any], source: str | Path
+) -> None:
+    from fastgsm.io import write_pages
+
+    clean = [replace(page, array=a) for page, a in zip(pages, result["clean"], strict=True)]
+    write_pages(output, clean, source=source)
+
+
+def _figures(
+    source: str | Path, output: str | Path, pages: list[ImageFile], result: dict[str, Any]
+) -> dict[str, Any]:
+    """Give what is said of a denoised image, as JSON knows it."""
+    array = pages[0].array
+    return {
+        "input": str(source),
+        "output": str(output),
+        "pages": len(pages),
+        "width": array.shape[1],
+        "height": array.shape[0],
+        "channels": 1 if array.ndim == 2 else 3,
+        "dtype": str(array.dtype),
+        "sigma": result["sigmas"],
+        "sigma_origin": None if result["sigmas"][0] is None else result["origin"],
+        "seconds": result["seconds"],
+    }
+
+
+def _sentence(figures: dict[str, Any]) -> str:
+    kind = "grey" if figures["channels"] == 1 else "colour"
+    size = f"{figures['width']}x{figures['height']} {kind} {figures['dtype']}"
+    if figures["pages"] > 1:
+        size = f"{figures['pages']} pages, the first {size}"
+    if figures["sigma_origin"] is None:
+        return f"{size}: photon noise, {figures['seconds']:.2f} s"
+    low, high = (f"{extreme(figures['sigma']):.4g}" for extreme in (min, max))
+    sigma = low if low == high else f"{low} to {high}"
+    unit = "" if figures["dtype"].startswith("float") else " grey levels"
+    return f"{size}: sigma {sigma}{unit} ({figures['sigma_origin']}), {figures['seconds']:.2f} s"
+
+
+def _read_mask(args: argparse.Namespace) -> np.ndarray:
+    """Give the mask that a file holds, True where it is not 0."""
+    import numpy as np
+
+    from fastgsm import io
+
+    image = io.read_image(args.mask, max_pixels=args.max_pixels or io.MAX_PIXELS)
+    channels = image.array.reshape(*image.array.shape[:2], -1)
+    values = np.unique(channels)
+    grey = (channels == channels[..., :1]).all() and image.alpha is None
+    if not grey or len(values) > 2 or 0 not in values[:-1]:
+        raise ValueError(
+            f"--mask {args.mask} has {len(values)} values{'' if grey else ', and colour or alpha'};"
+            f" wanted two in grey: 0 where a pixel is missing, another where it is to be trusted"
+        )
+    trusted: np.ndarray = channels[..., 0] != 0
+    return trusted
+
+
+def _noise(text: str) -> str | tuple[float, ...]:
+    """Convert the argument of --noise; `fastgsm.denoise` checks the numbers."""
+    if text == "poisson":
+        return text
+    try:
+        gain, offset, read_noise = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither poisson nor three numbers GAIN,OFFSET,READ_NOISE"
+        ) from None
+    return gain, offset, read_noise

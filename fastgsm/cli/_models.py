@@ -1,0 +1,145 @@
+"""``fastgsm info``, ``plot`` and ``priors``: what is in a model."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+from fastgsm.cli import _options
+
+
+def add_to(commands: Any) -> None:
+    """Add the sub-commands."""
+    _add_info(commands)
+    _add_plot(commands)
+    _add_priors(commands)
+
+
+def _add_info(commands: Any) -> None:
+    command = _options.add_command(
+        commands,
+        "info",
+        _info,
+        "say what a model is",
+        "  fastgsm info mine.npz\n  fastgsm info mogsm --json",
+    )
+    command.add_argument("model", metavar="MODEL", help="a model's file, or a bundled prior's name")
+    _options.add_json(command)
+
+
+def _add_plot(commands: Any) -> None:
+    command = _options.add_command(
+        commands,
+        "plot",
+        _plot,
+        "draw the log-likelihood of models over the iterations of their training",
+        "  fastgsm plot mine.npz -o mine.png\n  fastgsm plot gsm.npz mogsm.npz -o both.png",
+    )
+    command.add_argument(
+        "models", nargs="+", metavar="MODEL", help="models' files, or bundled priors' names"
+    )
+    command.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="the picture to write, .png"
+    )
+    command.add_argument("--force", action="store_true", help="replace an existing picture")
+
+
+def _add_priors(commands: Any) -> None:
+    command = _options.add_command(
+        commands,
+        "priors",
+        _priors,
+        "list the bundled priors, with the key facts of their model cards",
+        "  fastgsm priors\n  fastgsm priors --json",
+    )
+    _options.add_json(command)
+
+
+def _load(name_or_file: str) -> Any:
+    import fastgsm
+
+    model = _options.prior(name_or_file)
+    return fastgsm.load_prior(model) if isinstance(model, str) else model
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """Give what a model is, as JSON knows it."""
+    from fastgsm.models._files import plain_options
+
+    side = math.isqrt(model.n_features_in_)
+    mixture = model.eigenvalues_.ndim == 2  # an ICA has one basis, and scales for each coordinate
+    n_shapes = len(model.eigenvalues_) if mixture else 1
+    return {
+        "model": type(model).__name__,
+        "features": model.n_features_in_,
+        "patch_size": side if side**2 == model.n_features_in_ else None,
+        "shapes": n_shapes,
+        "scales": model.scales_.size // n_shapes if mixture else model.scales_.shape[1],
+        "log_likelihood": model.lower_bound_,
+        "iterations": model.n_iter_,
+        "converged": model.converged_,
+        "options": plain_options(model),
+    }
+
+
+def _info(args: argparse.Namespace) -> int:
+    facts = describe(_load(args.model))
+    if args.json:
+        _options.print_json(facts)
+        return 0
+    side = facts["patch_size"]
+    patches = f"{side}x{side} pixels" if side else f"{facts['features']} features, no square"
+    options = ", ".join(f"{name}={value!r}" for name, value in facts["options"].items())
+    lines = {
+        "model": facts["model"],
+        "shapes": facts["shapes"],
+        "scales": facts["scales"],
+        "patches": patches,
+        "log-likelihood": f"{facts['log_likelihood']:.3f} nats per training patch",
+        "training": f"{facts['iterations']} iterations, "
+        f"{'converged' if facts['converged'] else 'stopped before it converged'}",
+        "options": options or "none",
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':16}{value}")
+    return 0
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from fastgsm import plot
+    from fastgsm.io import atomic_path
+
+    output = _options.check_new_file(args.output, ".png", "a picture", args.force)
+    models = {name: _load(name) for name in args.models}
+    figure = plot.new_figure(8, 4.5, layout="constrained")
+    plot.plot_likelihood(models, figure.add_subplot())
+    with atomic_path(output) as temporary:
+        figure.savefig(temporary, dpi=150)
+    print(f"wrote {output}")
+    return 0
+
+
+def _priors(args: argparse.Namespace) -> int:
+    import fastgsm
+    from fastgsm.priors import read_card
+
+    facts = []
+    for name in fastgsm.list_priors():
+        card = read_card(name)
+        held_out = float(card["Held-out log-likelihood"].split()[0])
+        facts.append(
+            {"name": name, **describe(fastgsm.load_prior(name)), "of": card["Of"].rstrip("."),
+             "held_out_log_likelihood": held_out}
+        )  # fmt: skip
+    if args.json:
+        _options.print_json(facts)
+        return 0
+    for prior in facts:
+        side = prior["patch_size"]
+        print(
+            f"{prior['name'] + ':':15}{prior['model']} of {prior['of']}\n"
+            f"{'':15}{prior['shapes']} shapes x {prior['scales']} scales, {side}x{side} patches, "
+            f"held-out log-likelihood {prior['held_out_log_likelihood']} nats"
+        )
+    return 0

@@ -1,0 +1,146 @@
+"""The parser, and the options and results that several sub-commands have."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+QUIET = "print nothing but warnings and errors"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are errors like any other: one line, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the error, with the way to the help."""
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, examples: str
+) -> argparse.ArgumentParser:
+    """Add a sub-command; ``run`` gives the exit status."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run, quiet=False)
+    return command
+
+
+def add_data_range(command: argparse.ArgumentParser) -> None:
+    """Add the option --data-range."""
+    command.add_argument(
+        "--data-range",
+        type=float,
+        metavar="R",
+        help="pixel value of white (default: 1 for floats, the type's maximum for integers)",
+    )
+
+
+def add_max_pixels(command: argparse.ArgumentParser) -> None:
+    """Add the option --max-pixels."""
+    command.add_argument(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help="refuse compressed images that claim more pixels (default: 178956970)",
+    )
+
+
+def add_seed(command: argparse.ArgumentParser) -> None:
+    """Add the option --seed."""
+    command.add_argument(
+        "--seed",
+        type=seed,
+        default=0,
+        metavar="N",
+        help="start of the random numbers (default: %(default)s)",
+    )
+
+
+def add_quiet(command: argparse.ArgumentParser, text: str = QUIET) -> None:
+    """Add the option --quiet."""
+    command.add_argument("--quiet", action="store_true", help=text)
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    """Add the option --json."""
+    command.add_argument(
+        "--json", action="store_true", help="print the result as JSON, for other programs"
+    )
+
+
+def positive(text: str) -> int:
+    """Convert the argument of an option that counts something."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def seed(text: str) -> int:
+    """Convert the seed of random numbers."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return number
+
+
+# argparse names the function in its message: "invalid integer value: 'x'"
+positive.__name__ = seed.__name__ = "integer"
+
+
+def prior(name_or_file: str) -> Any:
+    """Give the name of a bundled prior as it is, and the model that a file holds."""
+    import fastgsm
+
+    names = fastgsm.list_priors()
+    if name_or_file in names:
+        return name_or_file
+    if not Path(name_or_file).is_file():
+        raise ValueError(
+            f"{name_or_file} is neither a file nor a bundled prior ({', '.join(names)})"
+        )
+    return fastgsm.load(name_or_file)
+
+
+def print_json(result: Any) -> None:
+    """Print a result for other programs."""
+    print(json.dumps(result, indent=1, allow_nan=False))
+
+
+def say(args: argparse.Namespace, line: str) -> None:
+    """Print a line for people: not at all if quiet, beside the result if that is JSON."""
+    if not args.quiet:
+        print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+
+def check_new_file(output: str, suffix: str, what: str, force: bool) -> Path:
+    """Raise, before any work, if a file cannot or must not be written; give its path."""
+    from fastgsm.io import check_output_path
+
+    path = Path(output)
+    if path.suffix != suffix:
+        raise ValueError(f"{what} is written as {suffix}; give {path.with_suffix(suffix)}")
+    check_output_path(path)
+    if path.exists() and not force:
+        raise ValueError(f"{path} exists; give another name, or --force to replace it")
+    return path
+
+
+def one_line(error: BaseException) -> str:
+    """Say in one line what went wrong."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"not enough memory{': ' if text else ''}{text}"
+    return text or type(error).__name__

@@ -1,0 +1,138 @@
+"""``fastgsm train``: a prior from image files."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from fastgsm.cli import _options
+
+# Class of each model, and those of its options that can be given here.
+MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mvn": ("MVN", ()),
+    "gsm": ("GSM", ("scales", "max_iter")),
+    "gmm": ("GMM", ("components", "max_iter")),
+    "mogsm": ("MoGSM", ("components", "scales", "max_iter")),
+    "ica": ("ICA", ("scales", "max_iter")),
+}
+
+EXAMPLES = """\
+  fastgsm train photos/ -o mine.npz
+  fastgsm train a.png b.png -o mine.npz --model gsm --scales 6
+  fastgsm train photos/ -o mine.npz --model gmm --components 64 --patches 200000"""
+
+
+def add_to(commands: Any) -> None:
+    """Add the sub-command."""
+    command = _options.add_command(commands, "train", run, "train a prior on image files", EXAMPLES)
+    command.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="files or folders (without their sub-folders); colour is turned into grey, by "
+        "luminance",
+    )
+    _options.add_data_range(command)
+    _options.add_max_pixels(command)
+    command.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="the model to write, .npz"
+    )
+    command.add_argument("--force", action="store_true", help="replace an existing model")
+    command.add_argument("--model", choices=MODELS, default="gsm", help="default: %(default)s")
+    positive = _options.positive
+    command.add_argument(
+        "--scales", type=positive, metavar="J", help="scales (gsm, mogsm, ica; default: model's)"
+    )
+    command.add_argument(
+        "--components", type=positive, metavar="K", help="shapes (gmm, mogsm; default: model's)"
+    )
+    command.add_argument(
+        "--max-iter", type=positive, metavar="N", help="limit of EM iterations (default: model's)"
+    )
+    command.add_argument(
+        "--patch-size",
+        type=positive,
+        default=8,
+        metavar="P",
+        help="side of a patch in pixels (default: %(default)s)",
+    )
+    command.add_argument(
+        "--patches",
+        type=positive,
+        default=100_000,
+        metavar="N",
+        help="number of patches to learn from (default: %(default)s)",
+    )
+    command.add_argument(
+        "--center",
+        choices=("patch", "global", "none"),
+        default="patch",
+        help="what is subtracted from a patch: its own mean, the mean patch, nothing "
+        "(default: %(default)s)",
+    )
+    _options.add_seed(command)
+    _options.add_json(command)
+    _options.add_quiet(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train a model and write it."""
+    import fastgsm
+    from fastgsm import io
+    from fastgsm._validation import check_image_2d
+
+    output = _options.check_new_file(args.output, ".npz", "a model", args.force)
+    model = _new_model(args)
+    images = io.read_grey_images(
+        args.images, args.data_range, max_pixels=args.max_pixels or io.MAX_PIXELS
+    )
+    for file, image in images.items():
+        check_image_2d(image, args.patch_size, str(file))
+    X = fastgsm.sample_patches(
+        images.values(),
+        patch_size=args.patch_size,
+        n_patches=args.patches,
+        center=None if args.center == "none" else args.center,
+        random_state=args.seed,
+    )
+    start = time.perf_counter()
+    model.fit(X)
+    seconds = time.perf_counter() - start
+    likelihood = float(model.score(X))
+    model.save(output)
+    if args.json:
+        figures = {
+            "output": args.output,
+            "model": type(model).__name__,
+            "images": [str(file) for file in images],
+            "patches": len(X),
+            "patch_size": args.patch_size,
+            "log_likelihood": likelihood,
+            "seconds": seconds,
+        }
+        _options.print_json(figures)
+    else:
+        patches = f"{len(X)} patches of {args.patch_size}x{args.patch_size}"
+        _options.say(args, f"trained {type(model).__name__} on {patches} in {seconds:.2f} s")
+        _options.say(args, f"images: {len(images)} (of colour ones, the luminance)")
+        _options.say(args, f"mean log-likelihood of the training patches: {likelihood:.3f} nats")
+        _options.say(args, f"wrote {args.output}")
+    return 0
+
+
+def _new_model(args: argparse.Namespace) -> Any:
+    """Make the model that was asked for; an option that it does not have is an error."""
+    import fastgsm
+
+    class_name, accepted = MODELS[args.model]
+    params = {"random_state": args.seed, "verbose": int(not args.quiet)}
+    for option in ("components", "scales", "max_iter"):
+        value = getattr(args, option)
+        if value is None:
+            continue
+        if option not in accepted:
+            flag = "--" + option.replace("_", "-")
+            raise ValueError(f"{flag} does not apply to --model {args.model}; leave it out")
+        params[option if option == "max_iter" else f"n_{option}"] = value
+    return getattr(fastgsm, class_name)(**params)
