@@ -1,11 +1,15 @@
-# Measuring. Everything needs: pip install -e ".[bench]". PYTHON chooses the interpreter.
+# Measuring needs: pip install -e ".[bench]"; the documentation: pip install -e ".[docs]".
+# PYTHON chooses the interpreter.
 PYTHON ?= python
 ASV = $(PYTHON) -m asv
 # Commits of the dashboard, and which benchmarks (a regular expression).
 RANGE ?= HEAD~5..HEAD
 BENCH ?= .
 
-.PHONY: bench dashboard ratios bench-table roofline
+# 0 builds the documentation without running the gallery's examples.
+GALLERY ?= 1
+
+.PHONY: bench dashboard ratios bench-table roofline docs
 
 bench: ## all of asv's benchmarks, once each, on the installed packages
 	$(ASV) machine --yes
@@ -27,3 +31,6 @@ bench-table: ## the README's tables
 roofline: ## the tables and plots of docs/performance.md
 	$(PYTHON) -m benchmarks.ratios --write
 	$(PYTHON) -m benchmarks.roofline
+
+docs: ## the documentation, into docs/_build/html; a warning is an error
+	$(PYTHON) -m sphinx -W --keep-going -D plot_gallery=$(GALLERY) docs docs/_build/html
