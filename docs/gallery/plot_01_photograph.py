@@ -29,9 +29,9 @@ for quality in ("fast", "balanced", "best"):
     images[quality] = fastgsm.denoise(noisy, quality=quality)
 
 # %%
-# ``"fast"`` restores every patch once. ``"balanced"`` takes more passes and leaves less noise in flat
-# areas. ``"best"`` refines that with the help of similar patches of the image itself, which pays
-# where an image repeats itself.
+# ``"fast"`` restores every patch once. ``"balanced"`` takes more passes and leaves less noise in
+# flat areas. ``"best"`` refines that with the help of similar patches of the image itself, which
+# pays where an image repeats itself.
 
 zoom = (slice(60, 240), slice(150, 330))
 figure, axes = plt.subplots(2, 2, figsize=(8, 8.4), layout="constrained")

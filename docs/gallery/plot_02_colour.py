@@ -20,8 +20,8 @@ noisy = fastgsm.datasets.add_noise(clean, 25 / 255, random_state=0)
 
 # %%
 # ``channel_axis`` says where the colours are, as in scikit-image. The channels are mixed into
-# luminance and two opponent colours, orthonormally, so that the noise stays white. Nearly all
-# detail is in the luminance, so the opponent colours can be smoothed much harder.
+# luminance and two opponent colours, orthonormally, so that the noise stays white. Nearly all of
+# the detail is in the luminance; the opponent colours can be smoothed much harder.
 
 together = fastgsm.denoise(noisy, 25 / 255, channel_axis=-1)
 

@@ -36,14 +36,16 @@ models = {
 }
 figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 plot_likelihood(models, ax=ax)
+ax.set_title("Learning")
 
 # %%
-# The eigenvectors of a shape's covariance are the patterns that its patches are made of. Each row is
-# one of the most frequent shapes, with its strongest patterns first: edges of one direction mostly.
+# The eigenvectors of a shape's covariance are the patterns that its patches are made of. Each row
+# is one of the most frequent shapes, with its strongest patterns first.
 
 model = models["MoGSM"]
 frequent = np.argsort(model.weights_.sum(axis=1))[::-1][:6]
-figure, axes = plt.subplots(6, 8, figsize=(7, 5.2), layout="constrained")
+figure, axes = plt.subplots(6, 8, figsize=(7, 5.6), layout="constrained")
+figure.suptitle("Patterns of six shapes")
 for row, k in zip(axes, frequent, strict=True):
     for i, ax in enumerate(row):
         ax.imshow(model.eigenvectors_[k, :, i].reshape(8, 8), cmap="gray")

@@ -40,8 +40,8 @@ for ax, (name, image) in zip(axes, images.items(), strict=True):
     ax.set_axis_off()
 
 # %%
-# The bundled prior of ``quality="balanced"`` has 64 shapes to choose from, and one of them is usually
-# near to what a texture needs: there is less left to gain from a small model of one's own.
+# The bundled prior of ``quality="balanced"`` has 64 shapes to choose from, and one of them is
+# usually near to what a texture needs: there is less left to gain from a small model of one's own.
 
 balanced = fastgsm.denoise(noisy, 0.1)
 print(f"balanced, with the bundled prior: {psnr(right, balanced):.2f} dB")

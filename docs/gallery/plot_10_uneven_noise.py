@@ -22,8 +22,8 @@ level = np.broadcast_to(np.linspace(0.01, 0.2, width), clean.shape)
 noisy = fastgsm.datasets.add_noise(clean, level, random_state=0)
 
 # %%
-# One number for all has to be a compromise: it smooths too much on the left, and leaves noise on the
-# right.
+# One number for all has to be a compromise: it smooths too much on the left, and leaves noise on
+# the right.
 
 images = {
     "noisy": noisy,
