@@ -29,6 +29,8 @@ templates_path = ["_templates"]
 
 html_theme = "furo"
 html_title = f"fastgsm {release}"
+html_static_path = ["_static"]
+html_css_files = ["fastgsm.css"]
 # Nothing is loaded from the web, so the pages can be read without a connection.
 html_math_renderer = "mathml"
 

@@ -43,6 +43,7 @@ ax.set_title("Learning")
 # is one of the most frequent shapes, with its strongest patterns first.
 
 model = models["MoGSM"]
+# sphinx_gallery_thumbnail_number = 2
 frequent = np.argsort(model.weights_.sum(axis=1))[::-1][:6]
 figure, axes = plt.subplots(6, 8, figsize=(7, 5.6), layout="constrained")
 figure.suptitle("Patterns of six shapes")
