@@ -50,6 +50,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "show_memory": False,
     "show_signature": False,
+    "write_computation_times": False,  # a page that loads scripts from the web
     "remove_config_comments": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("fastgsm",),

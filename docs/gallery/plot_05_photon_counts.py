@@ -30,7 +30,7 @@ restored = fastgsm.denoise(counts, noise="poisson")
 
 
 def error(image):
-    """Root mean square of the error, in units of the error that is expected of the counts."""
+    """Root mean square of the errors, each over what the counts' is expected to be."""
     return float(np.sqrt(np.mean((image - light) ** 2 / np.maximum(light, 1))))
 
 
