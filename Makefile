@@ -1,11 +1,15 @@
-# Measuring, which needs: pip install -e ".[bench]"; and the lock. PYTHON chooses the interpreter.
+# Measuring needs: pip install -e ".[bench]"; the documentation: pip install -e ".[docs]".
+# PYTHON chooses the interpreter.
 PYTHON ?= python
 ASV = $(PYTHON) -m asv
 # Commits of the dashboard, and which benchmarks (a regular expression).
 RANGE ?= HEAD~5..HEAD
 BENCH ?= .
 
-.PHONY: bench dashboard ratios bench-table roofline lock
+# 0 builds the documentation without running the gallery's examples.
+GALLERY ?= 1
+
+.PHONY: bench dashboard ratios bench-table roofline docs lock
 
 bench: ## all of asv's benchmarks, once each, on the installed packages
 	$(ASV) machine --yes
@@ -35,3 +39,6 @@ lock: ## pins of what the tests run with, from a fresh environment; needs Python
 	build/lock/bin/pip install --quiet -e ".[test]"
 	echo "# Versions with which all tests pass, for Python 3.11. Written by: make lock" > $(LOCK)
 	build/lock/bin/pip freeze --exclude-editable >> $(LOCK)
+
+docs: ## the documentation, into docs/_build/html; a warning is an error
+	$(PYTHON) -m sphinx -W --keep-going -D plot_gallery=$(GALLERY) docs docs/_build/html

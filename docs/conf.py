@@ -1,0 +1,57 @@
+"""Settings of the documentation: ``make docs`` builds it into docs/_build/html."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import fastgsm
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "fastgsm"
+author = "The fastgsm developers"
+copyright = author
+version = release = fastgsm.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+    "command_help",
+    "mathml",
+]
+exclude_patterns = ["_build", "gallery", "generated/commands.md", "**/GALLERY_HEADER.rst"]
+templates_path = ["_templates"]
+
+html_theme = "furo"
+html_title = f"fastgsm {release}"
+html_static_path = ["_static"]
+html_css_files = ["fastgsm.css"]
+# Nothing is loaded from the web, so the pages can be read without a connection.
+html_math_renderer = "mathml"
+
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+# In docstrings `name` is a parameter or a link, whichever there is.
+default_role = "py:obj"
+autodoc_typehints = "none"  # numpydoc's Parameters have them
+autosummary_generate = True
+numpydoc_show_class_members = False  # the template of a class lists them
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_examples",
+    "within_subsection_order": "FileNameSortKey",
+    "filename_pattern": r"\.py$",
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,  # a page that loads scripts from the web
+    "remove_config_comments": True,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("fastgsm",),
+}
