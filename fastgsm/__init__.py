@@ -29,9 +29,9 @@ sys.modules[__name__].__class__ = _Package
 
 def __getattr__(name: str) -> Any:
     if name == "__all__" or not name.startswith("_"):
-        interface = vars(importlib.import_module("fastgsm._interface"))
-        if name in interface:
-            globals()[name] = interface[name]
+        interface = importlib.import_module("fastgsm._interface")
+        if name == "__all__" or name in interface.__all__:
+            globals()[name] = getattr(interface, name)
         if name in globals():  # a module, perhaps, that the interface has imported
             return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

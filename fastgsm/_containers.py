@@ -22,6 +22,12 @@ def check_pillow_mode(values: Any, name: str) -> None:
     )
 
 
+def is_dask(image: Any) -> bool:
+    """Say whether an image is an array of Dask."""
+    dask = sys.modules.get("dask.array")
+    return dask is not None and isinstance(image, dask.Array)
+
+
 def as_given(image: Any, result: NDArray[Any]) -> Any:
     """Give ``result``, of the shape of ``image``, as a DataArray like it if it is one of xarray's.
 

@@ -1,6 +1,7 @@
 """Everything that `import fastgsm` offers by name; `fastgsm/__init__.py` says why it is here."""
 
 from fastgsm import datasets
+from fastgsm._warmup import warmup
 from fastgsm.denoise import denoise
 from fastgsm.models import (
     GMM,
@@ -18,7 +19,6 @@ from fastgsm.patch_sampler import PatchSampler
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.priors import list_priors, load_prior
 from fastgsm.tiles import denoise_tiles
-from fastgsm.warmup import warmup
 
 __all__ = [
     "GMM",

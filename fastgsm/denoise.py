@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._containers import as_given
+from fastgsm._containers import as_given, is_dask
 from fastgsm._progress import Progress
 from fastgsm._validation import (
     FloatArray,
@@ -31,9 +31,7 @@ from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.noise import estimate_sigma
-from fastgsm.patches import check_stride
-from fastgsm.presets import PRESETS, new_method
-from fastgsm.priors import load_prior
+from fastgsm.presets import PRESETS, new_method, patch_size_of, resolve_priors, stride_of
 from fastgsm.single_pass import SinglePass
 from fastgsm.two_scales import Method
 
@@ -72,15 +70,18 @@ def denoise(
     image : array_like of shape (height, width), or with one more axis for channels
         Noisy image, floats or integers, at least one patch large. Not modified. An array, or what
         NumPy makes one of: nested lists, a grey or RGB image of Pillow, xarray's DataArray. An
-        array of dask is computed and denoised whole, in memory.
+        array of Dask is denoised lazily (see `fastgsm.distributed.denoise_dask`), with `sigma`,
+        `prior`, `quality`, `stride`, `channel_axis`, `data_range` and `random_state` alone.
     sigma : float or array_like of shape (height, width), optional
         Standard deviation of the noise in the image's own units: grey levels for integers. One
         number, or one for each pixel, equal for all channels: see Notes. By default one number is
         estimated, from patches without masked pixels (see `estimate_sigma`). Where it is 0, or
         below 1e-16 of the data range, pixels that are not masked come back as they are.
-    prior : fitted model or str, optional
-        Model of the patches, or name of a bundled one (see `list_priors`). By default the bundled
-        one that goes with `quality`. How the training patches were centred is read off the model:
+    prior : fitted model, str or pair of these, optional
+        Model of the patches, or name of a bundled one (see `list_priors`). Of a pair the second is
+        for the channels' differences, in a colour image the opponent colours; except for "fast",
+        its shapes belong to those of the first one by one. By default the bundled ones that go with
+        `quality`. How the training patches were centred is read off the model:
         one without variance along the constant patch is applied to patches without their mean; one
         of mean zero otherwise to the image without its mean; any other to the patches as they are.
     noise : "poisson" or (gain, offset, read_noise), optional
@@ -195,6 +196,14 @@ def denoise(
     >>> bool(np.mean((denoised - clean) ** 2) < 0.4 * np.mean((noisy - clean) ** 2))
     True
     """
+    if is_dask(image):
+        from fastgsm.distributed import denoise_dask
+
+        _check_lazy(noise, aggregation, mask, out, workers, progress, return_std)
+        return denoise_dask(
+            image, cast(Any, sigma), prior=prior, quality=quality, stride=stride,
+            channel_axis=channel_axis, data_range=data_range, random_state=random_state,
+        )  # fmt: skip
     check_choice(quality, "quality", tuple(PRESETS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
     rng = check_random_state(random_state)
@@ -225,11 +234,7 @@ def denoise(
         )
     if uneven and quality == "fast":
         quality = "balanced"
-    preset = PRESETS[quality]
-    model = resolve_prior(preset.prior if prior is None else prior)
-    chroma = None
-    if prior is None and len(planes) == 3 and preset.chroma is not None:
-        chroma = load_prior(preset.chroma)
+    model, chroma = resolve_priors(prior, quality, len(planes))
     patch_size = patch_size_of(model)
     check_image_2d(planes[0], patch_size)
     stride = stride_of(quality, patch_size, stride)
@@ -302,34 +307,16 @@ def _with_median(
     return known
 
 
-def resolve_prior(prior: PatchModel | str) -> PatchModel:
-    """Give a bundled prior by its name, or a fitted model as it is."""
-    if isinstance(prior, str):
-        return load_prior(prior)
-    if not isinstance(prior, PatchModel):
-        raise TypeError(
-            f"prior is a {type(prior).__name__}; wanted a fitted fastgsm model or the name of a "
-            f"bundled prior (see fastgsm.list_priors())."
-        )
-    prior._check_fitted()
-    return prior
-
-
-def patch_size_of(model: PatchModel) -> int:
-    """Give the side of the square patches that a model is of."""
-    d = model.n_features_in_
-    if math.isqrt(d) ** 2 != d:
-        raise ValueError(
-            f"prior has {d} features, which is no square; wanted a model of square patches."
-        )
-    return math.isqrt(d)
-
-
-def stride_of(quality: str, patch_size: int, stride: Any) -> int:
-    """Give the stride that was asked for, or the preset's."""
-    if stride is None:
-        stride = 1 if quality == "fast" else max(1, patch_size // 2)
-    return check_stride(stride, patch_size)
+def _check_lazy(*options: Any) -> None:
+    """Refuse what an array of Dask cannot be denoised with."""
+    names = ("noise", "aggregation", "mask", "out", "workers", "progress", "return_std")
+    defaults = (None, "mean", None, None, None, False, False)
+    for name, option, default in zip(names, options, defaults, strict=True):
+        if option is not default and option != default:
+            raise ValueError(
+                f"{name} is {option!r} and image an array of Dask, which is denoised lazily and "
+                f"without it. Leave it out, or compute the image first."
+            )
 
 
 def _check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:

@@ -101,9 +101,7 @@ def denoise_dask(
         }
         return da.stack([denoise_dask(each, sigma, **options) for each in image])
     shape = pixel_shape(image, channel_axis)
-    tiles, options = plan(
-        shape, image.dtype, tile, prior, quality, stride, channel_axis, data_range
-    )
+    tiles, options = plan(image, shape, tile, prior, quality, stride, channel_axis, data_range)
     level = _estimated(image, shape, tile, options) if sigma is None else sigma
     parts = [
         image[index(part.outer, channel_axis)]

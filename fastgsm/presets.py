@@ -8,15 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgsm import nonlocal_mvn, single_pass
 from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
 from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.inpainting import uneven_epll
 from fastgsm.kernels.nonlocal_mvn import LANES
 from fastgsm.models import PatchModel
-from fastgsm.nonlocal_mvn import NonlocalMVN
-from fastgsm.single_pass import OpponentSinglePass, SinglePass
+from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.nonlocal_mvn import BAND_ROWS as REFINED_ROWS
+from fastgsm.nonlocal_mvn import PATCH_SIZE, RADIUS, STRIDE, NonlocalMVN
+from fastgsm.patches import check_stride
+from fastgsm.priors import load_prior
+from fastgsm.single_pass import BAND_ROWS, OpponentSinglePass, SinglePass
 from fastgsm.two_scales import Method, TwoScales
 
 
@@ -37,6 +40,70 @@ PRESETS = {
     "balanced": Preset("mogsm", "mogsm-chroma"),
     "best": Preset("mogsm-large", None),
 }
+
+
+def resolve_priors(
+    prior: Any, quality: str, n_channels: int
+) -> tuple[PatchModel, PatchModel | None]:
+    """Give the model of the luminance, and that of the other planes if they have their own."""
+    preset = PRESETS[quality]
+    if prior is None:
+        own = preset.chroma is not None and n_channels == 3
+        prior = (preset.prior, preset.chroma) if own else preset.prior
+    if not isinstance(prior, (tuple, list)):
+        return _resolve_prior(prior), None
+    if len(prior) != 2 or n_channels == 1:
+        raise ValueError(
+            f"prior is a sequence of {len(prior)}, for {n_channels} channels; wanted one prior, or "
+            f"for several channels a pair: for the mean of the channels and for their differences."
+        )
+    model, chroma = (_resolve_prior(each) for each in prior)
+    if model.n_features_in_ != chroma.n_features_in_:
+        raise ValueError(
+            f"the priors are of {model.n_features_in_} and {chroma.n_features_in_} features; "
+            f"wanted patches of one size."
+        )
+    if quality != "fast" and _n_shapes(model) != _n_shapes(chroma):
+        raise ValueError(
+            f"the priors have {_n_shapes(model)} and {_n_shapes(chroma)} shapes; with quality "
+            f"{quality!r} wanted mixtures of as many shapes, which belong together one by one."
+        )
+    return model, chroma
+
+
+def _n_shapes(model: PatchModel) -> int:
+    """Give the number of shapes; 0 of a model without."""
+    return len(model._density.means) if isinstance(model, ScaleMixtureModel) else 0
+
+
+def _resolve_prior(prior: PatchModel | str) -> PatchModel:
+    """Give a bundled prior by its name, or a fitted model as it is."""
+    if isinstance(prior, str):
+        return load_prior(prior)
+    if not isinstance(prior, PatchModel):
+        raise TypeError(
+            f"prior is a {type(prior).__name__}; wanted a fitted fastgsm model or the name of a "
+            f"bundled prior (see fastgsm.list_priors())."
+        )
+    prior._check_fitted()
+    return prior
+
+
+def patch_size_of(model: PatchModel) -> int:
+    """Give the side of the square patches that a model is of."""
+    d = model.n_features_in_
+    if math.isqrt(d) ** 2 != d:
+        raise ValueError(
+            f"prior has {d} features, which is no square; wanted a model of square patches."
+        )
+    return math.isqrt(d)
+
+
+def stride_of(quality: str, patch_size: int, stride: Any) -> int:
+    """Give the stride that was asked for, or the preset's."""
+    if stride is None:
+        stride = 1 if quality == "fast" else max(1, patch_size // 2)
+    return check_stride(stride, patch_size)
 
 
 def new_method(
@@ -114,15 +181,15 @@ def reach(quality: str, patch_size: int, stride: int) -> Reach:
     enlargement adds two pixels of that size.
     """
     if quality == "fast":
-        return Reach(patch_size, single_pass.BAND_ROWS * stride)
+        return Reach(patch_size, max(BAND_ROWS, patch_size) * stride)
     one_scale = patch_size + (len(GRIDS) - 1) * (patch_size - 1)
     halo = 2 * (one_scale + 2) + 2
     step = 2 * stride
     if quality == "best":
         # Patches are matched, and restored, anywhere in their window.
-        halo += 2 * nonlocal_mvn.RADIUS + 2 * nonlocal_mvn.PATCH_SIZE
-        lanes = max(nonlocal_mvn.BAND_ROWS, LANES)
-        step = math.lcm(step, lanes * nonlocal_mvn.STRIDE)
+        halo += 2 * RADIUS + 2 * PATCH_SIZE
+        lanes = math.lcm(REFINED_ROWS, LANES)
+        step = math.lcm(step, lanes * STRIDE)
     return Reach(halo, step)
 
 

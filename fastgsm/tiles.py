@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgsm import noise
 from fastgsm._progress import Progress
 from fastgsm._validation import (
     as_float_image,
@@ -29,8 +28,9 @@ from fastgsm._validation import (
     check_positive,
     check_shape_2d,
 )
-from fastgsm.denoise import denoise, patch_size_of, resolve_prior, stride_of
-from fastgsm.presets import PRESETS, reach
+from fastgsm.denoise import denoise
+from fastgsm.noise import PATCH, grid_patches, grid_stride, variance_of_patches
+from fastgsm.presets import PRESETS, patch_size_of, reach, resolve_priors, stride_of
 from fastgsm.single_pass import centring
 
 TILE = 2048
@@ -140,9 +140,7 @@ def denoise_tiles(
     """
     shape = pixel_shape(image, channel_axis)
     _check_out(image, out)
-    tiles, options = plan(
-        shape, image.dtype, tile, prior, quality, stride, channel_axis, data_range
-    )
+    tiles, options = plan(image, shape, tile, prior, quality, stride, channel_axis, data_range)
     if sigma is None:
         sigma = _estimate_sigma(image, shape, tile, options, progress)
     sigma = check_nonnegative(sigma, "sigma")
@@ -162,8 +160,8 @@ def denoise_tiles(
 
 
 def plan(
+    image: Any,
     shape: tuple[int, int],
-    dtype: Any,
     tile: int,
     prior: Any,
     quality: str,
@@ -174,8 +172,9 @@ def plan(
     """Check options, and give the tiles of an image and the options with which each is denoised."""
     check_choice(quality, "quality", tuple(PRESETS))
     tile = check_integer(tile, "tile")
-    model = resolve_prior(PRESETS[quality].prior if prior is None else prior)
-    if centring(model)[1]:
+    n_channels = 1 if channel_axis is None else image.shape[channel_axis]
+    model, chroma = resolve_priors(prior, quality, n_channels)
+    if any(each is not None and centring(each)[1] for each in (model, chroma)):
         raise ValueError(
             "prior is of images without their mean, which no tile knows; wanted one of patches "
             "without their mean, or of patches as they are. Train it with center='patch'."
@@ -183,8 +182,8 @@ def plan(
     patch_size = patch_size_of(model)
     stride = stride_of(quality, patch_size, stride)
     if data_range is None:
-        is_float = np.dtype(dtype).kind == "f"
-        data_range = 1.0 if is_float else float(np.iinfo(dtype).max)
+        is_float = np.dtype(image.dtype).kind == "f"
+        data_range = 1.0 if is_float else float(np.iinfo(image.dtype).max)
     options = {
         "prior": prior,
         "quality": quality,
@@ -207,13 +206,13 @@ class Scan(NamedTuple):
 
 def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[tuple[slice, slice]]]:
     """Give the stride of the patches that `scan` looks at, and the parts that it wants."""
-    stride = noise.grid_stride(shape)
+    stride = grid_stride(shape)
     blocks = tiles_of(shape, -(-tile // stride) * stride, 0, stride)
     # A patch belongs to the part that its first pixel is in.
     parts = [
         (
-            slice(rows.start, min(rows.stop + noise.PATCH - 1, shape[0])),
-            slice(cols.start, min(cols.stop + noise.PATCH - 1, shape[1])),
+            slice(rows.start, min(rows.stop + PATCH - 1, shape[0])),
+            slice(cols.start, min(cols.stop + PATCH - 1, shape[1])),
         )
         for rows, cols in (block.inner for block in blocks)
     ]
@@ -224,10 +223,10 @@ def scan(pixels: Any, part: tuple[slice, slice], stride: int, options: dict[str,
     """Look at one part of an image."""
     scaled, _ = as_float_image(pixels, data_range=options["data_range"])
     planes = channels_first(scaled, options["channel_axis"])
-    fits = min(planes.shape[1:]) >= noise.PATCH
+    fits = min(planes.shape[1:]) >= PATCH
     return Scan(
         (part[0].start // stride, part[1].start // stride),
-        [noise.grid_patches(plane, stride).copy() for plane in planes] if fits else [],
+        [grid_patches(plane, stride).copy() for plane in planes] if fits else [],
         [plane.min() for plane in planes],
         [plane.max() for plane in planes],
     )
@@ -235,11 +234,11 @@ def scan(pixels: Any, part: tuple[slice, slice], stride: int, options: dict[str,
 
 def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int, unit: float) -> float:
     """Estimate the noise of an image as `estimate_sigma` does, from scans of all its parts."""
-    grid_shape = [(length - noise.PATCH) // stride + 1 for length in shape]
+    grid_shape = [(length - PATCH) // stride + 1 for length in shape]
     variances = []
     for channel in range(len(scans[0].low)):
         dtype = scans[0].low[channel].dtype
-        grid = np.empty((noise.PATCH, noise.PATCH, *grid_shape), dtype)
+        grid = np.empty((PATCH, PATCH, *grid_shape), dtype)
         for each in scans:
             if each.patches:
                 patches, (top, left) = each.patches[channel], each.place
@@ -247,7 +246,7 @@ def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int, unit:
                 grid[:, :, top : top + height, left : left + width] = patches
         low = min(each.low[channel] for each in scans)
         high = max(each.high[channel] for each in scans)
-        variances.append(noise.variance_of_patches(grid, low, high))
+        variances.append(variance_of_patches(grid, low, high))
     return unit * math.sqrt(sum(variances) / len(variances))
 
 
@@ -281,7 +280,7 @@ def pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
                 f"axes of pixels and one of channels."
             )
         del shape[channel_axis]
-    return check_shape_2d(shape, "the shape of image", noise.PATCH)
+    return check_shape_2d(shape, "the shape of image", PATCH)
 
 
 def _check_out(image: Any, out: Any) -> None:

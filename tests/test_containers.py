@@ -106,11 +106,14 @@ def test_nested_lists() -> None:
     np.testing.assert_array_equal(fast(NOISY.tolist(), 0.1), fast(NOISY, 0.1))
 
 
-def test_dask_arrays_are_computed_whole() -> None:
-    chunked = pytest.importorskip("dask.array").from_array(NOISY, chunks=16)
+def test_dask_arrays_are_denoised_lazily() -> None:
+    dask = pytest.importorskip("dask.array")
+    chunked = dask.from_array(NOISY, chunks=16)
     denoised = fast(chunked, 0.1)
-    assert type(denoised) is np.ndarray
-    np.testing.assert_array_equal(denoised, fast(NOISY, 0.1))
+    assert isinstance(denoised, dask.Array)
+    np.testing.assert_array_equal(denoised.compute(), fast(NOISY, 0.1))
+    with pytest.raises(ValueError, match=r"mask is .* array of Dask, .* without it"):
+        fast(chunked, 0.1, mask=NOISY > 0)
 
 
 def test_options_are_by_keyword_as_in_scikit_image() -> None:

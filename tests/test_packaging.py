@@ -45,6 +45,27 @@ def run_python(code: str, path: Path = IMPORTED_FROM, **environment: str) -> str
     return result.stdout.strip()
 
 
+MODULES = sorted(
+    ".".join(path.relative_to(IMPORTED_FROM).with_suffix("").parts)
+    for folder in (".", "models", "cli")
+    for path in (IMPORTED_FROM / "fastgsm" / folder).glob("*.py")
+    if not path.stem.startswith("__")
+)
+
+
+def test_any_module_may_be_imported_first() -> None:
+    """None stands in a circle that only `import fastgsm` hides; Dask's workers import any."""
+    code = f"""
+import importlib, sys
+for module in {MODULES}:
+    for name in [name for name in sys.modules if name.split(".")[0] == "fastgsm"]:
+        del sys.modules[name]
+    importlib.import_module(module)
+"""
+    assert "fastgsm.distributed" in MODULES
+    run_python(code)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the sdist, and the wheel built from that sdist."""

@@ -50,6 +50,30 @@ def test_the_prior_of_a_preset_is_its_default(noisy: Any, quality: str) -> None:
     np.testing.assert_array_equal(default, named)
 
 
+def test_a_pair_of_priors_is_what_a_preset_takes(noisy: Any) -> None:
+    options: dict[str, Any] = {"quality": "balanced", "channel_axis": -1}
+    image = noisy[:40, :40]
+    pair = (PRESETS["balanced"].prior, fastgsm.load_prior("mogsm-chroma"))
+    default = fastgsm.denoise(image, SIGMA, **options)
+    np.testing.assert_array_equal(fastgsm.denoise(image, SIGMA, prior=pair, **options), default)
+
+
+@pytest.mark.parametrize(
+    ("prior", "options", "message"),
+    [
+        (("mogsm", "gsm"), {"channel_axis": -1}, "have 64 and 1 shapes"),
+        (("gsm",), {"channel_axis": -1}, "a sequence of 1, for 3 channels"),
+        (("gsm", "gsm-chroma"), {"channel_axis": None}, "for 1 channels; wanted one prior"),
+    ],
+)
+def test_priors_that_do_not_fit_are_refused(
+    noisy: Any, prior: Any, options: Any, message: str
+) -> None:
+    image = noisy if options["channel_axis"] else noisy[..., 0]
+    with pytest.raises(ValueError, match=message):
+        fastgsm.denoise(image, SIGMA, prior=prior, **options)
+
+
 def test_opponent_priors_are_for_three_channels(noisy: Any) -> None:
     options: dict[str, Any] = {"quality": "fast", "channel_axis": -1}
     image = noisy[:40, :40, :2]
