@@ -82,7 +82,7 @@ def denoise_dask(
         )
     if sigma is not None:
         sigma = check_nonnegative(sigma, "sigma")
-    check_random_state(random_state)
+    rng = check_random_state(random_state)
     if image.ndim > (2 if channel_axis is None else 3):
         axis = None if channel_axis is None else channel_axis % image.ndim - 1
         if axis is not None and axis < image.ndim - 4:
@@ -97,12 +97,12 @@ def denoise_dask(
             "stride": stride,
             "channel_axis": axis,
             "data_range": data_range,
-            "random_state": random_state,
+            "random_state": rng,
         }
         return da.stack([denoise_dask(each, sigma, **options) for each in image])
     shape = pixel_shape(image, channel_axis)
     tiles, options = plan(image, shape, tile, prior, quality, stride, channel_axis, data_range)
-    level = _estimated(image, shape, tile, options) if sigma is None else sigma
+    level = _estimated(image, shape, tile, channel_axis) if sigma is None else sigma
     parts = [
         image[index(part.outer, channel_axis)]
         .rechunk(-1)
@@ -111,7 +111,7 @@ def denoise_dask(
             level,
             part,
             options,
-            random_state,
+            rng,
             dtype=image.dtype,
             chunks=_chunks(image, part, channel_axis),
             meta=np.empty((0,) * image.ndim, image.dtype),
@@ -133,22 +133,22 @@ def _chunks(image: Any, part: Tile, channel_axis: int | None) -> tuple[int, ...]
 
 
 def _denoise_part(
-    noisy: Any, sigma: Any, part: Tile, options: dict[str, Any], random_state: Any
+    noisy: Any, sigma: Any, part: Tile, options: dict[str, Any], rng: np.random.Generator
 ) -> Any:
     check_no_nan(noisy, part.outer)
     # Every tile draws the same grids: those of the whole image.
-    clean = denoise(noisy, float(sigma), **options, random_state=copy.deepcopy(random_state))
+    clean = denoise(noisy, float(sigma), **options, random_state=copy.deepcopy(rng))
     return clean[index(part.cut, options["channel_axis"])]
 
 
-def _estimated(image: Any, shape: tuple[int, int], tile: int, options: dict[str, Any]) -> Any:
+def _estimated(image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None) -> Any:
     """Give the noise level as a Dask array of no dimension."""
     da = import_extra("dask.array", "dask")
     delayed = import_extra("dask", "dask").delayed
     stride, parts = scan_blocks(shape, tile)
     scans = [
-        delayed(scan)(image[index(part, options["channel_axis"])], part, stride, options)
+        delayed(scan)(image[index(part, channel_axis)], part, stride, channel_axis)
         for part in parts
     ]
-    sigma = delayed(sigma_of_scans)(scans, shape, stride, options["data_range"])
+    sigma = delayed(sigma_of_scans)(scans, shape, stride)
     return da.from_delayed(sigma, (), np.float64)

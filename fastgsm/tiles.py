@@ -10,9 +10,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +26,12 @@ from fastgsm._validation import (
     check_integer,
     check_nonnegative,
     check_positive,
+    check_random_state,
     check_shape_2d,
+    warn_unlikely_range,
 )
 from fastgsm.denoise import denoise
+from fastgsm.models import PatchModel
 from fastgsm.noise import PATCH, grid_patches, grid_stride, variance_of_patches
 from fastgsm.presets import PRESETS, patch_size_of, reach, resolve_priors, stride_of
 from fastgsm.single_pass import centring
@@ -96,7 +99,8 @@ def denoise_tiles(
 ) -> Any:
     """Denoise an image that need not fit into memory, tile by tile.
 
-    The result is that of `denoise`, to the bit, whatever the size of the tiles.
+    The result is that of `denoise`, to the bit, whatever the size of the tiles; under an ICA, to
+    rounding.
 
     Parameters
     ----------
@@ -113,8 +117,9 @@ def denoise_tiles(
         Least side of a tile, in pixels. The memory needed grows with its square: some 25 times a
         tile in float32.
     checkpoint : path, optional
-        File that says which tiles are done. If it exists, these are not done again; it must be of
-        the same image and options. Removed at the end.
+        File that says which tiles are done. If it exists, these are not done again: `out` must then
+        be the same array, and the image (judged by its first tile) and the options those of that
+        run. Removed at the end.
     prior, quality, stride, channel_axis, data_range, workers, random_state, progress
         As of `denoise`.
 
@@ -142,20 +147,26 @@ def denoise_tiles(
     _check_out(image, out)
     tiles, options = plan(image, shape, tile, prior, quality, stride, channel_axis, data_range)
     if sigma is None:
-        sigma = _estimate_sigma(image, shape, tile, options, progress)
+        sigma = _estimate_sigma(image, shape, tile, channel_axis, progress)
     sigma = check_nonnegative(sigma, "sigma")
-    log = _Checkpoint(checkpoint, [image.shape, str(image.dtype), sigma, tile, str(options)])
+    rng = check_random_state(random_state)
+    peak = 0.0
+    log = _Checkpoint(checkpoint, lambda: _digest(image, sigma, tiles, options, rng))
     with Progress(len(tiles), "denoising tiles", enabled=progress) as bar:
         for number, part in enumerate(tiles):
             if number not in log.done:
                 noisy = _read(image, part.outer, channel_axis)
+                peak = max(peak, float(np.abs(noisy).max()))
                 # Every tile draws the same grids: those of the whole image.
-                seed = copy.deepcopy(random_state)
+                seed = copy.deepcopy(rng)
                 clean = denoise(noisy, sigma, **options, workers=workers, random_state=seed)
                 out[index(part.inner, channel_axis)] = clean[index(part.cut, channel_axis)]
                 log.add(number)
             bar.update()
     log.remove()
+    if data_range is None:
+        unit = options["data_range"]
+        warn_unlikely_range(np.array([peak / unit]), unit)
     return out
 
 
@@ -202,6 +213,7 @@ class Scan(NamedTuple):
     patches: list[Any]
     low: list[Any]
     high: list[Any]
+    unit: float
 
 
 def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[tuple[slice, slice]]]:
@@ -219,20 +231,21 @@ def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[tuple[slic
     return stride, parts
 
 
-def scan(pixels: Any, part: tuple[slice, slice], stride: int, options: dict[str, Any]) -> Scan:
+def scan(pixels: Any, part: tuple[slice, slice], stride: int, channel_axis: int | None) -> Scan:
     """Look at one part of an image."""
-    scaled, _ = as_float_image(pixels, data_range=options["data_range"])
-    planes = channels_first(scaled, options["channel_axis"])
+    scaled, unit = as_float_image(pixels)
+    planes = channels_first(scaled, channel_axis)
     fits = min(planes.shape[1:]) >= PATCH
     return Scan(
         (part[0].start // stride, part[1].start // stride),
         [grid_patches(plane, stride).copy() for plane in planes] if fits else [],
         [plane.min() for plane in planes],
         [plane.max() for plane in planes],
+        unit,
     )
 
 
-def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int, unit: float) -> float:
+def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> float:
     """Estimate the noise of an image as `estimate_sigma` does, from scans of all its parts."""
     grid_shape = [(length - PATCH) // stride + 1 for length in shape]
     variances = []
@@ -247,20 +260,37 @@ def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int, unit:
         low = min(each.low[channel] for each in scans)
         high = max(each.high[channel] for each in scans)
         variances.append(variance_of_patches(grid, low, high))
-    return unit * math.sqrt(sum(variances) / len(variances))
+    return scans[0].unit * math.sqrt(sum(variances) / len(variances))
 
 
 def _estimate_sigma(
-    image: Any, shape: tuple[int, int], tile: int, options: dict[str, Any], progress: bool
+    image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None, progress: bool
 ) -> float:
     stride, parts = scan_blocks(shape, tile)
     scans = []
     with Progress(len(parts), "estimating the noise", enabled=progress) as bar:
         for part in parts:
-            pixels = _read(image, part, options["channel_axis"])
-            scans.append(scan(pixels, part, stride, options))
+            pixels = _read(image, part, channel_axis)
+            scans.append(scan(pixels, part, stride, channel_axis))
             bar.update()
-    return sigma_of_scans(scans, shape, stride, options["data_range"])
+    return sigma_of_scans(scans, shape, stride)
+
+
+def _digest(
+    image: Any, sigma: float, tiles: list[Tile], options: dict[str, Any], rng: np.random.Generator
+) -> str:
+    """Give a number for a run, which another run does not have."""
+    given = options["prior"]
+    priors = given if isinstance(given, (tuple, list)) else [given]
+    settings = [image.shape, str(image.dtype), sigma, tiles[0].inner[0].stop, str(options)]
+    digest = hashlib.sha256(f"{settings} {rng.bit_generator.state}".encode())
+    for prior in priors:
+        if isinstance(prior, PatchModel):
+            for values in prior._arrays().values():
+                digest.update(values.tobytes())
+    first = _read(image, tiles[0].inner, options["channel_axis"])
+    digest.update(first.tobytes())
+    return digest.hexdigest()
 
 
 def pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
@@ -326,23 +356,20 @@ def check_no_nan(pixels: Any, part: tuple[slice, slice]) -> None:
 class _Checkpoint:
     """The numbers of the tiles that are done, in a file of one line each."""
 
-    def __init__(self, path: str | os.PathLike[str] | None, settings: list[Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, digest: Callable[[], str]) -> None:
         self.done: set[int] = set()
         self._path = None if path is None else Path(path)
         if self._path is None:
             return
-        head = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
-        if not self._path.exists():
-            self._path.write_text(head + "\n")
-            return
+        head = digest()
         # A line that a kill left unfinished counts as none.
-        first, *lines = self._path.read_text().split("\n")[:-1] or [""]
-        if first != head:
+        written = self._path.read_text().split("\n")[:-1] if self._path.exists() else []
+        if written and written[0] != head:
             raise ValueError(
                 f"{self._path} is the checkpoint of another run: image, sigma, tile or options "
                 f"differ. Give those of that run, or delete the file to begin anew."
             )
-        self.done = {int(line) for line in lines}
+        self.done = {int(line) for line in written[1:]}
         self._path.write_text("\n".join([head, *map(str, sorted(self.done))]) + "\n")
 
     def add(self, number: int) -> None:

@@ -31,14 +31,42 @@ def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, tile: int) ->
     np.testing.assert_array_equal(by_tiles(image, quality=quality, tile=tile), whole)
 
 
-@pytest.mark.parametrize("quality", ["fast", "best"])
+@pytest.mark.parametrize("quality", ["fast", "balanced"])
 def test_a_smaller_halo_would_not_do(noisy: Any, quality: str, monkeypatch: Any) -> None:
-    """The reach of a preset is no wild guess: with three quarters of it some bits differ."""
-    halo = reach(quality, 8, 1 if quality == "fast" else 4).halo
-    less = 4 if quality == "fast" else halo * 3 // 4
-    monkeypatch.setattr("fastgsm.tiles.reach", lambda *_: (less, 8))
-    whole = fastgsm.denoise(noisy, SIGMA, quality=quality)
-    assert (by_tiles(noisy, quality=quality, tile=104) != whole).any()
+    """The reach of a preset is no wild guess: halos are whole steps, and one less does not do."""
+    halo, step = reach(quality, 8, 1 if quality == "fast" else 4)
+    steps = -(-halo // step)
+    monkeypatch.setattr("fastgsm.tiles.reach", lambda *_: ((steps - 1) * step, step))
+    image = noisy[:, :150]
+    whole = fastgsm.denoise(image, SIGMA, quality=quality)
+    assert (by_tiles(image, quality=quality, tile=70) != whole).any()
+
+
+def test_patches_larger_than_a_band(noisy: Any) -> None:
+    prior = fastgsm.MVN().fit(fastgsm.sample_patches(noisy, 20, 2000, random_state=0))
+    options: dict[str, Any] = {"quality": "fast", "prior": prior}
+    whole = fastgsm.denoise(noisy, SIGMA, **options)
+    np.testing.assert_array_equal(by_tiles(noisy, tile=50, **options), whole)
+
+
+def test_all_tiles_draw_the_same_grids(noisy: Any, monkeypatch: Any) -> None:
+    image = noisy[:, :150]
+    whole = fastgsm.denoise(image, SIGMA, random_state=np.random.default_rng(5))
+    monkeypatch.setattr("fastgsm.tiles.check_random_state", lambda _: np.random.default_rng(5))
+    np.testing.assert_array_equal(by_tiles(image, random_state=None, tile=70), whole)
+
+
+@pytest.mark.parametrize(("dtype", "data_range"), [(np.float32, 200), (np.uint16, 4095)])
+def test_a_data_range_is_not_that_of_the_type(noisy: Any, dtype: Any, data_range: float) -> None:
+    image = (noisy.clip(0, 1) * data_range).astype(dtype)
+    options: dict[str, Any] = {"quality": "fast", "data_range": data_range}
+    whole = fastgsm.denoise(image, **options)
+    np.testing.assert_array_equal(by_tiles(image, None, tile=100, **options), whole)
+
+
+def test_an_unlikely_range_is_warned_of(noisy: Any) -> None:
+    with pytest.warns(UserWarning, match="Give data_range, e.g. 255"):
+        by_tiles(noisy[:40] * 255, 25, quality="fast")
 
 
 @pytest.mark.parametrize("channel_axis", [0, -1])
@@ -91,8 +119,15 @@ def test_a_run_goes_on_from_its_checkpoint(noisy: Any, tmp_path: Any, monkeypatc
         fastgsm.denoise_tiles(Store(noisy), out, SIGMA, **options)
     with options["checkpoint"].open("a") as file:
         file.write("1")  # a line that was cut short
-    with pytest.raises(ValueError, match="checkpoint of another run"):
-        fastgsm.denoise_tiles(Store(noisy), out, SIGMA + 0.1, **options)
+    for other in (
+        {"sigma": SIGMA + 0.1},
+        {"image": noisy + 1},
+        {"random_state": 1},
+        {"prior": fastgsm.load_prior("gsm-chroma")},
+    ):
+        arguments: dict[str, Any] = {"image": Store(noisy), "sigma": SIGMA} | options | other
+        with pytest.raises(ValueError, match="checkpoint of another run"):
+            fastgsm.denoise_tiles(out=out, **arguments)
     out.writes = 1000
     fastgsm.denoise_tiles(Store(noisy), out, SIGMA, **options)
     n_tiles = len(tiles_of(noisy.shape, 100, 0, 16))
