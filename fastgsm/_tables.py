@@ -16,12 +16,17 @@ AGGREGATIONS = {
 
 @dataclass
 class Table:
-    """A table ready to print: texts by column and row, and which are the best of their column."""
+    """A table ready to print: texts by column and row, and which are the best of their column.
+
+    ``values`` has the numbers that the texts stand for, ``corner`` the title of the rows' names.
+    """
 
     title: str
     note: str
     rows: list[str]
+    corner: str = "model"
     columns: dict[str, list[str]] = field(default_factory=dict)
+    values: dict[str, dict[int, float]] = field(default_factory=dict)
     best: set[tuple[str, int]] = field(default_factory=set)
 
     def add(
@@ -35,6 +40,7 @@ class Table:
         texts = [form.format(value) if isinstance(form, str) else form(value) for value in values]
         blank = len(self.rows) - len(texts)
         self.columns[column] = [""] * blank + texts
+        self.values[column] = dict(enumerate(values, blank))
         if best is not None:
             self.best.add((column, blank + list(values).index(best(values))))
 
@@ -131,6 +137,7 @@ def _ingredients(results: Results) -> Table:
         "PSNR gained in dB (averaged patches) and log-likelihood gained per held-out patch in "
         "nats, by a model with the ingredient over one without.",
         [f"{c['with']} over {c['without']}" for c in found],
+        "models",
     )
     table.columns["ingredient"] = [c["ingredient"] for c in found]
     for i, level in enumerate(results["settings"]["noise_levels"]):

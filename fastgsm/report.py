@@ -18,6 +18,7 @@ import numpy as np
 
 import fastgsm
 from fastgsm import _html, _study, _tables, _verdict
+from fastgsm._pillow import write_png
 from fastgsm._study import sample_images
 from fastgsm._validation import check_image_2d
 from fastgsm.io import atomic_path, read_grey_images
@@ -30,6 +31,7 @@ __all__ = ["compare", "demo", "mse", "psnr", "sample_images"]
 
 NOISE_LEVELS = (0.01, 0.05, 0.1, 0.2)
 CROP = 96  # side of the part of an image that is pictured, in pixels
+SLIDE = 256  # side of the part that is shown before and after
 
 
 def compare(
@@ -165,7 +167,7 @@ def compare(
         ),
         "likelihood.png": _png(curves),
     }
-    page = _html.page(results, pictures)
+    page = _html.page(results, pictures, _slides(clean, denoised))
     written = {
         "results.json": json.dumps(results, indent=1, allow_nan=False).encode(),
         **pictures,
@@ -279,6 +281,25 @@ def _output_folder(out: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder):
         return folder
+
+
+def _slides(clean: _study.Image, denoised: _study.Denoised) -> _html.Slides:
+    """Return a part of the pictured image as PNG, noisy ("") and denoised by each model."""
+    window = _study.most_detailed_window(clean, SLIDE)
+    return {
+        level: {
+            name: _grey_png(image[window])
+            for name, image in {"": denoised.noisy_pictures[level], **pictures}.items()
+        }
+        for level, pictures in denoised.pictures.items()
+    }
+
+
+def _grey_png(image: _study.Image) -> bytes:
+    """Return an image in [0, 1] as the content of a PNG file; what is beyond is black or white."""
+    buffer = BytesIO()
+    write_png(buffer, np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8), 1, None)
+    return buffer.getvalue()
 
 
 def _png(figure: Figure) -> bytes:
