@@ -230,7 +230,7 @@ def denoise(
     chroma = None
     if prior is None and len(planes) == 3 and preset.chroma is not None:
         chroma = load_prior(preset.chroma)
-    patch_size = _patch_size(model)
+    patch_size = patch_size_of(model)
     check_image_2d(planes[0], patch_size)
     if stride is None:
         stride = 1 if quality == "fast" else max(1, patch_size // 2)
@@ -316,7 +316,8 @@ def _resolve_prior(prior: PatchModel | str) -> PatchModel:
     return prior
 
 
-def _patch_size(model: PatchModel) -> int:
+def patch_size_of(model: PatchModel) -> int:
+    """Give the side of the patches of a model, or raise ValueError if they are not square."""
     d = model.n_features_in_
     if math.isqrt(d) ** 2 != d:
         raise ValueError(
