@@ -312,9 +312,9 @@ def _check_lazy(*options: Any) -> None:
     names = ("noise", "aggregation", "mask", "out", "workers", "progress", "return_std")
     defaults = (None, "mean", None, None, None, False, False)
     for name, option, default in zip(names, options, defaults, strict=True):
-        if option is not default and option != default:
+        if not (option is default or (isinstance(option, str) and option == default)):
             raise ValueError(
-                f"{name} is {option!r} and image an array of Dask, which is denoised lazily and "
+                f"{name} was given, and image is an array of Dask, which is denoised lazily and "
                 f"without it. Leave it out, or compute the image first."
             )
 

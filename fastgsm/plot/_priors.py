@@ -1,0 +1,315 @@
+"""Figures of what a model has learned: its Gaussians, shapes, samples and responsibilities."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastgsm._validation import FloatArray, as_float_image, check_integer
+from fastgsm.presets import patch_size_of
+from fastgsm.models import ICA, PatchModel
+from fastgsm.models._density import in_blocks
+from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.patches import extract_patches
+from fastgsm.plot._layout import COLOURS, caption, new_figure, panels, show, show_mosaic
+from fastgsm.single_pass import centring
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
+    """Draw the weight and the contrast of every Gaussian of a model.
+
+    The contrast is the standard deviation of a pixel, ``sqrt(r2_kj trace(Sigma_k) / d)``, in the
+    units of the training patches.
+
+    Parameters
+    ----------
+    model : fitted model
+        With one shape (MVN, GSM), weights are stems. Otherwise each shape has a line of its own,
+        the shape of greatest weight at the bottom, and a disc's area is the weight of the shape at
+        that contrast. An ICA has a line for each coordinate, the one of greatest variance at the
+        bottom.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default (``ax.figure``).
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes drawn on.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> from fastgsm.plot import plot_scales
+    >>> ax = plot_scales(fastgsm.load_prior("gsm"))
+    >>> ax.get_ylabel()
+    'weight'
+    """
+    weights, contrasts = _weights_and_contrasts(model)
+    if ax is None:
+        ax = new_figure(7, 4.5, layout="constrained").add_subplot()
+    from matplotlib.ticker import LogLocator, MaxNLocator  # new_figure says how to get matplotlib
+
+    if len(weights) == 1:
+        ax.vlines(contrasts[0], 0, weights[0], color=COLOURS[0], linewidth=2.2)
+        ax.plot(contrasts[0], weights[0], "o", color=COLOURS[0], markersize=7)
+        ax.set_ylim(0, 1.1 * weights.max())
+        ax.set_ylabel("weight")
+    else:
+        lines = np.broadcast_to(np.arange(1, len(weights) + 1)[:, None], weights.shape)
+        areas = 250 * weights / weights.max()
+        ax.scatter(contrasts, lines, areas, color=COLOURS[0], alpha=0.45, linewidth=0)
+        margin = 0.5 + 0.04 * len(weights)  # of the largest discs
+        ax.set_ylim(1 - margin, len(weights) + margin)
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_ylabel("coordinate" if isinstance(model, ICA) else "shape, by weight")
+    ax.set_xscale("log")
+    ax.set_xlim(contrasts.min() / 1.4, contrasts.max() * 1.4)
+    if contrasts.max() < 100 * contrasts.min():  # room for ticks between the powers of ten
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.xaxis.set_minor_formatter(lambda value, _: "")
+    ax.set_xlabel("contrast (standard deviation of a pixel)")
+    ax.grid(alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_eigenvectors(
+    model: Any, n_shapes: int = 8, n_vectors: int = 8, ax: Axes | None = None
+) -> Axes:
+    """Draw the leading eigenvectors of a model's covariances as patches, a row for each shape.
+
+    Parameters
+    ----------
+    model : fitted model
+        Of square patches.
+    n_shapes, n_vectors : int
+        Most shapes, those of greatest weight, and most eigenvectors of each, those of greatest
+        eigenvalue.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default (``ax.figure``).
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes drawn on. Each patch has its own scale of greys, with 0 in the middle.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    ValueError
+        If its patches are not square, or if a number is below 1.
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> from fastgsm.plot import plot_eigenvectors
+    >>> ax = plot_eigenvectors(fastgsm.load_prior("gsm"), n_vectors=4)
+    >>> ax.images[0].get_array().shape  # four patches of 8x8 pixels, with a margin
+    (10, 37)
+    """
+    n_shapes = check_integer(n_shapes, "n_shapes")
+    n_vectors = check_integer(n_vectors, "n_vectors")
+    weights, eigenvectors = _shapes(model)
+    side = patch_size_of(model)
+    chosen = np.argsort(-weights, kind="stable")[:n_shapes]
+    vectors = eigenvectors[chosen, :, :n_vectors].transpose(0, 2, 1)
+    vectors = vectors / np.abs(vectors).max(axis=2, keepdims=True)
+    tiles = vectors.reshape(*vectors.shape[:2], side, side)
+    if ax is None:
+        width = 0.6 * tiles.shape[1] + (2.2 if len(weights) > 1 else 0.4)
+        ax = new_figure(width, 0.6 * tiles.shape[0] + 0.7, layout="constrained").add_subplot()
+    show_mosaic(ax, tiles, 1.0)
+    step, middle = side + 1, (side + 1) / 2
+    if len(weights) > 1:
+        labels = [f"shape {k}: {100 * weights[k]:.1f} %" for k in chosen]
+        ax.set_yticks(middle + step * np.arange(len(chosen)), labels)
+    ax.set_xticks(middle + step * np.arange(tiles.shape[1]), np.arange(1, tiles.shape[1] + 1))
+    ax.tick_params(length=0)
+    ax.set_xlabel("eigenvector")
+    return ax
+
+
+def plot_samples(
+    model: Any, n_samples: int = 64, *, random_state: Any = 0, ax: Axes | None = None
+) -> Axes:
+    """Draw patches that are drawn from a model.
+
+    Parameters
+    ----------
+    model : fitted model
+        Of square patches.
+    n_samples : int
+        Number of patches.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Seed of the patches.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default (``ax.figure``).
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes drawn on. All patches have the same scale of greys, without their common mean, so
+        that contrasts compare; the strongest hundredth of the pixels is black or white.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    ValueError
+        If its patches are not square, or if `n_samples` is below 1.
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> from fastgsm.plot import plot_samples
+    >>> ax = plot_samples(fastgsm.load_prior("gsm"), 10)
+    >>> ax.get_title()
+    '10 samples from GSM'
+    """
+    X, _ = model.sample(n_samples, random_state)
+    side = patch_size_of(model)
+    X = X - X.mean()
+    n_columns = math.ceil(math.sqrt(n_samples))
+    n_rows = -(-n_samples // n_columns)
+    tiles = np.full((n_rows * n_columns, side, side), np.nan)
+    tiles[:n_samples] = X.reshape(-1, side, side)
+    if ax is None:
+        figure = new_figure(5, 5 * n_rows / n_columns + 0.4, layout="constrained")
+        ax = figure.add_subplot()
+    limit = float(np.quantile(np.abs(X), 0.99))
+    show_mosaic(ax, tiles.reshape(n_rows, n_columns, side, side), limit)
+    ax.set_title(f"{n_samples} samples from {type(model).__name__}", fontsize=12)
+    return ax
+
+
+def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> NDArray[Any]:
+    """Draw where in an image each scale or shape of a model is responsible.
+
+    Parameters
+    ----------
+    model : fitted MVN, GSM, GMM or MoGSM
+        A model of one shape is shown scale by scale, from the least contrast to the greatest; any
+        other shape by shape, all scales of a shape together, from the greatest share of the image.
+    image : array_like of shape (height, width)
+        Grey image, in the units of the training images. The model is told of no noise: give a
+        clean or a denoised one.
+    n_panels : int
+        Most maps: those of the greatest shares.
+
+    Returns
+    -------
+    ndarray of matplotlib Axes, of shape (1 + number of maps,)
+        The image, without the margin where no patch has its centre, and the maps: the
+        responsibility of the patch around each pixel, 0 dark and 1 bright.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    TypeError
+        If it is another model, or the image is not of integers or real floats.
+    ValueError
+        If its patches are not square or if the image does not suit it.
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> from fastgsm.plot import plot_responsibilities
+    >>> image = fastgsm.datasets.dead_leaves((32, 32), random_state=0)
+    >>> axes = plot_responsibilities(fastgsm.load_prior("gsm"), image, n_panels=3)
+    >>> len(axes)
+    4
+    """
+    if not isinstance(model, ScaleMixtureModel):
+        raise TypeError(f"model is a {type(model).__name__}; wanted an MVN, GSM, GMM or MoGSM.")
+    n_panels = check_integer(n_panels, "n_panels")
+    weights, contrasts = _weights_and_contrasts(model, sort=False)
+    side = patch_size_of(model)
+    of_scales = len(weights) == 1
+    pixels, _ = as_float_image(image)
+    responsibilities = _responsibilities(model, pixels, axis=1 if of_scales else 2)
+    shares = responsibilities.mean(axis=0)
+    chosen = np.argsort(-shares, kind="stable")[:n_panels]
+    if of_scales:
+        chosen = chosen[np.argsort(contrasts[0][chosen])]
+        titles = [f"contrast {contrasts[0][j]:.2g}" for j in chosen]
+    else:
+        titles = [f"shape {k}" for k in chosen]
+    inside = pixels[tuple(slice(side // 2, side // 2 + n - side + 1) for n in pixels.shape)]
+    n_columns = min(4, 1 + len(chosen))
+    n_rows = -(-(1 + len(chosen)) // n_columns)
+    aspect = inside.shape[0] / inside.shape[1]
+    figure, grid = panels(n_rows, n_columns, aspect=aspect, panel=2.3, top=0.35, below=0.5)
+    axes = [ax for row in grid for ax in row]
+    show(axes[0], inside)
+    axes[0].set_title("image", fontsize=11)
+    for ax, title, index in zip(axes[1:], titles, chosen, strict=False):
+        shown = responsibilities[:, index].reshape(inside.shape)
+        show(ax, shown, cmap="viridis")
+        ax.set_title(title, fontsize=11)
+        caption(ax, f"{100 * shares[index]:.1f} % of the patches", bold=False)
+    for ax in axes[1 + len(chosen) :]:
+        figure.delaxes(ax)
+    return np.array(axes[: 1 + len(chosen)])
+
+
+def _responsibilities(model: ScaleMixtureModel, image: FloatArray, axis: int) -> FloatArray:
+    """Responsibilities of the patches of an image, summed over shapes (axis 1) or scales (2)."""
+    remove_mean, remove_global_mean = centring(model)
+    if remove_global_mean:
+        image = image - image.mean()
+    center = "patch" if remove_mean else None
+    X = extract_patches(image, patch_size_of(model), center=center)
+    n_shapes = len(model.means_)
+    return np.concatenate(
+        [
+            model.predict_proba(part).reshape(len(part), n_shapes, -1).sum(axis=axis)
+            for part in in_blocks(X)
+        ]
+    )
+
+
+def _weights_and_contrasts(model: PatchModel, sort: bool = True) -> tuple[FloatArray, FloatArray]:
+    """Weights and standard deviations of a pixel, (shapes or coordinates, scales)."""
+    model._check_fitted()
+    if isinstance(model, ICA):
+        return model.weights_, np.sqrt(model.scales_ * model.eigenvalues_[:, None])
+    assert isinstance(model, ScaleMixtureModel)
+    n_shapes = len(model.means_)
+    weights = model.weights_.reshape(n_shapes, -1)
+    variances = model.eigenvalues_.sum(axis=1) / model.n_features_in_
+    contrasts = np.sqrt(model.scales_.reshape(n_shapes, -1) * variances[:, None])
+    order = np.argsort(-weights.sum(axis=1), kind="stable") if sort else slice(None)
+    return weights[order], contrasts[order]
+
+
+def _shapes(model: PatchModel) -> tuple[FloatArray, FloatArray]:
+    """Weights (K,) of the shapes and their eigenvectors (K, d, rank)."""
+    model._check_fitted()
+    if isinstance(model, ICA):
+        return np.ones(1), model.eigenvectors_[None]
+    assert isinstance(model, ScaleMixtureModel)
+    weights = model.weights_.reshape(len(model.means_), -1).sum(axis=1)
+    return weights, model.eigenvectors_
