@@ -24,7 +24,8 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 import numba
-from numba.core.caching import FunctionCache
+
+from fastgsm._kernel_cache import keep_on_disk
 
 # "contract" lets a*b + c become one fused multiply-add. Flags that assume the absence of NaN or
 # infinity would break log-sum-exp, whose empty components are -inf; "reassoc" would let the
@@ -54,27 +55,6 @@ def _source_digest() -> str:
 _DIGEST = _source_digest()
 
 
-class _Cache(FunctionCache):
-    """Numba's cache of one function on disk; whatever is wrong with it, the function compiles."""
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Give the machine code for the argument types ``sig``, or None."""
-        try:
-            found = super().load_overload(sig, target_context)
-        except Exception:  # damaged files fail anywhere in pickle; unreadable ones with OSError
-            with contextlib.suppress(OSError):
-                self.flush()
-            return None
-        # Two processes that store the code for different types at once may give both the same file
-        # name, and what the index says of it is true of one.
-        return found if found is None or found.signature.args == tuple(sig) else None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        """Store the machine code ``data`` for the argument types ``sig``, if that is possible."""
-        with contextlib.suppress(OSError):  # the disk is full, or the folder has gone
-            super().save_overload(sig, data)
-
-
 def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Callable[..., Any]:
     """Compile a copy of ``function`` whose cache entry is its own.
 
@@ -93,9 +73,7 @@ def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Calla
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
     compiled = numba.njit(**OPTIONS, **options)(copy)
-    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-        with contextlib.suppress(RuntimeError):  # no folder is writable: every process compiles
-            compiled._cache = _Cache(copy)  # what njit(cache=True) does with Numba's own class
+    keep_on_disk(compiled, copy)
     return compiled
 
 
