@@ -95,6 +95,9 @@ def test_several_files_go_to_a_folder(folder: Path) -> None:
         (["photos/a.png", "photos"], "photos/a.png is the input file photos/a.png"),
         (["other/a.png", "photos/a.png", "photos"], "photos/a.png is the input file photos/a.png"),
         (["photos/a.png", "other/a.png", "out"], "photos/a.png and other/a.png would both be"),
+        (["photos/a.png", "link"], "link/a.png is the input file photos/a.png"),
+        (["photos/a.png", "mask.png", "--mask", "mask.png"], "mask.png is the mask mask.png"),
+        (["photos/a.png", "out.png", "--mask", "lost.png"], "no such file or folder: lost.png"),
         (["photos", "new/out"], "no such folder: new; create it first"),
         (["photos", "photos/a.png"], "photos/a.png is a file; several images need a folder"),
         (["photos", "new.png"], "new.png is the name of an image; several images need a folder"),
@@ -111,6 +114,8 @@ def test_bad_input_is_named_before_any_work(
 ) -> None:
     (folder / "other").mkdir()
     write_image(folder / "other" / "a.png", noisy(9))
+    write_image(folder / "mask.png", np.eye(24, dtype=np.uint8)[:, :20])
+    (folder / "link").symlink_to("photos")
     before = contents(folder)
     assert run("denoise", *argv) == 2
     assert message in error_line(capsys)
@@ -163,7 +168,9 @@ def test_each_page_of_a_stack_is_denoised(folder: Path, capsys: Any, dtype: Any)
         assert clean.array.dtype == dtype
         sigma = fastgsm.estimate_sigma(page)
         np.testing.assert_array_equal(clean.array, fastgsm.denoise(page, sigma, quality="fast"))
-    assert "denoised 3 pages, the first 20x24 grey" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "denoised 3 pages, the first 20x24 grey" in out
+    assert "denoising pages" in err and "3/3" in err
     assert run("denoise", "stack.tif", "clean.npy", *FAST) == 2
     assert "NPY holds one page, not 3; write TIFF (.tif)" in error_line(capsys)
 

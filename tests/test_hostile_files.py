@@ -308,7 +308,7 @@ def test_tiff_whose_pages_lead_round_in_a_circle(tmp_path: Path) -> None:
     second = len(tiff(page))
     again = tiff(page, next_page=second)[8:]
     (tmp_path / "a.tif").write_bytes(tiff(page, next_page=second) + again)
-    assert "circle" in refusal(read_image, tmp_path / "a.tif")
+    assert "circle" in refusal(read_pages, tmp_path / "a.tif")
 
 
 def test_tiff_with_very_many_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

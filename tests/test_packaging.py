@@ -153,7 +153,7 @@ def test_sdist_holds_what_is_needed_to_test_it(built: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     tops = {name.split("/")[0] for name in names}
     assert {"tests/test_packaging.py", "benchmarks/denoise.py", "asv.conf.json"} <= names
-    assert {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"} <= names
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff"} <= names
     assert not {".ci", ".github", ".asv", ".venv"} & tops
 
 
@@ -251,3 +251,15 @@ def test_version_is_the_changelogs_newest() -> None:
     changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = next(line for line in changelog.splitlines() if line.startswith("## ["))
     assert newest.startswith(f"## [{fastgsm.__version__}]")
+
+
+def test_citation_is_of_this_version_and_licence(metadata: Message) -> None:
+    lines = (PROJECT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    entries = dict(line.split(": ", 1) for line in lines if ": " in line and line[0] != " ")
+    assert entries["version"] == fastgsm.__version__
+    assert entries["license"] == metadata["License-Expression"]
+
+
+def test_what_is_built_can_be_uploaded(built: Path) -> None:
+    twine = pytest.importorskip("twine.commands.check", reason="needs twine")
+    assert not twine.check([str(path) for path in built.iterdir()], strict=True)

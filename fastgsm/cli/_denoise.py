@@ -101,8 +101,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_one(args: argparse.Namespace) -> None:
     [source] = args.inputs
+    options = _library_options(args)
     pages = _read(args, Path(source), Path(args.output))
-    result = _restore(args, pages, _library_options(args), not args.quiet)
+    result = _restore(args, pages, options, not args.quiet)
     _write(args.output, pages, result, source)
     figures = _figures(source, args.output, pages, result)
     if args.json:
@@ -199,6 +200,8 @@ def _library_options(args: argparse.Namespace) -> dict[str, Any]:
 def _read(args: argparse.Namespace, source: Path, output: Path) -> list[ImageFile]:
     from fastgsm import io
 
+    if args.mask is not None and output.exists() and output.samefile(args.mask):
+        raise ValueError(f"{output} is the mask {args.mask}; give another output file")
     pages = io.read_pages(source, max_pixels=args.max_pixels or io.MAX_PIXELS)
     io.check_output(output, pages, source=source)
     return pages
@@ -209,21 +212,30 @@ def _restore(
 ) -> dict[str, Any]:
     """Denoise each page; give the pages, their noise levels and the time."""
     import fastgsm
+    from fastgsm._progress import Progress
 
     start = time.perf_counter()
     clean, sigmas = [], []
-    for page in pages:
-        sigma = args.sigma
-        if sigma is None and args.noise is None:
-            sigma = _estimate(page, options.get("mask"))
-        clean.append(
-            fastgsm.denoise(
-                page.array, sigma, channel_axis=page.channel_axis, progress=progress, **options
+    several = len(pages) > 1
+    with Progress(len(pages), "denoising pages", progress and several) as bar:
+        for page in pages:
+            sigma = args.sigma
+            if sigma is None and args.noise is None:
+                sigma = _estimate(page, options.get("mask"))
+            clean.append(
+                fastgsm.denoise(
+                    page.array,
+                    sigma,
+                    channel_axis=page.channel_axis,
+                    progress=progress and not several,
+                    **options,
+                )
             )
-        )
-        sigmas.append(sigma)
-    return {"clean": clean, "sigmas": sigmas, "seconds": time.perf_counter() - start,
-            "origin": "estimated" if args.sigma is None else "given"}  # fmt: skip
+            sigmas.append(sigma)
+            bar.update()
+    origin = "estimated" if args.sigma is None else "given"
+    seconds = time.perf_counter() - start
+    return {"clean": clean, "sigmas": sigmas, "origin": origin, "seconds": seconds}
 
 
 def _estimate(page: ImageFile, mask: Any) -> float:
