@@ -96,6 +96,17 @@ def test_plot_writes_a_picture_and_replaces_one_only_by_force(tmp_path: Path, ca
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
 
 
+@pytest.mark.parametrize("what", ["scales", "eigenvectors", "samples"])
+def test_plot_draws_what_is_asked_of_one_model(tmp_path: Path, capsys: Any, what: str) -> None:
+    pytest.importorskip("matplotlib")
+    assert run("plot", "mogsm", "-o", tmp_path / "a.png") == 0
+    assert run("plot", "mogsm", "-o", tmp_path / "b.png", "--what", what) == 0
+    a, b = (read_image(tmp_path / name).array for name in ("a.png", "b.png"))
+    assert b.std() > 10 and not np.array_equal(a, b)
+    assert run("plot", "gsm", "mogsm", "-o", tmp_path / "c.png", "--what", what) == 2
+    assert f"--what {what} is of one model; draw the 2 one by one" in capsys.readouterr().err
+
+
 def test_json_of_train(tmp_path: Path, capsys: Any) -> None:
     image, model = tmp_path / "a.npy", tmp_path / "m.npz"
     write_image(image, fastgsm.datasets.dead_leaves((32, 32), random_state=0))

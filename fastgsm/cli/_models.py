@@ -8,6 +8,8 @@ from typing import Any
 
 from fastgsm.cli import _options
 
+WHAT = ("likelihood", "scales", "eigenvectors", "samples")
+
 
 def add_to(commands: Any) -> None:
     """Add the sub-commands."""
@@ -33,8 +35,9 @@ def _add_plot(commands: Any) -> None:
         commands,
         "plot",
         _plot,
-        "draw the log-likelihood of models over the iterations of their training",
-        "  fastgsm plot mine.npz -o mine.png\n  fastgsm plot gsm.npz mogsm.npz -o both.png",
+        "draw the training of models, or what a model has learnt",
+        "  fastgsm plot gsm.npz mogsm.npz -o both.png\n"
+        "  fastgsm plot mine.npz -o shapes.png --what eigenvectors",
     )
     command.add_argument(
         "models", nargs="+", metavar="MODEL", help="models' files, or bundled priors' names"
@@ -43,6 +46,13 @@ def _add_plot(commands: Any) -> None:
         "-o", "--output", required=True, metavar="FILE", help="the picture to write, .png"
     )
     command.add_argument("--force", action="store_true", help="replace an existing picture")
+    command.add_argument(
+        "--what",
+        choices=WHAT,
+        default="likelihood",
+        help="the log-likelihood over the iterations of EM (the default), or of one model its "
+        "scales and weights, its leading eigenvectors, or patches drawn from it",
+    )
 
 
 def _add_priors(commands: Any) -> None:
@@ -112,8 +122,11 @@ def _plot(args: argparse.Namespace) -> int:
 
     output = _options.check_new_file(args.output, ".png", "a picture", args.force)
     models = {name: _load(name) for name in args.models}
+    if args.what != "likelihood" and len(models) > 1:
+        raise ValueError(f"--what {args.what} is of one model; draw the {len(models)} one by one")
     figure = plot.new_figure(8, 4.5, layout="constrained")
-    plot.plot_likelihood(models, figure.add_subplot())
+    what = models if args.what == "likelihood" else next(iter(models.values()))
+    getattr(plot, f"plot_{args.what}")(what, ax=figure.add_subplot())
     with atomic_path(output) as temporary:
         figure.savefig(temporary, dpi=150)
     print(f"wrote {output}")
