@@ -23,6 +23,10 @@ class _Package(ModuleType):
         if not (name == "denoise" and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by name, as cloudpickle, and so joblib, does plain modules but no subclass."""
+        return importlib.import_module, (self.__name__,)
+
 
 sys.modules[__name__].__class__ = _Package
 
