@@ -38,8 +38,10 @@ from fastgsm.two_scales import Method
 # Values and noise up to so many data ranges are denoised: far beyond any sense, and with squares
 # that float32 holds.
 MOST_RANGES = 1e9
-# Noise so far below the data range that no bit of a pixel would change, and its square no number.
-NEGLIGIBLE_NOISE = 1e-16
+# Noise of so few roundings of the type in which the image is computed (1e-6 of the data range in
+# float32, 2e-15 in float64) is about what sums of some hundred patches lose to rounding: with
+# quality="best" in float32, 5e-7 of the data range, at most 3e-6.
+NEGLIGIBLE_ROUNDINGS = 8
 
 
 def denoise(
@@ -75,8 +77,10 @@ def denoise(
     sigma : float or array_like of shape (height, width), optional
         Standard deviation of the noise in the image's own units: grey levels for integers. One
         number, or one for each pixel, equal for all channels: see Notes. By default one number is
-        estimated, from patches without masked pixels (see `estimate_sigma`). Where it is 0, or
-        below 1e-16 of the data range, pixels that are not masked come back as they are.
+        estimated, from patches without masked pixels (see `estimate_sigma`). Where it is 0, or so
+        small that rounding would add more noise than is removed, pixels that are not masked come
+        back as they are: below 1e-6 of the data range where the image is computed in float32 (that
+        is for float16, float32 and integers of up to 16 bits), below 2e-15 otherwise.
     prior : fitted model, str or pair of these, optional
         Model of the patches, or name of a bundled one (see `list_priors`). Of a pair the second is
         for the channels' differences, in a colour image the opponent colours; except for "fast",
@@ -223,7 +227,7 @@ def denoise(
     planes = channels_first(pixels, channel_axis)
     if sigma is None:
         sigma = estimate_sigma(known, channel_axis=channel_axis, mask=trusted)
-    level = _level(_check_sigma(sigma, planes.shape[1:]), unit, peak_of(pixels))
+    level = _level(_check_sigma(sigma, planes.shape[1:]), unit, pixels)
     if trusted is not None:
         level = np.where(trusted, level, np.inf)
     uneven = isinstance(level, np.ndarray)
@@ -328,11 +332,9 @@ def _check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:
     return float(levels.flat[0]) if constant else levels
 
 
-def _level(sigma: Any, data_range: float, peak: float) -> Any:
-    """Give the noise level in units of the data range, 0 where it is negligible.
-
-    ``peak`` is the greatest absolute value of the image in these units.
-    """
+def _level(sigma: Any, data_range: float, pixels: FloatArray) -> Any:
+    """Give the noise level in units of the data range, as ``pixels`` are; 0 where negligible."""
+    peak = peak_of(pixels)
     if peak > MOST_RANGES:
         raise ValueError(
             f"image has values up to {peak * data_range:g}, {peak:.2g} times its data range of "
@@ -346,7 +348,8 @@ def _level(sigma: Any, data_range: float, peak: float) -> Any:
             f"at most {MOST_RANGES:g} data ranges. Give sigma and data_range in the image's own "
             f"units."
         )
-    level = np.where(level < NEGLIGIBLE_NOISE, 0.0, level)
+    negligible = level < NEGLIGIBLE_ROUNDINGS * np.finfo(pixels.dtype).eps
+    level = np.where(negligible, 0.0, level)
     return level if level.ndim else float(level)
 
 

@@ -11,7 +11,7 @@ from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
 from fastgsm.kernels._jit import usable_threads
 from fastgsm.kernels.nonlocal_mvn import COLUMNS, VECTOR, Matching, refine_bands
-from fastgsm.patches import grid_positions
+from fastgsm.patches import check_stride, grid_positions
 
 # Rows of references in a band. Constant, whatever the number of threads: the order in which
 # patches are summed, and so every bit of the result, follows from it.
@@ -64,11 +64,17 @@ class NonlocalMVN:
     n_rounds : int
         A second round takes the result of the first as its pilot: 0.02 dB for twice the time.
     patch_size, stride, group_size, radius : int
-        Side of a patch (even, 8 at most); distance of the references (`patch_size` at most);
-        patches in a group (2 to 64); largest displacement in the window. In pixels.
+        Side of a patch (even, 8 at most), which no image may be smaller than; distance of the
+        references (1 to `patch_size`); patches in a group (2 to 64); largest displacement in the
+        window. In pixels.
     gain : float, optional
         Factor on the pilot's covariances, which the pilot's own smoothing has made too small. By
         default it grows with the noise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `patch_size`, `stride` or `group_size` is out of its range, or the stride no integer.
 
     References
     ----------
@@ -106,11 +112,12 @@ class NonlocalMVN:
                 f"patch_size is {patch_size} and group_size {group_size}; wanted 2, 4, 6 or 8, and "
                 f"2 to {COLUMNS - 64}."
             )
+        self.patch_size = patch_size
+        self._stride = check_stride(stride, patch_size)
         gain = default_gain(sigma) if gain is None else gain
         # gain C (gain C + s2 I)^-1 = C (C + s2 / gain I)^-1
         variance = np.dtype(dtype).type(sigma**2 / gain)
         self._matching = Matching(patch_size, radius, group_size, variance)
-        self._stride = stride
         self._n_rounds = n_rounds
 
     def n_steps(self, shape: tuple[int, ...]) -> int:

@@ -196,7 +196,8 @@ def reach(quality: str, patch_size: int, stride: int) -> Reach:
 class Refined:
     """A method, and the non-local refinement of its result.
 
-    Where pixels are missing (height, width), the method's result stands in for them.
+    Where pixels are missing (height, width), the method's result stands in for them. An image
+    smaller than a patch of the refinement is left at that result.
     """
 
     def __init__(
@@ -208,11 +209,17 @@ class Refined:
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Number of progress updates that planes of the given shape take."""
-        return self._pilot.n_steps(shape) + self._refinement.n_steps(shape)
+        steps = self._pilot.n_steps(shape)
+        return steps + self._refinement.n_steps(shape) if self._refines(shape) else steps
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width)."""
         restored = self._pilot(planes, bar)
+        if not self._refines(planes.shape):
+            return restored
         if self._missing is not None:
             planes = np.where(self._missing, restored, planes)
         return self._refinement(planes, restored, bar)
+
+    def _refines(self, shape: tuple[int, ...]) -> bool:
+        return min(shape[1:]) >= self._refinement.patch_size

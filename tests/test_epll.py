@@ -32,12 +32,16 @@ def mse(a: Any, b: Any) -> float:
     return float(np.mean((a - b) ** 2))
 
 
-def run(model: Any, image: Any, passes: tuple[Pass, ...], stride: int = 3) -> Any:
+def run_planes(model: Any, planes: Any, passes: tuple[Pass, ...], stride: int = 3) -> Any:
     rng = np.random.default_rng(0)
     p = round(model.n_features_in_**0.5)
     epll = EPLL(model, SIGMA, p, stride, rng, passes)
-    with Progress(epll.n_steps((1, *image.shape)), "", enabled=False) as bar:
-        return epll(image[None], bar)[0]
+    with Progress(epll.n_steps(planes.shape), "", enabled=False) as bar:
+        return epll(planes, bar)
+
+
+def run(model: Any, image: Any, passes: tuple[Pass, ...], stride: int = 3) -> Any:
+    return run_planes(model, image[None], passes, stride)[0]
 
 
 def test_beats_the_single_pass(photograph: Any, noisy: Any) -> None:
@@ -60,39 +64,38 @@ def test_the_bits_do_not_depend_on_the_strips(noisy: Any, monkeypatch: Any, dtyp
     np.testing.assert_array_equal(denoise(image, SIGMA), expected)
 
 
-def one_pass_patch_by_patch(model: Any, image: Any, beta: float, share: float) -> Any:
-    """A pass over every patch of the image, with one shape each."""
-    p = round(model.n_features_in_**0.5)
+def centred_patches(image: Any, p: int) -> tuple[Any, Any]:
+    """Patches without their means, and these."""
     patches = fastgsm.extract_patches(image, p)
     mean = patches.mean(axis=1, keepdims=True)
+    return patches - mean, mean
+
+
+def log_densities(model: Any, patches: Any, k: int, level: float) -> Any:
+    """Of shape k's Gaussians, one for each scale: (n, n_scales)."""
+    v = model.scales_[k][:, None] * model.eigenvalues_[k] + level**2
+    z = patches @ model.eigenvectors_[k]
+    return np.log(model.weights_[k]) - 0.5 * np.log(v).sum(axis=1) - 0.5 * (z**2 @ (1 / v).T)
+
+
+def one_pass_patch_by_patch(
+    model: Any, image: Any, beta: float, share: float, luminance: Any = None
+) -> Any:
+    """A pass over every patch, with one shape each: the likeliest there in ``luminance``."""
+    p = round(model.n_features_in_**0.5)
     level = SIGMA / np.sqrt(beta)
+    n_shapes = len(model.weights_)
+    chosen_in, _ = centred_patches(image if luminance is None else luminance, p)
+    densities = [log_densities(model, chosen_in, k, level) for k in range(n_shapes)]
+    shapes = np.argmax(np.logaddexp.reduce(densities, axis=2), axis=0)
+    patches, mean = centred_patches(image, p)
     restored = np.empty_like(patches)
-    weights, scales = model.weights_, model.scales_
-    shape_density = []
-    for k in range(len(weights)):
-        density = [
-            np.log(weights[k, j])
-            - 0.5 * np.log(r2 * model.eigenvalues_[k] + level**2).sum()
-            - 0.5
-            * (
-                ((patches - mean) @ model.eigenvectors_[k]) ** 2
-                / (r2 * model.eigenvalues_[k] + level**2)
-            ).sum(axis=1)
-            for j, r2 in enumerate(scales[k])
-        ]
-        shape_density.append(np.logaddexp.reduce(density, axis=0))
-    shapes = np.argmax(shape_density, axis=0)
-    for k in range(len(weights)):
+    for k in range(n_shapes):
         mine = shapes == k
-        z = (patches - mean)[mine] @ model.eigenvectors_[k]
-        v = scales[k][:, None] * model.eigenvalues_[k]
-        log_prob = (
-            np.log(weights[k])
-            - 0.5 * np.log(v + level**2).sum(axis=1)
-            - 0.5 * (z**2 @ (1 / (v + level**2)).T)
-        )
+        log_prob = log_densities(model, patches[mine], k, level)
         c = np.exp(log_prob - np.logaddexp.reduce(log_prob, axis=1)[:, None])
-        shrunk = (c @ (v / (v + level**2))) * z
+        v = model.scales_[k][:, None] * model.eigenvalues_[k]
+        shrunk = (c @ (v / (v + level**2))) * (patches[mine] @ model.eigenvectors_[k])
         restored[mine] = shrunk @ model.eigenvectors_[k].T + mean[mine]
     average = fastgsm.aggregate_patches(restored, image.shape, p)
     return share * image + (1 - share) * average
@@ -127,11 +130,18 @@ def test_every_model_will_do(model: Any, center: Any, photograph: Any, noisy: An
     assert mse(result, photograph) < 0.5 * mse(noisy, photograph)
 
 
-def test_shapes_are_chosen_in_the_luminance(photograph: Any) -> None:
-    """Channels of one grey image share all that is chosen, so that no colour appears."""
-    grey = fastgsm.datasets.add_noise(photograph, SIGMA, random_state=0)
-    result = denoise(np.stack([grey] * 3, axis=-1), SIGMA, channel_axis=-1)
-    np.testing.assert_allclose(result, result[..., :1].repeat(3, axis=-1), atol=1e-6)
+def test_shapes_are_chosen_in_the_luminance(noisy: Any, monkeypatch: Any) -> None:
+    """Of a colour plane with other structure, which would choose other shapes for itself."""
+    monkeypatch.setattr(fastgsm.epll, "FLAT_TAIL_LOSS", 0.0)
+    monkeypatch.setattr(fastgsm.epll, "CHOICE_TAIL_LOSS", 0.0)
+    luminance, chroma = noisy[:60, :50], noisy[100:160, 90:140]
+    X = fastgsm.sample_patches(noisy, 5, 2000, random_state=0)
+    model = fastgsm.MoGSM(3, 2, tol=0.1, random_state=0).fit(X)
+    result = run_planes(model, np.stack([luminance, chroma]), (Pass(4, 0.3, 0),), stride=1)
+    expected = one_pass_patch_by_patch(model, chroma, 4, 0.3, luminance)
+    np.testing.assert_allclose(result[1], expected, atol=1e-9)
+    by_itself = one_pass_patch_by_patch(model, chroma, 4, 0.3)
+    assert mse(by_itself, expected) > 1e-6
 
 
 def test_centre_pixels_need_the_single_pass(noisy: Any) -> None:

@@ -82,6 +82,19 @@ def test_opponent_priors_are_for_three_channels(noisy: Any) -> None:
     np.testing.assert_array_equal(default, named)
 
 
+@pytest.mark.parametrize("shape", [(5, 5), (5, 40), (40, 4)])
+def test_images_smaller_than_the_refinement_are_not_refined(
+    noisy: Any, monkeypatch: Any, shape: tuple[int, int]
+) -> None:
+    X = fastgsm.sample_patches(noisy[..., 0], 4, 2000, random_state=0)
+    prior = fastgsm.MoGSM(2, 2, tol=0.1, random_state=0).fit(X)
+    image = noisy[: shape[0], : shape[1], 0]
+    best = fastgsm.denoise(image, SIGMA, prior=prior, quality="best", progress=True)
+    monkeypatch.setattr(fastgsm.presets, "GRIDS", fastgsm.presets.THOROUGH_GRIDS)
+    pilot = fastgsm.denoise(image, SIGMA, prior=prior, quality="balanced")
+    np.testing.assert_array_equal(best, pilot)
+
+
 @pytest.fixture(scope="module")
 def images() -> list[Any]:
     return [np.rint(skimage.data.astronaut()[:96, i : i + 96]).astype(np.uint8) for i in (0, 200)]

@@ -219,6 +219,42 @@ def test_noise_far_above_the_signal_leaves_the_means(quality: str, dtype: type) 
             fastgsm.denoise(image, sigma, quality=quality)
 
 
+ROWS, COLUMNS = np.indices((48, 52))
+FEW_PATCHES = {
+    "checkerboard": (ROWS + COLUMNS) % 2,
+    "tiles": (ROWS // 2 + COLUMNS // 3) % 2,
+    "stripes": COLUMNS % 2,
+    "edge": COLUMNS // 26,
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
+@pytest.mark.parametrize("name", FEW_PATCHES)
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_little_noise_changes_little(quality: str, name: str, dtype: type) -> None:
+    """Covariances of few different patches are singular: rounding must not come through."""
+    unit = 65535 if dtype == np.uint16 else 1
+    rounding = {np.float32: 3e-6, np.float64: 1e-15, np.uint16: 0.5}[dtype]
+    rng = np.random.default_rng(0)
+    for sigma in (1e-3, 1e-4, 1e-5, 2e-6, 1e-6, 1e-7, 1e-9, 1e-12):
+        image = 0.1 + 0.8 * FEW_PATCHES[name]
+        for strength in (0, sigma):
+            noisy = unit * (image + strength * rng.standard_normal(image.shape))
+            noisy = np.rint(noisy).astype(dtype) if unit > 1 else noisy.astype(dtype)
+            change = fastgsm.denoise(noisy, sigma * unit, quality=quality) - noisy.astype(float)
+            assert np.abs(change).max() <= 5 * sigma * unit + rounding
+
+
+def test_noise_below_the_rounding_leaves_every_bit() -> None:
+    for dtype, sigma in ((np.float32, 9e-7), (np.float64, 1.7e-15)):
+        image = NOISY.astype(dtype)
+        np.testing.assert_array_equal(fastgsm.denoise(image, sigma), image)
+        uneven = fastgsm.denoise(image, np.where(NOISY > 0.5, sigma, 0.1))
+        np.testing.assert_array_equal(uneven[NOISY > 0.5], image[NOISY > 0.5])
+    # What float32 cannot tell from nothing, float64 can.
+    assert (fastgsm.denoise(NOISY, 9e-7) != NOISY).any()
+
+
 @pytest.mark.parametrize("name", ["sigma", "data_range"])
 def test_numbers_too_large_for_floats(name: str) -> None:
     for value in (10**400, -(10**400)):

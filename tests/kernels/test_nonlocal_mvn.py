@@ -254,3 +254,10 @@ def test_steps_are_counted() -> None:
 def test_groups_that_do_not_fit_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="wanted 2, 4, 6 or 8"):
         NonlocalMVN(0.1, np.float32, **wrong)  # type: ignore[arg-type]
+
+
+def test_references_too_far_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"stride is 5, larger than patch_size 2: .* Wanted 1 to"):
+        NonlocalMVN(0.1, np.float32, patch_size=2, stride=5)
+    with pytest.raises(ValueError, match="stride is 0"):
+        NonlocalMVN(0.1, np.float32, stride=0)
