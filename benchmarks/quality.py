@@ -10,6 +10,9 @@ float32 with sigma given. PSNR (peak 1) and SSIM (Gaussian window) are averaged 
 time is the sum over the images, without compiling, divided by their megapixels. `bm3d`, the package
 of that name, is a preset here too; colour is its luminance-first variant.
 
+With --write, the result replaces one of the two tables of docs/quality.md, each of which has its
+options; with others it is refused.
+
 With --crops, the middles of the first images are written side by side: clean, noisy, and what
 each preset makes of them, at the first noise level, twice enlarged.
 """
@@ -38,6 +41,8 @@ from . import markdown
 SETS = ("bsd68", "cbsd68")
 PRESETS = ("fast", "balanced", "best")
 RIVAL = "bm3d"
+# The tables of docs/quality.md: which presets stand there, on every so-many-th image.
+TABLES = {"quality": (PRESETS, 1), "quality-bm3d": ((*PRESETS, RIVAL), 6)}
 CROPS, CROP_SIDE = 4, 128
 SIGMAS = (15.0, 25.0, 50.0)
 
@@ -149,11 +154,33 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         ).format(**row)
 
 
+def arguments(name: str) -> str:
+    """Give the options that measure a table of docs/quality.md."""
+    presets, every = TABLES[name]
+    return f"--preset {' '.join(presets)}" + (f" --every {every}" if every > 1 else "")
+
+
+def part_to_write(args: argparse.Namespace) -> str:
+    """Say which table of docs/quality.md these options measure; refuse them if it is none."""
+    whole = tuple(args.set) == SETS and tuple(args.sigma) == SIGMAS and args.prior is None
+    for name, options in TABLES.items():
+        if whole and (tuple(args.preset), args.every) == options:
+            return name
+    raise SystemExit(
+        f"--write replaces a whole table of docs/quality.md, and these options measure something "
+        f"else: --set {' '.join(args.set)} --preset {' '.join(args.preset)} --sigma "
+        f"{' '.join(f'{sigma:g}' for sigma in args.sigma)} --every {args.every} --prior "
+        f"{args.prior}. Leave out --write to print the table, or give --write with "
+        f"{' or '.join(map(arguments, TABLES))}, without --set, --sigma and --prior."
+    )
+
+
 def main(argv: Iterable[str] | None = None) -> None:
     """Measure, print a Markdown table and write JSON."""
     args = _parser().parse_args(None if argv is None else list(argv))
     if args.data is None:
         raise SystemExit("give --data DIR, or set FASTGSM_DATA, to a folder with bsd68 and cbsd68")
+    part = part_to_write(args) if args.write else None
     prior = args.prior
     if prior is not None and prior not in fastgsm.list_priors():
         prior = fastgsm.load(prior)
@@ -170,10 +197,11 @@ def main(argv: Iterable[str] | None = None) -> None:
             write_image(file, crops(denoisers, images, args.sigma[0]))
     text = "\n".join(table(rows))
     print(text)
-    if args.write:
-        origin = markdown.origin("python -m benchmarks.quality", "fastgsm", "numpy", "numba")
-        markdown.write_part(markdown.QUALITY, "quality", f"{text}\n\n{origin}")
-
+    if part is not None:
+        command = f"python -m benchmarks.quality --data DIR {arguments(part)} --write"
+        rivals = [RIVAL] if RIVAL in args.preset else []
+        origin = markdown.origin(command, "fastgsm", "numpy", "numba", *rivals)
+        markdown.write_part(markdown.QUALITY, part, f"{text}\n\n{origin}")
     if args.json is not None:
         settings = {"every": args.every, "prior": args.prior}
         about = {"versions": _study.versions(), "machine": _study.machine()}
@@ -194,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--every", type=int, default=1, help="take every N-th image (default: all)")
     add("--prior", help="a bundled prior or a model file, in place of the preset's")
     add("--crops", type=Path, metavar="PNG", help="write crops here; the set's name is added")
-    add("--write", action="store_true", help="write the table of docs/quality.md")
+    add("--write", action="store_true", help="write a table of docs/quality.md")
     add("--json", type=Path, metavar="FILE", help="write the figures here, too")
     return parser
 

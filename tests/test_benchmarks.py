@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import itertools
 import json
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ import numpy as np
 import pytest
 
 import fastgsm
-from benchmarks import common, gate, markdown, ratios, rivals, roofline, table, test_ratios
+from benchmarks import common, gate, markdown, quality, ratios, rivals, roofline, table, test_ratios
 from benchmarks.kernels import CASES
 
 ASV_METHODS = ("time_", "peakmem_", "track_", "timeraw_")
@@ -36,6 +40,7 @@ def asv_classes() -> list[type]:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "SHRINK", 64)
     monkeypatch.setattr(ratios, "limit_blas", lambda: None)  # outlasts a test
+    monkeypatch.setattr(ratios, "WITHOUT_CACHE", "")  # compiling everything takes half a minute
 
 
 def run_like_asv(cls: Any) -> int:
@@ -91,9 +96,62 @@ def test_kernel_and_numpy_give_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("job", ratios.JOBS, ids=lambda job: job.name)
 def test_job_runs(job: ratios.Job) -> None:
-    race = ratios.Race(job)
-    race.run_rival()
-    assert np.isfinite(race.ratio(ours=1.0))
+    race, ours = ratios.measure(dataclasses.replace(job, rounds=1))
+    assert ours > 0
+    assert np.isfinite(race.ratio(ours))
+    header = ["job", "rival", "fastgsm", "rival's", "ratio", "target: at most"]
+    (rows,) = markdown.read_tables(markdown.table(header, [ratios.row(race, ours)]))
+    assert rows[1][0] == job.name
+
+
+@pytest.mark.parametrize(
+    ("part", "limit"), [("compiled before", "0.5 s"), ("never compiled", "20 s")]
+)
+def test_a_first_denoise_has_a_limit_in_seconds(part: str, limit: str) -> None:
+    job = next(job for job in ratios.JOBS if part in job.name)
+    pair = ratios.Pair(int, int, measured=lambda: (0.4, 0.2))
+    race = ratios.Race(dataclasses.replace(job, prepare=lambda: pair))
+    assert ratios.row(race, 1.0)[2:] == ["400 ms", "200 ms", "2", limit]
+
+
+def test_what_is_never_compiled_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratios, "seconds", lambda function: function() or 20.0)
+    job = next(job for job in ratios.JOBS if "never compiled" in job.name)
+    calls: list[int] = []
+    pair = ratios.Pair(partial(calls.append, 1), int, measured=lambda: (1, 1))
+    ratios.measure(dataclasses.replace(job, prepare=lambda: pair))
+    assert calls == [1]
+
+
+def test_memory_is_shown_in_bytes() -> None:
+    pair = ratios.Pair(int, int, measured=lambda: (8e6, 16e6), unit=("MB", 1e6))
+    race = ratios.Race(ratios.Job("", "", 1.0, lambda: pair, rounds=1))
+    assert ratios.row(race, 1.0)[2:] == ["8 MB", "16 MB", "0.5", "1"]
+
+
+def test_a_rival_that_preparing_timed_is_not_run_again() -> None:
+    def rival() -> None:
+        raise AssertionError
+
+    pair = ratios.Pair(int, rival, rival_times=(2 * ratios.SLOW,))
+    race, _ = ratios.measure(ratios.Job("", "", 1.0, lambda: pair))
+    assert race.ratio(ratios.SLOW) == 0.5
+
+
+def test_likelihoods_stand_beside_the_times() -> None:
+    race = ratios.Race(ratios.Job("a", "b", 1.0, ratios.fit_gsm, rounds=1))
+    ours, rival = (race.pair.notes[key] for key in ("nats per patch", "rival's"))
+    assert ours == pytest.approx(rival, abs=0.5)
+    assert ratios.notes(race) == f"- a: nats per patch {ours:.4f}, rival's {rival:.4f}."
+
+
+def test_part_of_the_ratios_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ratios", "exp", "--write"])
+    with pytest.raises(SystemExit):
+        ratios.main()
+    assert "only exp would be in it; give no names" in capsys.readouterr().err
 
 
 def test_pytest_benchmark_records_the_ratio(benchmark: Any) -> None:
@@ -174,6 +232,63 @@ def test_gate(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in found] == ["twice_as_slow", "dropped", "new"]
 
 
+# A plugin of pytest: one real kernel beside NumPy, on a clock that goes on by one second at each
+# call of either, so that the ratio does not depend on the machine.
+COUNTED = """
+from benchmarks import common, ratios
+
+common.SHRINK = 64
+now = 0.0
+
+
+def clock():
+    return now
+
+
+def counted(function, times):
+    def run():
+        global now
+        for _ in range(times):
+            function()
+            now += 1
+
+    return run
+
+
+(job,) = (job for job in ratios.JOBS if job.name == "kernel exp")
+
+
+def prepare():
+    pair = job.prepare()
+    return pair._replace(ours=counted(pair.ours, {times}), rival=counted(pair.rival, 1))
+
+
+ratios.JOBS[:] = [ratios.Job(job.name, job.rival, None, prepare)]
+common.time.perf_counter = clock
+common.time.sleep = lambda seconds: None
+"""
+
+
+@pytest.mark.parametrize(("times", "slow"), [(1, False), (2, True)])
+def test_gate_fails_when_a_kernel_takes_twice_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, slow: bool
+) -> None:
+    plugin, results = tmp_path / "counted.py", tmp_path / "ratios.json"
+    plugin.write_text(COUNTED.replace("{times}", str(times)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    options = ["-p", "counted", "--benchmark-only", "--benchmark-timer", "counted.clock"]
+    command = [sys.executable, "-m", "pytest", "benchmarks", *options]
+    done = subprocess.run(
+        [*command, "--benchmark-json", str(results), "-p", "no:cacheprovider"],
+        cwd=markdown.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    expected = {"kernel exp": 1.0}
+    assert bool(gate.complaints(gate.read_ratios(results), expected)) == slow
+
+
 def test_gate_expects_every_job() -> None:
     expected = json.loads(gate.EXPECTED.read_text(encoding="utf-8"))
     assert expected.keys() == {job.name for job in ratios.JOBS}
@@ -195,9 +310,9 @@ def test_readme_table_parses() -> None:
     denoising, learning = markdown.read_tables(markdown.read_part(markdown.README, "bench-table"))
     assert [row[0] for row in denoising[1:]] == list(table.denoisers())
     assert [row[0] for row in learning[1:]] == list(table.learners())
-    for _, seconds, quality in denoising[1:] + learning[1:]:
+    for _, seconds, figure in denoising[1:] + learning[1:]:
         assert float(seconds) > 0
-        assert float(quality) > 0
+        assert float(figure) > 0
 
 
 @pytest.mark.parametrize("part", ["ratios", "roofline", "scaling"])
@@ -205,9 +320,13 @@ def test_performance_document_has_its_parts(part: str) -> None:
     assert markdown.read_part(markdown.PERFORMANCE, part)
 
 
-def test_the_table_of_quality_parses() -> None:
-    (rows,) = markdown.read_tables(markdown.read_part(markdown.QUALITY, "quality"))
-    assert {"fast", "balanced", "best"} <= {row[2] for row in rows[1:]}
+def test_the_tables_of_quality_parse() -> None:
+    first, beside_bm3d = (
+        markdown.read_tables(markdown.read_part(markdown.QUALITY, part)) for part in quality.TABLES
+    )
+    assert {row[2] for row in first[0][1:]} == {"fast", "balanced", "best"}
+    for rows in beside_bm3d:  # none until it has been measured
+        assert {row[2] for row in rows[1:]} == {"fast", "balanced", "best", "bm3d"}
 
 
 def test_crooked_table_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import skimage.data
 
 import fastgsm
+from fastgsm.io import write_image
 from fastgsm.presets import PRESETS
-from fastgsm.priors import train
+from fastgsm.priors import read_card, train
 
 SIGMA = 0.1
 
@@ -125,3 +127,70 @@ def test_chroma_under_shapes(images: list[Any]) -> None:
         np.testing.assert_allclose(mixture.covariances_[k], alone.covariances_[0], rtol=1e-9)
         scores.append(alone.score_samples(group))
     assert chroma.score(patches) == pytest.approx(np.concatenate(scores).mean(), rel=1e-3)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All recipes, with few patches and models that are learned at once."""
+    luminance = lambda folder: fastgsm.MoGSM(2, 2, max_iter=40, tol=1.0, random_state=0)  # noqa: E731
+    for name, recipe in train.RECIPES.items():
+        new = luminance if name in ("mogsm", "mogsm-large") else recipe.new_model
+        quick = recipe._replace(n_places=800, n_held_out=100, new_model=new, quality="fast")
+        monkeypatch.setitem(train.RECIPES, name, quick)
+    for name in ("camera", "astronaut"):
+        part = getattr(skimage.data, name)()[:64, 180:244]
+        monkeypatch.setattr(skimage.data, name, lambda part=part: part)
+
+
+@pytest.fixture
+def photographs(images: list[Any], tmp_path: Path) -> Path:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for i, image in enumerate(images):
+        write_image(folder / f"{i}.png", image)
+    return folder
+
+
+def test_training_goes_on_where_it_ended(
+    small: None, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [str(photographs), "--out", str(tmp_path), "--resume", "--prior"]
+    assert train.main([*command, "gsm"]) == 0
+    before = (tmp_path / "gsm.npz").stat().st_mtime_ns
+    done: list[str] = []
+    monkeypatch.setattr(train, "train", lambda name, *_: done.append(name))
+    train.main([*command, "gsm", "gsm-chroma"])
+    assert done == ["gsm-chroma"]
+    (tmp_path / "gsm.md").unlink()  # interrupted before it was complete
+    train.main([*command, "gsm"])
+    assert done == ["gsm-chroma", "gsm"]
+    assert (tmp_path / "gsm.npz").stat().st_mtime_ns == before
+
+
+def test_chroma_follows_the_luminance_trained_before(
+    small: None, images: list[Any], tmp_path: Path
+) -> None:
+    assert train.trained("mogsm", tmp_path).weights_.shape == (64, 8)  # type: ignore[attr-defined]
+    train.train("mogsm", images, tmp_path)
+    text = train.train("mogsm-chroma", images, tmp_path)
+    assert fastgsm.load(tmp_path / "mogsm-chroma.npz").weights_.shape == (2, 2)  # type: ignore[attr-defined]
+    assert "in that the score is not held out" in text
+
+
+@pytest.mark.parametrize("name", train.RECIPES)
+def test_a_card_says_what_was_drawn_and_measured(images: list[Any], name: str) -> None:
+    recipe = train.RECIPES[name]
+    card = read_card(name)
+    assert f"at {recipe.n_places:,} random places" in card["Data"]
+    assert f"at {recipe.n_held_out:,} places" in card["Held-out log-likelihood"]
+    assert (", one of each opponent colour at each" in card["Data"]) == ("chroma" in name)
+    # The patches that a model of this name learns from, at 200 places.
+    drawn = recipe.patches(images, 200)
+    chroma = drawn[1:] if drawn.ndim == 3 else drawn
+    assert chroma.size == 64 * 200 * (2 if "chroma" in name else 1)
+
+
+@pytest.mark.parametrize("name", ["gsm", "gsm-chroma"])
+def test_the_psnr_of_a_card_is_that_of_the_file(name: str) -> None:
+    said = float(read_card(name)["PSNR"].split(" dB")[0])
+    assert train.restored(name, Path(train.__file__).parent) == pytest.approx(said, abs=0.01)

@@ -83,6 +83,60 @@ def test_the_rival_is_bm3d(monkeypatch):
     assert quality.preset("bm3d")(1.0, 0.1, -1) == 1.1
 
 
+@pytest.fixture
+def document(tmp_path, monkeypatch):
+    """A document with both tables, and presets and packages that take no time."""
+    path = tmp_path / "quality.md"
+    tables = [
+        f"<!-- {name}:begin -->\nold {name}\n<!-- {name}:end -->\n" for name in quality.TABLES
+    ]
+    path.write_text("".join(tables))
+    monkeypatch.setattr(quality.markdown, "QUALITY", path)
+    monkeypatch.setattr(
+        quality.markdown, "origin", lambda command, *packages: f"{command} {packages}"
+    )
+    monkeypatch.setattr(quality, "preset", lambda quality, prior: lambda y, sigma, axis: y)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "package"),
+    [
+        ("quality", "--preset fast balanced best", "numba"),
+        ("quality-bm3d", "--preset fast balanced best bm3d --every 6", "bm3d"),
+    ],
+)
+def test_each_table_is_written_by_its_options(data, document, name, options, package):
+    quality.main(["--data", str(data), *options.split(), "--write"])
+    text = quality.markdown.read_part(document, name)
+    assert f"quality --data DIR {options} --write (" in text
+    assert f"'{package}')" in text
+    (rows,) = quality.markdown.read_tables(text)
+    assert {row[2] for row in rows[1:]} == set(options.split(" --every")[0].split()[1:])
+    (other,) = set(quality.TABLES) - {name}
+    assert quality.markdown.read_part(document, other) == f"old {other}\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--preset fast",
+        "--preset fast balanced best --every 6",
+        "--preset fast balanced best bm3d",
+        "--preset fast balanced best --set bsd68",
+        "--preset fast balanced best --sigma 25",
+        "--preset fast balanced best --prior gsm",
+    ],
+)
+def test_a_part_of_a_table_is_not_written(data, document, options):
+    before = document.read_text()
+    with pytest.raises(SystemExit) as error:
+        quality.main(["--data", str(data), *options.split(), "--write"])
+    assert options.split(" --")[-1] in str(error.value)
+    assert "give --write with --preset fast balanced best or" in str(error.value)
+    assert document.read_text() == before
+
+
 @pytest.mark.skipif("FASTGSM_DATA" not in os.environ, reason="FASTGSM_DATA names no test images")
 def test_six_scales_reach_27_2_decibels_on_real_images():
     folder = Path(os.environ["FASTGSM_DATA"])
