@@ -3,6 +3,9 @@
 The moments are taken about the current means, not about zero, so that components far from the
 origin lose no digits. They are summed in the samples' type within a batch and in float64 across
 batches.
+
+Samples of weight 0 are skipped: besides those that are given no weight, all for which a component's
+responsibility is negligible (see ``NEGLIGIBLE`` in kernels.responsibilities, with what that costs).
 """
 
 from __future__ import annotations
