@@ -1,0 +1,50 @@
+"""
+Larger than memory
+==================
+
+An image that does not fit into memory is denoised tile by tile, from one file to another. Nothing
+shows where the tiles met: the result is that of the whole image, to the bit.
+"""
+
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import fastgsm
+
+# %%
+# A small image stands in for a large one. Both files are mapped into memory, which loads only the
+# parts that are used. Zarr arrays and HDF5 data sets would do as well.
+
+folder = tempfile.TemporaryDirectory()
+clean = fastgsm.datasets.dead_leaves((384, 512), random_state=0).astype(np.float32)
+np.save(Path(folder.name) / "noisy.npy", fastgsm.datasets.add_noise(clean, 0.1, random_state=0))
+noisy = np.load(Path(folder.name) / "noisy.npy", mmap_mode="r")
+out = np.lib.format.open_memmap(
+    Path(folder.name) / "clean.npy", mode="w+", shape=noisy.shape, dtype=noisy.dtype
+)
+
+# %%
+# The noise level is estimated once, from all of the image. The checkpoint says which tiles are done:
+# if the program is stopped, the same call goes on from there.
+
+fastgsm.denoise_tiles(noisy, out, tile=128, checkpoint=Path(folder.name) / "done.txt")
+
+# %%
+# The same as at once, where there is room for it.
+
+assert np.array_equal(out, fastgsm.denoise(noisy))
+
+# %%
+
+figure, axes = plt.subplots(1, 2, figsize=(11, 4.3), layout="constrained")
+for ax, (name, image) in zip(axes, {"noisy": noisy, "denoised": out}.items(), strict=True):
+    ax.imshow(image, cmap="gray", vmin=0, vmax=1)
+    ax.set_title(name)
+    ax.set_axis_off()
+for ax in axes:
+    for edge in range(128, 512, 128):
+        ax.axvline(edge, color="tab:orange", linewidth=0.7, alpha=0.6)
+        ax.axhline(min(edge, 384), color="tab:orange", linewidth=0.7, alpha=0.6)
