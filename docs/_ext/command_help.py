@@ -9,12 +9,12 @@ from unittest import mock
 
 from sphinx.application import Sphinx
 
-from fastgsm.cli import _parser
+from fastgsm.cli._main import new_parser
 
 
 def write_help(app: Sphinx) -> None:
     """Write the help of every command to ``generated/commands.md``."""
-    parser = _parser()
+    parser = new_parser()
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     # The width is what fits a page; without colours, which newer Pythons have.
     with mock.patch.dict(os.environ, COLUMNS="88", NO_COLOR="1"):

@@ -27,8 +27,8 @@ out = np.lib.format.open_memmap(
 )
 
 # %%
-# The noise level is estimated once, from all of the image. The checkpoint says which tiles are done:
-# if the program is stopped, the same call goes on from there.
+# The noise level is estimated once, from all of the image. The checkpoint says which tiles are
+# done: if the program is stopped, the same call goes on from there.
 
 fastgsm.denoise_tiles(noisy, out, tile=128, checkpoint=Path(folder.name) / "done.txt")
 
