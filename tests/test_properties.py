@@ -87,7 +87,7 @@ def test_constants_are_added_to_the_result(
     quality: str, image: Any, sigma: float, constant: float
 ) -> None:
     denoise = partial(fastgsm.denoise, sigma=sigma, quality=quality)
-    if quality == "best":  # of patches that are equal, rounding chooses which are in a group
+    if quality != "fast":  # between shapes as likely, and patches as alike, rounding chooses
         image = image + 0.01 * np.random.default_rng(0).standard_normal(image.shape)
     np.testing.assert_allclose(denoise(image + constant), denoise(image) + constant, atol=1e-9)
 
