@@ -48,7 +48,7 @@ def as_float_image(
         array.dtype.kind in "iu" and array.dtype.itemsize <= 2
     )
     if data_range is None:
-        data_range = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
+        data_range = default_data_range(array.dtype)
     else:
         data_range = check_positive(data_range, "data_range")
         limits = np.finfo(np.float32 if narrow else np.float64)
@@ -71,6 +71,11 @@ def as_float_image(
     if data_range != 1.0:
         scaled = np.divide(scaled, data_range, dtype=scaled.dtype)
     return scaled, data_range
+
+
+def default_data_range(dtype: np.dtype[Any]) -> float:
+    """Give the value that is 1 where nobody says: 1.0 for floats, the maximum for integers."""
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 
 def plain_array(values: Any, name: str) -> NDArray[Any]:
@@ -139,14 +144,19 @@ def channels_first(image: NDArray[Any], channel_axis: Any, name: str = "image") 
                 f"For a colour image give channel_axis (channel_axis=-1 if the channels are last)."
             )
         return image[None]
+    return np.moveaxis(image, check_channel_axis(image.shape, channel_axis, name), 0)
+
+
+def check_channel_axis(shape: tuple[int, ...], channel_axis: Any, name: str = "image") -> int:
+    """Give ``channel_axis`` as an int, or raise unless it is one of the three axes of ``shape``."""
     if isinstance(channel_axis, bool) or not isinstance(channel_axis, (int, np.integer)):
         raise TypeError(f"channel_axis is {channel_axis!r}; wanted an integer or None.")
-    if image.ndim != 3 or not -3 <= channel_axis < 3:
+    if len(shape) != 3 or not -3 <= channel_axis < 3:
         raise ValueError(
-            f"{name} has shape {image.shape} and channel_axis is {channel_axis}; wanted two axes "
-            f"of pixels and one of channels."
+            f"{name} has shape {shape} and channel_axis is {channel_axis}; wanted two axes of "
+            f"pixels and one of channels."
         )
-    return np.moveaxis(image, int(channel_axis), 0)
+    return int(channel_axis)
 
 
 def check_shape_2d(shape: Any, name: str, minimum: int = 1) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -56,3 +58,12 @@ def decorrelating_matrix(n_channels: int) -> FloatArray:
        collaborative filtering with grouping constraint in luminance-chrominance space", ICIP 2007.
     """
     return dct_matrix(n_channels)
+
+
+def mixing_matrix(n_channels: int) -> FloatArray:
+    """Give the decorrelating matrix divided by the square root of the number of channels.
+
+    By the matrix itself equal channels would become that square root times one of them: divided by
+    it, they have the contrast of a grey image, which the priors know.
+    """
+    return decorrelating_matrix(n_channels) / math.sqrt(n_channels)

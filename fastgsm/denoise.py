@@ -25,7 +25,7 @@ from fastgsm._validation import (
     warn_unlikely_range,
 )
 from fastgsm.anscombe import as_stabilised_image, check_noise, exact_unbiased_inverse
-from fastgsm.colour import decorrelating_matrix
+from fastgsm.colour import mixing_matrix
 from fastgsm.inpainting import check_sigma_map, filled, trusted_pixels
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
@@ -407,12 +407,9 @@ def _denoise_planes(
     `SinglePass`, also gives the variances of the result.
     """
     n_channels = planes.shape[0]
-    # A transform of equal channels is the square root of their number times one of them: divided by
-    # that, it has the contrast of a grey image, which the prior knows.
-    gain = math.sqrt(n_channels)
-    transform = (decorrelating_matrix(n_channels) / gain).astype(planes.dtype)
+    transform = mixing_matrix(n_channels).astype(planes.dtype)
     mixed = _weighted_sums(transform, planes) if n_channels > 1 else planes
-    method = new_method(noise / gain)
+    method = new_method(noise / math.sqrt(n_channels))
     with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
         if return_std:
             restored, variance = cast(SinglePass, method).with_variance(mixed, bar)

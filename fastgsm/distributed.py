@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 
 from fastgsm._extras import import_extra
 from fastgsm._validation import check_nonnegative, check_random_state
-from fastgsm.denoise import denoise
 from fastgsm.tiles import (
     TILE,
     Tile,
     check_no_nan,
+    denoise_part,
     index,
     pixel_shape,
     plan,
     scan,
     scan_blocks,
     sigma_of_scans,
+    with_channels,
 )
 
 
@@ -126,19 +126,16 @@ def denoise_dask(
 
 def _chunks(image: Any, part: Tile, channel_axis: int | None) -> tuple[int, ...]:
     """Give the shape of a tile of the result."""
-    shape = [each.stop - each.start for each in part.inner]
-    if channel_axis is not None:
-        shape.insert(channel_axis % 3, image.shape[channel_axis])
-    return tuple(shape)
+    height, width = (each.stop - each.start for each in part.inner)
+    n_channels = 1 if channel_axis is None else image.shape[channel_axis]
+    return with_channels((height, width), n_channels, channel_axis)
 
 
 def _denoise_part(
     noisy: Any, sigma: Any, part: Tile, options: dict[str, Any], rng: np.random.Generator
 ) -> Any:
     check_no_nan(noisy, part.outer)
-    # Every tile draws the same grids: those of the whole image.
-    clean = denoise(noisy, float(sigma), **options, random_state=copy.deepcopy(rng))
-    return clean[index(part.cut, options["channel_axis"])]
+    return denoise_part(noisy, float(sigma), part, options, rng)
 
 
 def _estimated(image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None) -> Any:

@@ -243,7 +243,8 @@ class OpponentSinglePass:
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Number of progress updates that planes of the given shape take."""
-        return self._luminance.n_steps(shape)
+        first, others = (1, *shape[1:]), (shape[0] - 1, *shape[1:])
+        return self._luminance.n_steps(first) + self._chroma.n_steps(others)
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width), as `SinglePass`."""

@@ -22,12 +22,15 @@ from fastgsm._progress import Progress
 from fastgsm._validation import (
     as_float_image,
     channels_first,
+    check_channel_axis,
     check_choice,
     check_integer,
     check_nonnegative,
     check_positive,
     check_random_state,
     check_shape_2d,
+    default_data_range,
+    peak_of,
     warn_unlikely_range,
 )
 from fastgsm.denoise import denoise
@@ -156,11 +159,9 @@ def denoise_tiles(
         for number, part in enumerate(tiles):
             if number not in log.done:
                 noisy = _read(image, part.outer, channel_axis)
-                peak = max(peak, float(np.abs(noisy).max()))
-                # Every tile draws the same grids: those of the whole image.
-                seed = copy.deepcopy(rng)
-                clean = denoise(noisy, sigma, **options, workers=workers, random_state=seed)
-                out[index(part.inner, channel_axis)] = clean[index(part.cut, channel_axis)]
+                peak = max(peak, peak_of(noisy))
+                clean = denoise_part(noisy, sigma, part, options, rng, workers)
+                out[index(part.inner, channel_axis)] = clean
                 log.add(number)
             bar.update()
     log.remove()
@@ -193,8 +194,7 @@ def plan(
     patch_size = patch_size_of(model)
     stride = stride_of(quality, patch_size, stride)
     if data_range is None:
-        is_float = np.dtype(image.dtype).kind == "f"
-        data_range = 1.0 if is_float else float(np.iinfo(image.dtype).max)
+        data_range = default_data_range(np.dtype(image.dtype))
     options = {
         "prior": prior,
         "quality": quality,
@@ -203,6 +203,21 @@ def plan(
         "data_range": check_positive(data_range, "data_range"),
     }
     return tiles_of(shape, tile, *reach(quality, patch_size, stride)), options
+
+
+def denoise_part(
+    noisy: Any,
+    sigma: float,
+    part: Tile,
+    options: dict[str, Any],
+    rng: np.random.Generator,
+    workers: int | None = None,
+) -> Any:
+    """Denoise a tile with its margins, and give its inner part."""
+    # Every tile draws the same grids: those of the whole image.
+    seed = copy.deepcopy(rng)
+    clean = denoise(noisy, sigma, **options, workers=workers, random_state=seed)
+    return clean[index(part.cut, options["channel_axis"])]
 
 
 class Scan(NamedTuple):
@@ -296,21 +311,17 @@ def _digest(
 def pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
     """Give (height, width) of an image that has a shape."""
     try:
-        shape = list(image.shape)
+        shape = tuple(image.shape)
         _ = np.dtype(image.dtype)
     except (AttributeError, TypeError):
         raise TypeError(
             f"image is a {type(image).__name__}; wanted an array with shape, dtype and indexing: "
             f"a NumPy, Zarr or HDF5 array."
         ) from None
+    sides = list(shape)
     if channel_axis is not None:
-        if len(shape) != 3 or not -3 <= channel_axis < 3:
-            raise ValueError(
-                f"image has shape {tuple(shape)} and channel_axis is {channel_axis}; wanted two "
-                f"axes of pixels and one of channels."
-            )
-        del shape[channel_axis]
-    return check_shape_2d(shape, "the shape of image", PATCH)
+        del sides[check_channel_axis(shape, channel_axis)]
+    return check_shape_2d(sides, "the shape of image", PATCH)
 
 
 def _check_out(image: Any, out: Any) -> None:
@@ -330,10 +341,15 @@ def _check_out(image: Any, out: Any) -> None:
 
 def index(part: tuple[slice, slice], channel_axis: int | None) -> tuple[slice, ...]:
     """Give the index of a part of the pixels, with all channels."""
-    index = list(part)
-    if channel_axis is not None:
-        index.insert(channel_axis % 3, slice(None))
-    return tuple(index)
+    return with_channels(part, slice(None), channel_axis)
+
+
+def with_channels(pixels: tuple[Any, Any], channels: Any, axis: int | None) -> tuple[Any, ...]:
+    """Put what is of the channels between what is of rows and of columns, where their axis is."""
+    both = list(pixels)
+    if axis is not None:
+        both.insert(axis % 3, channels)
+    return tuple(both)
 
 
 def _read(image: Any, part: tuple[slice, slice], channel_axis: int | None) -> Any:

@@ -78,24 +78,19 @@ def add_json(command: argparse.ArgumentParser) -> None:
     )
 
 
-def positive(text: str) -> int:
-    """Convert the argument of an option that counts something."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+def _at_least(minimum: int) -> Callable[[str], int]:
+    """Give what converts the argument of an option."""
+
+    def integer(text: str) -> int:  # argparse names it in a message: "invalid integer value: 'x'"
+        number = int(text)
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is not {minimum} or more")
+        return number
+
+    return integer
 
 
-def seed(text: str) -> int:
-    """Convert the seed of random numbers."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return number
-
-
-# argparse names the function in its message: "invalid integer value: 'x'"
-positive.__name__ = seed.__name__ = "integer"
+positive, seed = _at_least(1), _at_least(0)
 
 
 def prior(name_or_file: str) -> Any:

@@ -9,7 +9,6 @@ because EM lengthens its steps by what it has seen: a fit in two parts would giv
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from fastgsm import GSM, MoGSM, __version__, denoise, load
 from fastgsm._study import sample
 from fastgsm._validation import as_float_image
-from fastgsm.colour import decorrelating_matrix, grey
+from fastgsm.colour import grey, mixing_matrix
 from fastgsm.datasets import add_noise
 from fastgsm.io import image_files, read_image
 from fastgsm.metrics import psnr
@@ -65,7 +64,7 @@ def opponent_patches(images: Images, n_places: int) -> NDArray[np.float32]:
 
     In the scale in which `denoise` has them, and of the same places in all three.
     """
-    transform = decorrelating_matrix(3) / math.sqrt(3)
+    transform = mixing_matrix(3)
     planes = [np.einsum("mc,hwc->mhw", transform, as_float_image(image)[0]) for image in images]
     return np.stack([draw([each[i] for each in planes], n_places) for i in range(3)])
 
