@@ -63,7 +63,7 @@ def resolve_priors(
             f"the priors are of {model.n_features_in_} and {chroma.n_features_in_} features; "
             f"wanted patches of one size."
         )
-    if quality != "fast" and _n_shapes(model) != _n_shapes(chroma):
+    if quality != "fast" and (_n_shapes(model) != _n_shapes(chroma) or not _n_shapes(model)):
         raise ValueError(
             f"the priors have {_n_shapes(model)} and {_n_shapes(chroma)} shapes; with quality "
             f"{quality!r} wanted mixtures of as many shapes, which belong together one by one."

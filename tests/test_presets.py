@@ -76,6 +76,13 @@ def test_priors_that_do_not_fit_are_refused(
         fastgsm.denoise(image, SIGMA, prior=prior, **options)
 
 
+def test_a_pair_without_shapes_is_refused_not_ignored(noisy: Any) -> None:
+    X = fastgsm.sample_patches(noisy[..., 0], 8, 500, random_state=0)
+    ica = fastgsm.ICA(n_scales=2).fit(X)
+    with pytest.raises(ValueError, match="have 0 and 0 shapes"):
+        fastgsm.denoise(noisy, SIGMA, prior=(ica, ica), quality="balanced", channel_axis=-1)
+
+
 def test_opponent_priors_are_for_three_channels(noisy: Any) -> None:
     options: dict[str, Any] = {"quality": "fast", "channel_axis": -1}
     image = noisy[:40, :40, :2]
