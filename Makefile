@@ -9,7 +9,7 @@ BENCH ?= .
 # 0 builds the documentation without running the gallery's examples.
 GALLERY ?= 1
 
-.PHONY: bench dashboard ratios bench-table roofline docs lock
+.PHONY: bench dashboard ratios bench-table roofline scaling docs lock
 
 bench: ## all of asv's benchmarks, once each, on the installed packages
 	$(ASV) machine --yes
@@ -31,6 +31,11 @@ bench-table: ## the README's tables
 roofline: ## the tables and plots of docs/performance.md
 	$(PYTHON) -m benchmarks.ratios --write
 	$(PYTHON) -m benchmarks.roofline
+
+scaling: ## the tables of docs/scaling.md
+	$(PYTHON) -m benchmarks.scaling --write
+	$(PYTHON) -m benchmarks.scaling --part large --write
+	$(PYTHON) -m benchmarks.scaling --part beside --write
 
 LOCK = tests/requirements.lock
 

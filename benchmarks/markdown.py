@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 QUALITY = ROOT / "docs" / "quality.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
+SCALING = ROOT / "docs" / "scaling.md"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

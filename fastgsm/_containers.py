@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 # Modes of Pillow whose pixels are light: not numbers of a palette, opacity or another colour space.
@@ -26,6 +27,21 @@ def is_dask(image: Any) -> bool:
     """Say whether an image is an array of Dask."""
     dask = sys.modules.get("dask.array")
     return dask is not None and isinstance(image, dask.Array)
+
+
+def is_stored(image: Any) -> bool:
+    """Say whether an image is an array elsewhere than in memory: one of Zarr, HDF5 and their like.
+
+    That is what has `shape`, `dtype` and indexing without being an array of NumPy or xarray.
+    """
+    xarray = sys.modules.get("xarray")
+    return (
+        isinstance(getattr(image, "dtype", None), np.dtype)
+        and hasattr(image, "shape")
+        and hasattr(image, "__getitem__")
+        and not isinstance(image, (np.ndarray, np.generic))
+        and (xarray is None or not isinstance(image, xarray.DataArray))
+    )
 
 
 def as_given(image: Any, result: NDArray[Any]) -> Any:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-PURPOSES = {"cli": "image files need", "dask": "Dask arrays need"}
+PURPOSES = {
+    "cli": "image files need",
+    "dask": "Dask arrays need",
+    "zarr": "Zarr arrays need",
+}
 
 
 def import_extra(module: str, extra: str = "cli") -> Any:

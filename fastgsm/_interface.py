@@ -12,6 +12,7 @@ from fastgsm.models import (
     EMIteration,
     MoGSM,
     NotFittedError,
+    SufficientStatistics,
     load,
 )
 from fastgsm.noise import estimate_sigma
@@ -30,6 +31,7 @@ __all__ = [
     "MoGSM",
     "NotFittedError",
     "PatchSampler",
+    "SufficientStatistics",
     "aggregate_patches",
     "datasets",
     "denoise",

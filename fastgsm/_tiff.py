@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import lzma
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -70,9 +72,11 @@ def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[tuple[Any, ...
         size = os.fstat(file.fileno()).st_size
         read_pixels = 0
         for _, page in pages:
-            _check(page, size, max_pixels - read_pixels)
             if page.compression != 1:
+                _pillow.check_size(page.imagewidth, page.imagelength, max_pixels - read_pixels)
+                _pillow.check_size(page.tilewidth, page.tilelength, max_pixels - read_pixels)
                 read_pixels += page.imagewidth * page.imagelength
+            _check(page, size)
             _check_expansion(file, page)
         return [
             (
@@ -83,6 +87,115 @@ def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[tuple[Any, ...
             )
             for number, page in pages
         ]
+
+
+@contextmanager
+def opened(file: BinaryIO, max_part: int) -> Iterator[tuple[Any, int, bytes | None, Tags]]:
+    """Open the one page of a file, of which parts are read when they are asked for.
+
+    Gives an array, the orientation, the colour profile and the other tags. A compressed strip or
+    tile, which is only read as a whole, has at most ``max_part`` values.
+    """
+    with import_extra("tifffile").TiffFile(file, **ONE_FILE) as tiff:
+        [(_, page), *others] = _full_pages(tiff, MAX_PAGES)
+        if others:
+            raise ValueError(f"it has {len(others) + 1} pages; save the page wanted by itself")
+        grey_or_rgb = page.photometric in (1, 2) and page.bitspersample in (8, 16, 32, 64)
+        if page.axes not in ("YX", "YXS", "SYX") or not grey_or_rgb:
+            kind = f"{page.bitspersample}-bit {getattr(page.photometric, 'name', 'unknown')}"
+            raise ValueError(f"it is {kind} with axes {page.axes}; save it as grey or RGB of 8 or "
+                             f"16 bit, or float")  # fmt: skip
+        _check(page, os.fstat(file.fileno()).st_size)
+        if page.is_final:
+            dtype = np.dtype(tiff.byteorder + page.dtype.char)
+            offset = page.dataoffsets[0]
+            array: Any = np.memmap(file.name, dtype, "r", offset, page.shape)
+            array = np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
+        else:
+            check_part(page.chunks, max_part)
+            _check_expansion(file, page)
+            array = _Parts(file, page)
+        tags = page.tags
+        orientation, icc = tags.valueof(ORIENTATION, 1), tags.valueof(ICC_PROFILE)
+        yield array, orientation, icc, _tags(file, tiff.byteorder, page)
+
+
+class _Parts:
+    """The pixels (height, width[, channels]) of a page in strips or tiles.
+
+    A strip or tile is read and expanded whenever pixels of it are asked for. tifffile's own array
+    of this kind works with some releases of Zarr only.
+    """
+
+    def __init__(self, file: BinaryIO, page: Any) -> None:
+        self.shape = (*page.shape[1:], page.shape[0]) if page.axes == "SYX" else page.shape
+        self.dtype = page.dtype
+        self._file, self._page = file, page
+
+    def __getitem__(self, part: tuple[slice, ...]) -> np.ndarray:
+        rows, columns = part[:2]
+        samples = self._page.samplesperpixel
+        out = np.empty((rows.stop - rows.start, columns.stop - columns.start, samples), self.dtype)
+        length, width = self._page.chunks[:2]
+        down, across = -(-self.shape[0] // length), -(-self.shape[1] // width)
+        n_planes = samples if self._page.axes == "SYX" else 1
+        for plane, i, j in itertools.product(
+            range(n_planes),
+            range(rows.start // length, -(-rows.stop // length)),
+            range(columns.start // width, -(-columns.stop // width)),
+        ):
+            pixels = self._expand((plane * down + i) * across + j)
+            (to_rows, of_rows), (to_columns, of_columns) = (
+                _overlap(wanted, first, sides)
+                for wanted, first, sides in (
+                    (rows, i * length, length),
+                    (columns, j * width, width),
+                )
+            )
+            channels = slice(plane, plane + 1) if n_planes > 1 else slice(None)
+            out[to_rows, to_columns, channels] = pixels[of_rows, of_columns]
+        return out if len(self.shape) == 3 else out[..., 0]
+
+    def _expand(self, number: int) -> np.ndarray:
+        """Give the pixels (rows, columns, samples) of a strip or tile."""
+        page = self._page
+        self._file.seek(page.dataoffsets[number])
+        tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
+        data = self._file.read(page.databytecounts[number])
+        pixels, *_ = page.decode(data, number, **tables)
+        return pixels[0]
+
+
+def _overlap(wanted: slice, first: int, length: int) -> tuple[slice, slice]:
+    """Give where the pixels from ``first`` on belong in those wanted, and which of them do."""
+    start, stop = max(wanted.start, first), min(wanted.stop, first + length)
+    return (
+        slice(start - wanted.start, stop - wanted.start),
+        slice(start - first, stop - first),
+    )
+
+
+def check_part(shape: Sequence[int], max_part: int) -> None:
+    """Raise if what is only read as a whole is too large for that."""
+    if math.prod(shape) > max_part:
+        raise ValueError(
+            f"its strips, tiles or chunks have up to {math.prod(shape)} values, of which none can "
+            f"be read without the others; save it with parts of at most {max_part}"
+        )
+
+
+def create(path: str | os.PathLike[str], page: ImageFile) -> np.memmap[Any, Any]:
+    """Write a file of one page without its pixels, and give these to be written."""
+    order = {} if page.tags is None else {"byteorder": page.tags.byteorder}
+    shape, dtype = page.array.shape, page.array.dtype
+    bigtiff = math.prod(shape) * dtype.itemsize > CLASSIC
+    options = _options([page]) | order | {"bigtiff": bigtiff}
+    return import_extra("tifffile").memmap(path, shape=shape, dtype=dtype, **options)
+
+
+def reopen(path: str | os.PathLike[str]) -> np.memmap[Any, Any]:
+    """Give the pixels of what `create` made, to go on writing them."""
+    return import_extra("tifffile").memmap(path, page=0, mode="r+", **ONE_FILE)
 
 
 def write(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
@@ -133,24 +246,29 @@ def _frame(page: ImageFile) -> tuple[Any, ...]:
 
 def _write_stack(tiff: Any, pages: Sequence[ImageFile]) -> None:
     """Write pages alike, the pixels of one directly after those of another."""
+    stored = pages[0].stored if len(pages) == 1 else np.stack([page.stored for page in pages])
+    tiff.write(stored, **_options(pages))
+
+
+def _options(pages: Sequence[ImageFile]) -> dict[str, Any]:
+    """Give what tifffile must know of pages alike, beside their pixels."""
     first, tags, repeated = pages[0], pages[0].tags, _repeated(pages)
     extra = (
         [_extra_tag(tag, tags.byteorder, tag in repeated) for tag in tags.others] if tags else []
     )
     if first.orientation != 1:
         extra.append((ORIENTATION, 3, 1, first.orientation, False))
-    tiff.write(
-        first.stored if len(pages) == 1 else np.stack([page.stored for page in pages]),
-        photometric="rgb" if first.array.ndim == 3 else "minisblack",
-        planarconfig="contig" if first.stored.ndim == 3 else None,
-        extrasamples=["unassalpha"] if first.alpha is not None else None,
-        resolution=tags.resolution if tags else None,
-        resolutionunit=tags.unit if tags else None,
-        iccprofile=first.icc_profile,
-        extratags=extra,
-        metadata=None,
-        software=False,
-    )
+    return {
+        "photometric": "rgb" if first.array.ndim == 3 else "minisblack",
+        "planarconfig": "contig" if first.array.ndim == 3 or first.alpha is not None else None,
+        "extrasamples": ["unassalpha"] if first.alpha is not None else None,
+        "resolution": tags.resolution if tags else None,
+        "resolutionunit": tags.unit if tags else None,
+        "iccprofile": first.icc_profile,
+        "extratags": extra,
+        "metadata": None,
+        "software": False,
+    }
 
 
 def _extra_tag(tag: tuple[int, int, bytes], byteorder: str, everywhere: bool) -> tuple[Any, ...]:
@@ -208,15 +326,13 @@ def _tags(file: BinaryIO, byteorder: str, page: Any) -> Tags:
     return Tags(byteorder, (across, down) if known else None, unit, tuple(others))
 
 
-def _check(page: Any, file_size: int, max_pixels: int) -> None:
+def _check(page: Any, file_size: int) -> None:
     if page.compression == 1:
-        if page.nbytes > file_size:
-            raise ValueError(
-                f"{page.nbytes} bytes of pixels cannot be in {file_size} bytes of file"
-            )
+        # Eight pixels of 1 bit share a byte, which tifffile does not count.
+        n_bytes = page.size * int(np.min(page.bitspersample)) // 8
+        if n_bytes > file_size:
+            raise ValueError(f"{n_bytes} bytes of pixels cannot be in {file_size} bytes of file")
     else:
-        _pillow.check_size(page.imagewidth, page.imagelength, max_pixels)
-        _pillow.check_size(page.tilewidth, page.tilelength, max_pixels)
         parts = zip(page.dataoffsets, page.databytecounts, strict=False)  # as many: see below
         if any(offset + size > file_size for offset, size in parts):
             raise ValueError("parts of its pixels lie beyond its end; the file is damaged")

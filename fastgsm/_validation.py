@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._containers import check_pillow_mode
+
+PACKAGE = str(Path(__file__).parent)
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -362,6 +366,24 @@ def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> Float
         raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
     weights = weights / weights.max()
     return (weights / weights[weights > 0].mean()).astype(dtype)
+
+
+def caller_level() -> int:
+    """Give the ``stacklevel`` of a warning that points at the code which called fastgsm."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def total_weight(sample_weight: Any, n_samples: int) -> float:
+    """Give the sum of the weights, in the units that they were given in; 1 each for None."""
+    if sample_weight is None:
+        return float(n_samples)
+    weights = check_numbers(sample_weight, "sample_weight")
+    with np.errstate(over="ignore"):
+        total = float(np.broadcast_to(weights, n_samples).sum())
+    return min(total, float(np.finfo(np.float64).max))
 
 
 def check_numbers(values: Any, name: str) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._containers import as_given, is_dask
+from fastgsm._containers import as_given, is_dask, is_stored
 from fastgsm._progress import Progress
 from fastgsm._validation import (
     FloatArray,
@@ -35,6 +35,8 @@ from fastgsm.presets import PRESETS, new_method, patch_size_of, resolve_priors, 
 from fastgsm.single_pass import SinglePass
 from fastgsm.two_scales import Method
 
+# Values of a memory-mapped image up to which it is denoised as a whole: sixteen tiles.
+MAPPED_WHOLE = 2**26
 # Values and noise up to so many data ranges are denoised: far beyond any sense, and with squares
 # that float32 holds.
 MOST_RANGES = 1e9
@@ -56,7 +58,7 @@ def denoise(
     channel_axis: int | None = None,
     data_range: float | None = None,
     mask: ArrayLike | None = None,
-    out: NDArray[Any] | None = None,
+    out: Any = None,
     workers: int | None = None,
     random_state: Any = 0,
     progress: bool = False,
@@ -118,8 +120,13 @@ def denoise(
     mask : array_like of bool, shape (height, width) or the image's, optional
         True where a pixel is to be trusted. The others are filled in from the prior, whatever they
         hold: see Notes. NaN pixels count as masked; masked in one channel is masked in all.
-    out : ndarray, optional
-        Array of the image's shape and of the result's type to write to; may be `image` itself.
+    out : array, optional
+        Array of the image's shape and of the result's type to write to; may be `image` itself. If
+        it or the image is an array of Zarr or HDF5, or whatever gives and takes parts by slicing,
+        or if both are memory-mapped (`numpy.memmap`), apart and of more than 2^26 values, tiles
+        are read, denoised and written one by one, in bounded memory, as by `denoise_tiles`. The
+        result is the same; but `noise`, `mask`, `return_std`, another `aggregation`, a map for
+        `sigma` and NaN are refused.
     workers : int, optional
         Most threads to use; by default as many as Numba is set to. The result does not depend
         on it.
@@ -155,7 +162,7 @@ def denoise(
         if the prior is unknown, if `noise` is given together with `sigma`, is neither "poisson" nor
         three finite numbers, or has a gain of 0 or less or a negative read noise, or if
         `return_std` is asked of a quality, an aggregation or a prior that does not have it, or with
-        `noise`, masked pixels or a sigma map.
+        `noise`, masked pixels or a sigma map, or if an option is given that tiles lack.
 
     Notes
     -----
@@ -203,10 +210,31 @@ def denoise(
     if is_dask(image):
         from fastgsm.distributed import denoise_dask
 
-        _check_lazy(noise, aggregation, mask, out, workers, progress, return_std)
+        refused = {
+            "noise": noise is not None, "aggregation": aggregation != "mean",
+            "mask": mask is not None, "out": out is not None, "workers": workers is not None,
+            "progress": bool(progress), "return_std": bool(return_std),
+        }  # fmt: skip
+        why = "image is an array of Dask, which is denoised lazily"
+        _refuse(refused, why, "compute the image first")
         return denoise_dask(
             image, cast(Any, sigma), prior=prior, quality=quality, stride=stride,
             channel_axis=channel_axis, data_range=data_range, random_state=random_state,
+        )  # fmt: skip
+    if out is not None and (is_stored(image) or is_stored(out) or _both_mapped(image, out)):
+        from fastgsm.tiles import denoise_tiles
+
+        refused = {
+            "noise": noise is not None, "aggregation": aggregation != "mean",
+            "mask": mask is not None, "return_std": bool(return_std),
+            "a map for sigma": np.ndim(cast(Any, sigma)) > 0,
+        }  # fmt: skip
+        why = "image or out is stored, which is denoised by tiles"
+        _refuse(refused, why, "give image and out as arrays of NumPy in memory")
+        return denoise_tiles(
+            image, out, cast(Any, sigma), prior=prior, quality=quality, stride=stride,
+            channel_axis=channel_axis, data_range=data_range, workers=workers,
+            random_state=random_state, progress=progress,
         )  # fmt: skip
     check_choice(quality, "quality", tuple(PRESETS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
@@ -311,16 +339,19 @@ def _with_median(
     return known
 
 
-def _check_lazy(*options: Any) -> None:
-    """Refuse what an array of Dask cannot be denoised with."""
-    names = ("noise", "aggregation", "mask", "out", "workers", "progress", "return_std")
-    defaults = (None, "mean", None, None, None, False, False)
-    for name, option, default in zip(names, options, defaults, strict=True):
-        if not (option is default or (isinstance(option, str) and option == default)):
+def _refuse(given: dict[str, bool], why: str, remedy: str) -> None:
+    """Raise for the first option that was given and that the way of denoising lacks."""
+    for name, was_given in given.items():
+        if was_given:
             raise ValueError(
-                f"{name} was given, and image is an array of Dask, which is denoised lazily and "
-                f"without it. Leave it out, or compute the image first."
+                f"{name} was given, and {why} and without it. Leave it out, or {remedy}."
             )
+
+
+def _both_mapped(image: Any, out: Any) -> bool:
+    """Say whether a large image is mapped from a file, and its result into another."""
+    mapped = isinstance(image, np.memmap) and isinstance(out, np.memmap)
+    return mapped and image.size > MAPPED_WHOLE and not np.may_share_memory(image, out)
 
 
 def _check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:

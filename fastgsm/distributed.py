@@ -1,13 +1,31 @@
-"""Denoising on Dask: arrays of any size, on the cores of one machine or of many."""
+"""Learning and denoising on Dask: data of any size, on the cores of one machine or of many."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import operator
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
+from fastgsm._containers import is_dask
 from fastgsm._extras import import_extra
-from fastgsm._validation import check_nonnegative, check_random_state
+from fastgsm._validation import (
+    as_float_image,
+    check_choice,
+    check_integer,
+    check_nonnegative,
+    check_random_state,
+    check_shape_2d,
+)
+from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
+from fastgsm.models._data import Chunks
+from fastgsm.models._statistics import BLOCK, Chunk
+from fastgsm.patches import sample_patches
 from fastgsm.tiles import (
     TILE,
     Tile,
@@ -21,6 +39,14 @@ from fastgsm.tiles import (
     sigma_of_scans,
     with_channels,
 )
+
+Model = TypeVar("Model", bound=PatchModel)
+
+# A function that gives chunks, and its arguments: what a task begins with.
+Source = tuple[Callable[..., Iterator[Chunk]], tuple[Any, ...]]
+
+# Results that one task adds up: 8 results of 6.5 MB (200 covariances of 8x8 patches) are soon sent.
+FAN_IN = 8
 
 
 def denoise_dask(
@@ -75,11 +101,7 @@ def denoise_dask(
     True
     """
     da = import_extra("dask.array", "dask")
-    if not isinstance(image, da.Array):
-        raise TypeError(
-            f"image is a {type(image).__name__}; wanted a dask.array.Array. Make one with "
-            f"dask.array.from_array or dask.array.from_zarr."
-        )
+    _check_dask(image, "image")
     if sigma is not None:
         sigma = check_nonnegative(sigma, "sigma")
     rng = check_random_state(random_state)
@@ -103,12 +125,14 @@ def denoise_dask(
     shape = pixel_shape(image, channel_axis)
     tiles, options = plan(image, shape, tile, prior, quality, stride, channel_axis, data_range)
     level = _estimated(image, shape, tile, channel_axis) if sigma is None else sigma
+    shared = _shared_prior(options.pop("prior"))
     parts = [
         image[index(part.outer, channel_axis)]
         .rechunk(-1)
         .map_blocks(
             _denoise_part,
             level,
+            shared,
             part,
             options,
             rng,
@@ -131,11 +155,23 @@ def _chunks(image: Any, part: Tile, channel_axis: int | None) -> tuple[int, ...]
     return with_channels((height, width), n_channels, channel_axis)
 
 
+def _shared_prior(prior: Any) -> Any:
+    """Give a prior of one's own as a task of its own, so that every worker is sent it once."""
+    if prior is None or isinstance(prior, str):
+        return prior
+    return import_extra("dask", "dask").delayed(pickle.loads)(pickle.dumps(prior))
+
+
 def _denoise_part(
-    noisy: Any, sigma: Any, part: Tile, options: dict[str, Any], rng: np.random.Generator
+    noisy: Any,
+    sigma: Any,
+    prior: Any,
+    part: Tile,
+    options: dict[str, Any],
+    rng: np.random.Generator,
 ) -> Any:
     check_no_nan(noisy, part.outer)
-    return denoise_part(noisy, float(sigma), part, options, rng)
+    return denoise_part(noisy, float(sigma), part, {**options, "prior": prior}, rng)
 
 
 def _estimated(image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None) -> Any:
@@ -149,3 +185,341 @@ def _estimated(image: Any, shape: tuple[int, int], tile: int, channel_axis: int 
     ]
     sigma = delayed(sigma_of_scans)(scans, shape, stride)
     return da.from_delayed(sigma, (), np.float64)
+
+
+def fit_dask(
+    model: Model,
+    X: Any,
+    sample_weight: Any = None,
+    *,
+    callback: Callable[[EMIteration], Any] | None = None,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Model:
+    """Fit a model to a Dask array of samples, which are never held together.
+
+    What ``model.fit(X)`` does with a Dask array. Every iteration is a pass over the chunks, of a
+    `MoGSM` two: a task for each does the E-step, and only sums travel. These are added in a fixed
+    order, so that the model is the same, to the bit, for any number of workers, wherever they are,
+    and whichever of them are lost. (An `ICA` of patches above 8x8 needs the same number of BLAS
+    threads on each, and all the same kind of processor.)
+
+    Parameters
+    ----------
+    model : MVN, GSM, GMM, MoGSM or ICA
+        To be fitted, with its options.
+    X : dask.array.Array of shape (n_samples, n_features)
+        A chunk is held in memory by one task, and should have some 100,000 samples. Computed anew
+        in every iteration: ``X.persist()`` first where it fits into the workers' memory.
+    sample_weight : array_like or dask.array.Array of shape (n_samples,), optional
+        How much each sample counts; not negative.
+    callback, progress, checkpoint
+        As of `fit`.
+
+    Returns
+    -------
+    model
+        The same object, fitted.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed (``pip install "fastgsm[dask]"``).
+    TypeError, ValueError
+        As `fit`; also if X has chunks of unknown length.
+
+    Notes
+    -----
+    The iterations are those of `fit` in memory, to rounding, but they start from 100,000 samples,
+    evenly drawn, where `fit` in memory looks at all: of more samples the likelihood, but not every
+    parameter, is that of a fit in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da, fastgsm
+    >>> image = fastgsm.datasets.dead_leaves((128, 128), random_state=0)
+    >>> X = fastgsm.sample_patches(image, n_patches=4000, random_state=0)
+    >>> model = fastgsm.GSM(n_scales=4).fit(da.from_array(X, chunks=(1000, 64)))
+    >>> bool(abs(model.lower_bound_ - fastgsm.GSM(n_scales=4).fit(X).lower_bound_) < 1e-3)
+    True
+    """
+    X, sources = _samples(X, sample_weight)
+    return _fit(model, sources, X.shape, X.dtype, callback, progress, checkpoint)
+
+
+def statistics_dask(model: Any, X: Any, sample_weight: Any = None) -> SufficientStatistics:
+    """Do the E-step on a Dask array of samples.
+
+    What ``model.sufficient_statistics(X)`` does with a Dask array.
+
+    Parameters
+    ----------
+    model : MVN, GSM, GMM, MoGSM or ICA
+        Fitted.
+    X, sample_weight
+        As of `fit_dask`.
+
+    Returns
+    -------
+    statistics : SufficientStatistics
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `fit_dask`, and as `sufficient_statistics`.
+    """
+    _, sources = _samples(X, sample_weight)
+    statistics: SufficientStatistics = _reducer(sources)(_statistics, model, model._digest())
+    return statistics
+
+
+def _statistics(chunk: Chunk, model: Any, parameters: str) -> Any:
+    return model._checked_statistics(chunk, parameters)
+
+
+def _samples(X: Any, sample_weight: Any) -> tuple[Any, list[Source]]:
+    """Check a Dask array of samples, and give its chunks."""
+    da = import_extra("dask.array", "dask")
+    _check_dask(X, "X")
+    if X.ndim != 2:
+        raise ValueError(f"X has shape {X.shape}; wanted (n_samples, n_features).")
+    _check_known_shape(X, "X")
+    X = X.rechunk({1: -1})
+    weights = [None] * X.numblocks[0]
+    if sample_weight is not None:
+        sample_weight = da.asarray(sample_weight)
+        if sample_weight.ndim == 0:
+            sample_weight = da.broadcast_to(sample_weight, X.shape[:1])
+        if sample_weight.shape != X.shape[:1]:
+            raise ValueError(
+                f"sample_weight has shape {sample_weight.shape}; wanted one weight for each of the "
+                f"{X.shape[0]} samples: shape ({X.shape[0]},)."
+            )
+        weights = list(sample_weight.rechunk((X.chunks[0],)).to_delayed())
+    firsts = np.cumsum([0, *X.chunks[0]])
+    sources: list[Source] = [
+        (_array_chunks, (block, weight, X.shape[1], int(first)))
+        for block, weight, first, n in zip(
+            X.to_delayed().ravel(), weights, firsts, X.chunks[0], strict=False
+        )
+        if n
+    ]
+    return X, sources
+
+
+def _check_dask(array: Any, name: str) -> None:
+    if not is_dask(array):
+        raise TypeError(
+            f"{name} is a {type(array).__name__}; wanted a dask.array.Array. Make one with "
+            f"dask.array.from_array or dask.array.from_zarr."
+        )
+
+
+def _check_known_shape(array: Any, name: str) -> None:
+    if np.isnan(array.shape).any():
+        raise ValueError(
+            f"{name} has chunks of unknown length; wanted known ones: call its "
+            f"compute_chunk_sizes() first."
+        )
+
+
+def fit_images(
+    model: Model,
+    images: Any,
+    n_patches: int = 1_000_000,
+    patch_size: int = 8,
+    *,
+    center: str | None = "patch",
+    random_state: Any = None,
+    tile: int = TILE,
+    callback: Callable[[EMIteration], Any] | None = None,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Model:
+    """Fit a model to patches of images that need not fit into memory.
+
+    Patches are drawn where the pixels are, by the tasks that learn from them, and drawn again, the
+    same ones, in every iteration: nobody ever holds them all, and they never travel. Otherwise as
+    `fit_dask`.
+
+    Parameters
+    ----------
+    model : MVN, GSM, GMM, MoGSM or ICA
+        To be fitted, with its options.
+    images : array of shape (height, width), iterable of them, or Zarr group
+        Grey images: Dask arrays, Zarr arrays, or whatever Dask makes arrays of. Of a stack with
+        another axis in front, each; of a Zarr group, all its arrays, by name. NumPy arrays are sent
+        to the workers in every iteration: better give those that can be read there.
+    n_patches : int
+        Number of patches, drawn with replacement; every place of every image is as likely as any
+        other.
+    patch_size : int
+        Side of a patch in pixels.
+    center : {"patch", None}
+        What is subtracted: each patch's own mean, or nothing.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Seed of the places. An int, for a fit that `checkpoint` is to go on with.
+    tile : int
+        Side of the part of an image that one task holds, in pixels.
+    callback, progress, checkpoint
+        As of `fit`.
+
+    Returns
+    -------
+    model
+        The same object, fitted.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed (``pip install "fastgsm[dask]"``).
+    TypeError, ValueError
+        As `sample_patches` and `fit`; what is wrong with pixels, when they are computed.
+
+    Examples
+    --------
+    >>> import dask.array as da, fastgsm
+    >>> from fastgsm.distributed import fit_images
+    >>> image = fastgsm.datasets.dead_leaves((256, 256), random_state=0)
+    >>> lazy = da.from_array(image, chunks=128)
+    >>> model = fit_images(fastgsm.GSM(n_scales=4), [lazy], 5000, random_state=0, tile=128)
+    >>> model.n_samples_seen_
+    5000.0
+    """
+    da = import_extra("dask.array", "dask")
+    n_patches = check_integer(n_patches, "n_patches")
+    patch_size = check_integer(patch_size, "patch_size")
+    tile = check_integer(tile, "tile")
+    check_choice(center, "center", ("patch", None))
+    rng = check_random_state(random_state)
+    blocks: list[tuple[Any, int]] = []
+    dtypes = []
+    for name, image in _images(images, tile):
+        lazy = image if is_dask(image) else da.from_array(image, chunks=tile)
+        if lazy.ndim != 2:
+            raise ValueError(f"{name} has shape {lazy.shape}; wanted a grey image (height, width).")
+        _check_known_shape(lazy, name)
+        check_shape_2d(lazy.shape, f"the shape of {name}", patch_size)
+        dtypes.append(as_float_image(np.zeros((1, 1), lazy.dtype), name)[0].dtype)
+        blocks += _blocks(lazy, tile, patch_size)
+    if not blocks:
+        raise ValueError("images is empty; wanted at least one grey image.")
+    dtype = np.result_type(*dtypes)
+    places = np.array([n_places for _, n_places in blocks])
+    counts = rng.multinomial(n_patches, places / places.sum())
+    seeds = rng.integers(2**63, size=len(blocks))
+    firsts = np.cumsum(counts) - counts
+    sources: list[Source] = [
+        (_drawn_chunks, (pixels, int(count), int(seed), int(first), patch_size, center, dtype))
+        for (pixels, _), count, seed, first in zip(blocks, counts, seeds, firsts, strict=True)
+        if count
+    ]
+    shape = n_patches, patch_size**2
+    return _fit(model, sources, shape, dtype, callback, progress, checkpoint)
+
+
+def _images(images: Any, tile: int) -> Iterator[tuple[str, Any]]:
+    """Give one image after the other, with its name in error messages."""
+    if isinstance(images, (str, os.PathLike)):
+        raise TypeError(f"images is the path {images!r}; wanted arrays: open it with Zarr or Dask.")
+    if hasattr(images, "array_keys"):  # a Zarr group
+        for key in sorted(images.array_keys()):
+            yield f"images[{key!r}]", images[key]
+        return
+    n_axes = getattr(images, "ndim", None)
+    if n_axes == 2:
+        yield "images", images.data if _is_xarray(images) else images
+        return
+    if n_axes == 3 and not is_dask(images):  # lest iterating reads it
+        images = import_extra("dask.array", "dask").from_array(images, chunks=(1, tile, tile))
+    for number, image in enumerate(images):
+        yield f"images[{number}]", image.data if _is_xarray(image) else image
+
+
+def _is_xarray(image: Any) -> bool:
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(image, xarray.DataArray)
+
+
+def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[Any, int]]:
+    """Give the parts of an image that patches are drawn from, and how many places each has."""
+    height, width = image.shape
+    margin = patch_size - 1
+    for top in range(0, height - margin, tile):
+        for left in range(0, width - margin, tile):
+            rows = slice(top, min(top + tile + margin, height))
+            cols = slice(left, min(left + tile + margin, width))
+            n_places = (rows.stop - top - margin) * (cols.stop - left - margin)
+            [[pixels]] = image[rows, cols].rechunk(-1).to_delayed()
+            yield pixels, n_places
+
+
+def _fit(
+    model: Model,
+    sources: list[Source],
+    shape: tuple[int, int],
+    dtype: Any,
+    callback: Callable[[EMIteration], Any] | None,
+    progress: bool,
+    checkpoint: str | os.PathLike[str] | None,
+) -> Model:
+    """Fit a model to the chunks that functions give of arguments, each in a task."""
+    narrow = np.dtype(dtype) in (np.float16, np.float32)
+    model._check_options()
+    model._check_number(shape[0])
+    data = Chunks(*shape, np.float32 if narrow else np.float64, _reducer(sources))
+    model._fit_data(data, callback, progress, checkpoint)
+    return model
+
+
+def _reducer(sources: list[Source]) -> Callable[..., Any]:
+    """Give what adds up ``function(chunk, *args)`` over all chunks."""
+    dask = import_extra("dask", "dask")
+
+    def reduce(function: Callable[..., Any], *args: Any) -> Any:
+        # A task of its own, so that every worker is sent it once.
+        shared = dask.delayed(pickle.loads, pure=False)(pickle.dumps(args))
+        task = dask.delayed(_total, pure=False)
+        parts = [task(function, chunks, shared, *given) for chunks, given in sources]
+        add = dask.delayed(_added, pure=False)
+        while len(parts) > 1:
+            parts = [add(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
+        return parts[0].compute()
+
+    return reduce
+
+
+def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> Iterator[Chunk]:
+    yield Chunk.of(X, sample_weight, n_features, first)
+
+
+def _drawn_chunks(
+    pixels: Any,
+    count: int,
+    seed: int,
+    first: int,
+    patch_size: int,
+    center: str | None,
+    dtype: np.dtype[Any],
+) -> Iterator[Chunk]:
+    """Draw patches, BLOCK of them at a time, from pixels in the type of all images."""
+    rng = np.random.default_rng(seed)
+    plane = as_float_image(pixels)[0].astype(dtype, copy=False)
+    for done in range(0, count, BLOCK):
+        n = min(BLOCK, count - done)
+        X = sample_patches(plane, patch_size, n, center=center, random_state=rng)
+        yield Chunk.of(X, first=first + done)
+
+
+def _total(
+    function: Callable[..., Any],
+    chunks: Callable[..., Iterator[Chunk]],
+    shared: tuple[Any, ...],
+    *given: Any,
+) -> Any:
+    """Add up what a function gives of chunks."""
+    return _added(function(chunk, *shared) for chunk in chunks(*given))
+
+
+def _added(parts: Iterable[Any]) -> Any:
+    return functools.reduce(operator.add, parts)

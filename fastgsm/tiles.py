@@ -31,6 +31,7 @@ from fastgsm._validation import (
     check_shape_2d,
     default_data_range,
     peak_of,
+    plain_array,
     warn_unlikely_range,
 )
 from fastgsm.denoise import denoise
@@ -150,7 +151,7 @@ def denoise_tiles(
     _check_out(image, out)
     tiles, options = plan(image, shape, tile, prior, quality, stride, channel_axis, data_range)
     if sigma is None:
-        sigma = _estimate_sigma(image, shape, tile, channel_axis, progress)
+        sigma = estimate_sigma_by_tiles(image, shape, tile, channel_axis, progress)
     sigma = check_nonnegative(sigma, "sigma")
     rng = check_random_state(random_state)
     peak = 0.0
@@ -278,9 +279,10 @@ def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> fl
     return scans[0].unit * math.sqrt(sum(variances) / len(variances))
 
 
-def _estimate_sigma(
+def estimate_sigma_by_tiles(
     image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None, progress: bool
 ) -> float:
+    """Estimate the noise of an image as `estimate_sigma` does, from parts of it."""
     stride, parts = scan_blocks(shape, tile)
     scans = []
     with Progress(len(parts), "estimating the noise", enabled=progress) as bar:
@@ -353,7 +355,7 @@ def with_channels(pixels: tuple[Any, Any], channels: Any, axis: int | None) -> t
 
 
 def _read(image: Any, part: tuple[slice, slice], channel_axis: int | None) -> Any:
-    pixels = np.asarray(image[index(part, channel_axis)])
+    pixels = plain_array(image[index(part, channel_axis)], "image")
     check_no_nan(pixels, part)
     return pixels
 
@@ -365,7 +367,7 @@ def check_no_nan(pixels: Any, part: tuple[slice, slice]) -> None:
         raise ValueError(
             f"image holds NaN in rows {rows.start} to {rows.stop} and columns {cols.start} to "
             f"{cols.stop}; wanted finite pixels. Missing pixels are filled by denoise alone, in "
-            f"an image that fits into memory."
+            f"an array of NumPy that is in memory."
         )
 
 

@@ -18,7 +18,18 @@ import numpy as np
 import pytest
 
 import fastgsm
-from benchmarks import common, gate, markdown, quality, ratios, rivals, roofline, table, test_ratios
+from benchmarks import (
+    common,
+    gate,
+    markdown,
+    quality,
+    ratios,
+    rivals,
+    roofline,
+    scaling,
+    table,
+    test_ratios,
+)
 from benchmarks.kernels import CASES
 
 ASV_METHODS = ("time_", "peakmem_", "track_", "timeraw_")
@@ -374,6 +385,36 @@ def test_roofline_measures_kernels_and_scaling(
     assert (tmp_path / "scaling.svg").stat().st_size > 0
     for text in (roofline.kernel_table(rows), roofline.scaling_table(curves)):
         assert len(markdown.read_tables(text)) == 1
+
+
+def test_scaling_is_measured_and_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling, "TESTED_WORKERS", (2,))
+    monkeypatch.setattr(scaling, "PRESETS", ("fast",))
+    costs, predicted, tested = markdown.read_tables(scaling.measure_model())
+    assert [row[0] for row in costs[1:]] == list(scaling.MODELS)
+    assert len(predicted) == 1 + len(scaling.MODELS) * len(scaling.WORKERS)
+    assert len(tested) == 1 + len(scaling.TESTED_MODELS)
+    [large] = markdown.read_tables(scaling.measure_large())
+    assert all(float(row[2]) < 1.5 for row in large[1:])
+    [speed] = markdown.read_tables(scaling.measure_beside())
+    assert len(speed) == 4
+
+
+def test_prediction_shares_out_what_can_be_shared() -> None:
+    costs = scaling.Costs(1e-6, 10**6, 1e-3, 0.1, 1e-4, 1e9)
+    alone, ten = (scaling.predicted(costs, 1e9, 10**6, workers) for workers in (1, 10))
+    assert alone["compute"] == pytest.approx(1000)
+    assert ten["compute"] == pytest.approx(100)
+    assert ten["last additions"] == pytest.approx(2 * 7 * 2e-3)
+    assert alone["total"] == pytest.approx(1000 + 1000 * 2e-3 + 0.1)
+    crowd = scaling.predicted(costs, 1e9, 10**4, 10**5)
+    assert crowd["total"] == pytest.approx(1e5 * 8 / 7 * 1e-4 + 0.1)
+
+
+def test_the_tables_of_scaling_parse() -> None:
+    for part in scaling.PARTS:
+        tables = markdown.read_tables(markdown.read_part(markdown.SCALING, part))
+        assert len(tables) == (3 if part == "model" else 1)
 
 
 def test_blas_keeps_one_thread_or_all() -> None:

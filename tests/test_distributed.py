@@ -1,17 +1,20 @@
-"""Dask: the bits of `denoise`, whatever the chunks, the scheduler and the workers lost."""
+"""Dask: the same bits, whatever the chunks, the scheduler and the workers lost."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm.distributed import denoise_dask
+from fastgsm.distributed import denoise_dask, fit_dask, fit_images
 
 SIGMA = 0.1
 
@@ -79,9 +82,9 @@ def kill_once(block: Any, path: str) -> Any:
     os._exit(1)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a killed worker is told by a signal")
-@pytest.mark.filterwarnings("ignore")  # of distributed, for the worker that is lost
-def test_a_lost_worker_changes_nothing(noisy: Any, tmp_path: Any) -> None:
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Two workers of one thread each, and a client that Dask's `compute` uses."""
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
@@ -89,10 +92,217 @@ def test_a_lost_worker_changes_nothing(noisy: Any, tmp_path: Any) -> None:
         ) as cluster,
         distributed.Client(cluster),
     ):
-        image = da.from_array(noisy, chunks=100)
-        image = image.map_blocks(
-            kill_once, str(tmp_path / "killed"), dtype=image.dtype, meta=np.empty((0, 0), "f4")
-        )
-        result = denoise_dask(image, SIGMA, quality="fast", tile=100).compute()
+        yield cluster
+
+
+def killing(array: Any, path: Any) -> Any:
+    """Give an array that kills the first worker that computes a chunk while no file is there."""
+    meta = np.empty((0,) * array.ndim, array.dtype)
+    return array.map_blocks(kill_once, str(path), dtype=array.dtype, meta=meta)
+
+
+def kills(test: Any) -> Any:
+    """Mark a test that loses a worker."""
+    test = pytest.mark.filterwarnings("ignore")(test)  # of distributed, for the worker
+    return pytest.mark.skipif(sys.platform == "win32", reason="signals tell of a kill")(test)
+
+
+@kills
+def test_a_lost_worker_changes_nothing(noisy: Any, tmp_path: Any, cluster: Any) -> None:
+    image = killing(da.from_array(noisy, chunks=100), tmp_path / "killed")
+    result = denoise_dask(image, SIGMA, quality="fast", tile=100).compute()
     assert (tmp_path / "killed").exists()
     np.testing.assert_array_equal(result, fastgsm.denoise(noisy, SIGMA, quality="fast"))
+
+
+def test_a_prior_of_ones_own_is_sent_once(noisy: Any) -> None:
+    prior = fastgsm.MVN().fit(fastgsm.sample_patches(noisy, random_state=0))
+    lazy = denoise_dask(
+        da.from_array(noisy, chunks=64), SIGMA, prior=prior, quality="fast", tile=64
+    )
+    graph = lazy.__dask_graph__()
+    values = prior._density.eigenvectors.tobytes()[:64]
+    assert sum(values in pickle.dumps(graph[key]) for key in graph) == 1
+    whole = fastgsm.denoise(noisy, SIGMA, prior=prior, quality="fast")
+    np.testing.assert_array_equal(lazy.compute(), whole)
+
+
+# --- learning ---------------------------------------------------------------------------------
+
+MODELS: dict[str, Any] = {
+    "MVN": fastgsm.MVN(),
+    "GSM": fastgsm.GSM(n_scales=3),
+    "GMM": fastgsm.GMM(n_components=3, tol=1e-2, random_state=0),
+    "MoGSM": fastgsm.MoGSM(n_components=2, n_scales=3, tol=1e-2, random_state=0),
+    "ICA": fastgsm.ICA(n_scales=2, tol=1e-2),
+}
+
+
+def new(key: str) -> Any:
+    return type(MODELS[key])(**MODELS[key].get_params())
+
+
+def assert_same_bits(mine: Any, other: Any) -> None:
+    assert mine.lower_bounds_ == other.lower_bounds_
+    for name, values in mine._arrays().items():
+        np.testing.assert_array_equal(values, other._arrays()[name])
+
+
+@pytest.fixture(scope="module")
+def X(noisy: Any) -> Any:
+    return fastgsm.sample_patches(noisy, 4, 3000, random_state=0)
+
+
+@pytest.mark.parametrize("key", list(MODELS))
+def test_fit_of_a_dask_array(key: str, X: Any) -> None:
+    weights = np.random.default_rng(0).integers(0, 3, len(X))
+    model = new(key).fit(da.from_array(X, (700, 9)), sample_weight=weights)
+    whole = new(key).fit(X, sample_weight=weights)
+    assert model.lower_bound_ == pytest.approx(whole.lower_bound_, abs=0.02)
+    assert model.n_samples_seen_ == weights.sum()
+    lazy_weights = da.from_array(weights, 1000)
+    with dask.config.set(scheduler="synchronous"):
+        assert_same_bits(model, new(key).fit(da.from_array(X, (700, 16)), None, lazy_weights))
+
+
+@kills
+def test_a_worker_lost_in_a_fit_changes_nothing(X: Any, tmp_path: Any, cluster: Any) -> None:
+    lazy = da.from_array(X, (500, 16))
+    path = tmp_path / "killed"
+    path.touch()
+
+    def in_the_middle(em: Any) -> None:
+        if em.iteration == 3:
+            path.unlink()
+
+    model = new("MoGSM").fit(killing(lazy, path), callback=in_the_middle)
+    assert path.exists()
+    with dask.config.set(scheduler="synchronous"):
+        assert_same_bits(model, new("MoGSM").fit(lazy))
+
+
+@kills
+def test_an_interrupted_fit_goes_on_with_other_workers(
+    X: Any, tmp_path: Any, monkeypatch: Any, cluster: Any
+) -> None:
+    monkeypatch.setattr("fastgsm.models._checkpoint.SAVE_SECONDS", 0.0)
+    path = tmp_path / "fit.npz"
+    lazy = da.from_array(X, (1000, 16))
+
+    def interrupt(em: Any) -> None:
+        if em.iteration == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_dask(new("GMM"), lazy, callback=interrupt, checkpoint=path)
+    with dask.config.set(scheduler="synchronous"):
+        resumed = fit_dask(new("GMM"), lazy, checkpoint=path)
+        assert_same_bits(resumed, new("GMM").fit(lazy))
+
+
+def test_fit_images(noisy: Any, tmp_path: Any) -> None:
+    zarr = pytest.importorskip("zarr")
+    options: dict[str, Any] = {"n_patches": 4000, "patch_size": 4, "random_state": 0, "tile": 100}
+    lazy = [da.from_array(noisy, chunks=64), da.from_array(noisy[:120, :80], chunks=50)]
+    model = fit_images(new("GSM"), lazy, **options)
+    assert model.n_samples_seen_ == 4000
+    patches = fastgsm.sample_patches([noisy, noisy[:120, :80]], 4, 4000, random_state=1)
+    assert model.score(patches) == pytest.approx(new("GSM").fit(patches).score(patches), abs=0.3)
+
+    group = zarr.open_group(tmp_path / "images.zarr", mode="w")
+    for name, image in zip(("a", "b"), lazy, strict=True):
+        group.create_array(name, shape=image.shape, dtype=image.dtype, chunks=(64, 64))
+        group[name][:] = image.compute()
+    with dask.config.set(scheduler="synchronous"):
+        assert_same_bits(model, fit_images(new("GSM"), group, **options))
+
+
+def test_workers_give_the_bits_of_large_patches_too(noisy: Any, cluster: Any) -> None:
+    """16x16: LAPACK's last bits there depend on the number of threads, one in a worker."""
+    X = fastgsm.sample_patches(noisy.astype(float), 16, 900, random_state=0)
+    lazy = da.from_array(X, (300, 256))
+    for model in (fastgsm.GMM(2, random_state=0), fastgsm.GSM(2)):
+        mine = type(model)(**model.get_params()).fit(lazy)
+        with dask.config.set(scheduler="synchronous"):
+            assert_same_bits(mine, model.fit(lazy))
+
+
+def test_images_of_several_types_are_of_the_widest(noisy: Any) -> None:
+    images = [noisy, noisy.astype(np.float64)]
+    model = fit_images(new("MVN"), images, 2000, 4, random_state=0)
+    assert model.eigenvalues_.shape == (1, 15)
+    ints = fit_images(new("MVN"), [np.uint8(100 * np.clip(noisy, 0, 2))], 2000, 4, random_state=0)
+    assert ints.score(fastgsm.sample_patches(noisy, 4, 100)) > -np.inf
+
+
+def test_stacks_are_not_read_by_the_client(noisy: Any, tmp_path: Any) -> None:
+    zarr = pytest.importorskip("zarr")
+    stack = zarr.create_array(tmp_path / "a.zarr", shape=(2, *noisy.shape), dtype="f4")
+    stack[:] = np.stack([noisy] * 2)
+    mine = fit_images(new("MVN"), stack, 1000, 4, random_state=0, tile=100)
+    assert_same_bits(mine, fit_images(new("MVN"), [noisy] * 2, 1000, 4, random_state=0, tile=100))
+    xarray = pytest.importorskip("xarray")
+    lazy = xarray.DataArray(da.from_array(noisy, 64))
+    for images in (lazy, [lazy]):
+        assert fit_images(new("MVN"), images, 1000, 4, random_state=0).n_samples_seen_ == 1000
+
+
+def test_statistics_of_a_dask_array(X: Any) -> None:
+    model = new("GMM").fit(X)
+    mine = model.sufficient_statistics(da.from_array(X, (1000, 16)), np.ones(len(X)))
+    parts = [model.sufficient_statistics(X[i : i + 1000]) for i in (0, 1000, 2000)]
+    np.testing.assert_array_equal(mine.products, sum(parts).products)
+    assert model.partial_fit(da.from_array(X, (1000, 16))).n_samples_seen_ == 2 * len(X)
+
+
+def test_patches_are_drawn_a_block_at_a_time(noisy: Any, monkeypatch: Any) -> None:
+    drawn: list[int] = []
+
+    def count(*args: Any, **options: Any) -> Any:
+        drawn.append(args[2])
+        return fastgsm.sample_patches(*args, **options)
+
+    monkeypatch.setattr("fastgsm.distributed.BLOCK", 512)
+    monkeypatch.setattr("fastgsm.distributed.sample_patches", count)
+    with dask.config.set(scheduler="synchronous"):
+        model = fit_images(new("MVN"), noisy, 2000, 4, random_state=0)
+    assert model.n_samples_seen_ == 2000
+    assert max(drawn) == 512
+
+
+def test_places_of_all_images_are_equally_likely() -> None:
+    images = [np.zeros((40, 100), np.float32), np.ones((80, 100), np.float32)]
+    model = fit_images(fastgsm.MVN(), images, 100_000, 1, center=None, random_state=0, tile=30)
+    assert model.means_[0, 0] == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_bad_samples_and_images_are_named(X: Any) -> None:
+    lazy = da.from_array(X, (1000, 16))
+    with pytest.raises(TypeError, match="X is a ndarray"):
+        fit_dask(new("GSM"), X)
+    with pytest.raises(ValueError, match="wanted \\(n_samples, n_features\\)"):
+        new("GSM").fit(lazy[:, 0])
+    with pytest.raises(ValueError, match="compute_chunk_sizes"):
+        new("GSM").fit(lazy[lazy[:, 0] > 0])
+    with pytest.raises(ValueError, match="sample_weight has shape"):
+        new("GSM").fit(lazy, sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match="sample_weight is zero for every sample"):
+        new("GSM").fit(lazy, sample_weight=np.zeros(len(X)))
+    with pytest.raises(ValueError, match="NaN"):
+        new("GSM").fit(da.where(lazy > 0.1, np.nan, lazy))
+    with pytest.raises(ValueError, match="n_samples = 1"):
+        new("GSM").fit(lazy[:1])
+    with pytest.raises(ValueError, match="images is empty"):
+        fit_images(new("GSM"), [])
+    with pytest.raises(ValueError, match=r"images\[0\]"):
+        fit_images(new("GSM"), [np.zeros((4, 4))])
+    with pytest.raises(ValueError, match=r"images\[0\] has shape \(40, 40, 3\)"):
+        fit_images(new("GSM"), [np.zeros((40, 40, 3))])
+    with pytest.raises(ValueError, match="compute_chunk_sizes"):
+        fit_images(new("GSM"), [lazy[lazy[:, 0] > 0]])
+    with pytest.raises(TypeError, match="is the path"):
+        fit_images(new("GSM"), "images.zarr")
+    with pytest.raises(TypeError, match="dtype bool"):
+        fit_images(new("GSM"), [np.zeros((40, 40), bool)])
+    with pytest.raises(ValueError, match="center is 'global'"):
+        fit_images(new("GSM"), [np.zeros((40, 40))], center="global")

@@ -16,8 +16,10 @@ import pytest
 SOON = 30
 
 PROGRAM = """
-import _thread, sys, threading, time
+import _thread, signal, sys, threading, time
 import numba, numpy as np, fastgsm
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs tests behind
 
 rng = np.random.default_rng(0)
 image = rng.random((2048, 2048), np.float32)
@@ -74,7 +76,10 @@ def test_interrupted_command_leaves_no_file(tmp_path: Path) -> None:
     source = tmp_path / "in.npy"
     np.save(source, np.random.default_rng(0).random((2000, 2000), np.float32))
     command = [sys.executable, "-m", "fastgsm", "denoise", "in.npy", "out.npy", "--quality", "best"]
+    # Not ignored, as it is by what a shell runs in the background.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, heard)
     assert process.stderr is not None
     said = b""
     while b"denoising" not in said:

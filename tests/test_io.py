@@ -309,7 +309,7 @@ def test_lzw_tiff_is_read_exactly(tmp_path: Path, shape: Any, dtype: str) -> Non
 
 
 def test_one_bit_and_white_is_zero_tiff(tmp_path: Path) -> None:
-    bits = pixels((9, 10), np.uint8) > 127
+    bits = pixels((90, 100), np.uint8) > 127  # more of them than bytes in the file
     Image.fromarray(bits).save(tmp_path / "bits.tif")
     np.testing.assert_array_equal(read_image(tmp_path / "bits.tif").array, np.where(bits, 255, 0))
     stored = pixels((9, 10), np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -140,11 +140,19 @@ def test_fewer_samples_than_dimensions_in_a_component(dtype: type) -> None:
 
 
 def test_a_fall_of_the_likelihood_is_no_convergence() -> None:
-    bounds = iter([1.0, 2.0, 1.5, 3.0])
+    class Steps:
+        state: ClassVar[dict[str, Any]] = {}
+        bounds = iter([1.0, 2.0, 1.5, 3.0])
+
+        def e_step(self) -> float:
+            return next(self.bounds)
+
+        def m_step(self) -> None:
+            pass
+
     with pytest.warns(fastgsm.ConvergenceWarning, match=r"fell by 0\.5 .* in iteration 3"):
         history = run_em(
-            lambda: next(bounds),
-            lambda: None,
+            Steps(),
             tol=1e-3,
             max_iter=9,
             monitor=lambda em: False,

@@ -132,6 +132,7 @@ def test_metadata(metadata: Message) -> None:
         "dask",
         "docs",
         "test",
+        "zarr",
     }
 
 

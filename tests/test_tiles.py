@@ -150,6 +150,7 @@ IMAGE = np.zeros((40, 40))
         ({"channel_axis": 0}, ValueError, "two axes of pixels and one of channels"),
         ({"sigma": np.ones((40, 40))}, TypeError, "sigma is"),
         ({"tile": 0}, ValueError, "tile is 0"),
+        ({"image": np.ma.masked_less(np.eye(40), 1)}, TypeError, "image is a masked array"),
         ({"quality": "top"}, ValueError, "quality is 'top'"),
     ],
 )
@@ -157,6 +158,93 @@ def test_bad_input_is_named(options: Any, error: Any, message: str) -> None:
     arguments = {"image": IMAGE, "out": np.empty((40, 40)), "sigma": 0.1} | options
     with pytest.raises(error, match=message):
         fastgsm.denoise_tiles(**arguments)
+
+
+# ---- denoise(out=...), which hands what is stored to tiles
+
+
+@pytest.fixture
+def tiles_called(monkeypatch: Any) -> list[Any]:
+    """The images that `denoise_tiles` was called with."""
+    images = []
+    by_tiles = fastgsm.denoise_tiles
+
+    def noted(image: Any, *arguments: Any, **options: Any) -> Any:
+        images.append(image)
+        return by_tiles(image, *arguments, tile=64, **options)
+
+    monkeypatch.setattr("fastgsm.tiles.denoise_tiles", noted)
+    return images
+
+
+def as_zarr(array: Any) -> Any:
+    zarr = pytest.importorskip("zarr")
+    return zarr.create_array({}, data=array, chunks=(33,) * array.ndim)
+
+
+@pytest.mark.parametrize("store", [Store, as_zarr])
+def test_denoise_reads_and_writes_stored_arrays_by_tiles(
+    noisy: Any, tiles_called: Any, store: Any
+) -> None:
+    image = np.stack([noisy, noisy[::-1], noisy[:, ::-1]]) * 200
+    options: dict[str, Any] = {"quality": "fast", "channel_axis": 0, "data_range": 200}
+    options |= {"prior": fastgsm.load_prior("gsm-chroma"), "stride": 2, "workers": 1}
+    whole = fastgsm.denoise(image, 20, **options)
+    for given, out in (
+        (store(image), store(np.zeros_like(image))),
+        (store(image), np.zeros_like(image)),
+        (image, store(np.zeros_like(image))),
+    ):
+        assert fastgsm.denoise(given, 20, out=out, **options) is out
+        np.testing.assert_array_equal(out[:], whole)
+        assert tiles_called.pop() is given
+    plain = np.zeros_like(image)
+    assert fastgsm.denoise(image, 20, out=plain, **options) is plain
+    assert fastgsm.denoise(image[0], 20, quality="fast", data_range=200).shape == noisy.shape
+    assert not tiles_called
+
+
+def test_denoise_hands_the_seed_and_the_noise_to_tiles(noisy: Any, tiles_called: Any) -> None:
+    image, out = noisy[:, :150], Store(np.zeros_like(noisy[:, :150]))
+    fastgsm.denoise(Store(image), out=out, random_state=np.random.default_rng(5))
+    whole = fastgsm.denoise(image, random_state=np.random.default_rng(5))
+    np.testing.assert_array_equal(out.array, whole)
+    assert len(tiles_called) == 1
+
+
+def test_denoise_maps_large_files_by_tiles(
+    noisy: Any, tiles_called: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    np.save(tmp_path / "in.npy", noisy)
+    image = np.load(tmp_path / "in.npy", mmap_mode="c")
+    out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", noisy.dtype, noisy.shape)
+    whole = fastgsm.denoise(noisy, SIGMA, quality="fast")
+
+    def denoise(out: Any) -> None:
+        fastgsm.denoise(image, SIGMA, quality="fast", out=out)
+        np.testing.assert_array_equal(out, whole)
+
+    denoise(out)
+    assert not tiles_called  # small
+    monkeypatch.setitem(fastgsm.denoise.__globals__, "MAPPED_WHOLE", noisy.size - 1)
+    out[:] = 0
+    denoise(out)
+    assert len(tiles_called) == 1
+    denoise(np.zeros_like(noisy))
+    denoise(image)  # in place: tiles would read what others have written
+    assert len(tiles_called) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("noise", "poisson"), ("aggregation", "center"), ("mask", IMAGE > 0), ("return_std", True),
+     ("sigma", IMAGE + 1)],
+)  # fmt: skip
+def test_denoise_refuses_what_tiles_lack(name: str, value: Any) -> None:
+    what = "a map for sigma" if name == "sigma" else name
+    for image, out in ((Store(IMAGE), np.empty((40, 40))), (IMAGE, Store(np.empty((40, 40))))):
+        with pytest.raises(ValueError, match=f"{what} was given, and image or out is stored"):
+            fastgsm.denoise(image, out=out, quality="fast", **{name: value})
 
 
 def test_a_prior_of_images_without_their_mean_is_refused(noisy: Any) -> None:

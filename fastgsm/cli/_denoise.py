@@ -25,10 +25,15 @@ EXAMPLES = """\
   fastgsm denoise photos/ cleaned/
   fastgsm denoise scan.tif clean.tif --prior mine.npz --mask trusted.png
   fastgsm denoise stack.tif clean.tif --noise 2.2,100,1.6
+  fastgsm denoise big.tif clean.zarr --tile 2048
 
 With several images or a folder, OUT is a folder: it is made if missing, and each result has the
 name of its image. An image that fails is named on standard error, the others are done, and the
-exit status is 1."""
+exit status is 1.
+
+With --tile, IN is one image (a TIFF of one page, an NPY file or the folder of a Zarr array) and OUT
+another (.tif, .npy or .zarr). Neither is in memory as a whole, and the result is the same. Until it
+is complete it is in OUT.partial, from which the same command goes on after an interrupt."""
 
 
 def add_to(commands: Any) -> None:
@@ -82,6 +87,13 @@ def add_to(commands: Any) -> None:
         "several passes, best refines the result by similar patches of the image",
     )
     command.add_argument(
+        "--tile",
+        type=_options.positive,
+        metavar="SIDE",
+        help="denoise an image larger than memory by tiles of so many pixels a side, 2048 for "
+        "instance; see below",
+    )
+    command.add_argument(
         "--workers",
         type=_options.positive,
         metavar="N",
@@ -93,6 +105,11 @@ def add_to(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Denoise one image, or several; give the exit status, 1 if any of several failed."""
+    from fastgsm.cli import _tiles
+
+    if args.tile is not None:
+        return _tiles.run(args)
+    _tiles.refuse_zarr(args)
     if len(args.inputs) > 1 or Path(args.inputs[0]).is_dir() or Path(args.output).is_dir():
         return _run_several(args)
     _run_one(args)
@@ -105,11 +122,11 @@ def _run_one(args: argparse.Namespace) -> None:
     pages = _read(args, Path(source), Path(args.output))
     result = _restore(args, pages, options, not args.quiet)
     _write(args.output, pages, result, source)
-    figures = _figures(source, args.output, pages, result)
+    figures = _options.figures(source, args.output, pages, result)
     if args.json:
         _options.print_json({"images": [figures], "failed": 0, "seconds": result["seconds"]})
     else:
-        _options.say(args, f"denoised {_sentence(figures)}")
+        _options.say(args, f"denoised {_options.sentence(figures)}")
 
 
 def _run_several(args: argparse.Namespace) -> int:
@@ -131,8 +148,8 @@ def _run_several(args: argparse.Namespace) -> int:
             named = line if str(source) in line else f"{source}: {line}"
             print(f"fastgsm: error: {named}", file=sys.stderr, flush=True)
             continue
-        images.append(_figures(source, output, pages, result))
-        _options.say(args, f"[{number}/{len(sources)}] {source}: {_sentence(images[-1])}")
+        images.append(_options.figures(source, output, pages, result))
+        _options.say(args, f"[{number}/{len(sources)}] {source}: {_options.sentence(images[-1])}")
     seconds = time.perf_counter() - start
     failed = sum("error" in image for image in images)
     if args.json:
@@ -259,38 +276,6 @@ def _write(
 
     clean = [replace(page, array=a) for page, a in zip(pages, result["clean"], strict=True)]
     write_pages(output, clean, source=source)
-
-
-def _figures(
-    source: str | Path, output: str | Path, pages: list[ImageFile], result: dict[str, Any]
-) -> dict[str, Any]:
-    """Give what is said of a denoised image, as JSON knows it."""
-    array = pages[0].array
-    return {
-        "input": str(source),
-        "output": str(output),
-        "pages": len(pages),
-        "width": array.shape[1],
-        "height": array.shape[0],
-        "channels": 1 if array.ndim == 2 else 3,
-        "dtype": str(array.dtype),
-        "sigma": result["sigmas"],
-        "sigma_origin": None if result["sigmas"][0] is None else result["origin"],
-        "seconds": result["seconds"],
-    }
-
-
-def _sentence(figures: dict[str, Any]) -> str:
-    kind = "grey" if figures["channels"] == 1 else "colour"
-    size = f"{figures['width']}x{figures['height']} {kind} {figures['dtype']}"
-    if figures["pages"] > 1:
-        size = f"{figures['pages']} pages, the first {size}"
-    if figures["sigma_origin"] is None:
-        return f"{size}: photon noise, {figures['seconds']:.2f} s"
-    low, high = (f"{extreme(figures['sigma']):.4g}" for extreme in (min, max))
-    sigma = low if low == high else f"{low} to {high}"
-    unit = "" if figures["dtype"].startswith("float") else " grey levels"
-    return f"{size}: sigma {sigma}{unit} ({figures['sigma_origin']}), {figures['seconds']:.2f} s"
 
 
 def _read_mask(args: argparse.Namespace) -> np.ndarray:

@@ -7,7 +7,10 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from fastgsm.io import ImageFile
 
 QUIET = "print nothing but warnings and errors"
 
@@ -105,6 +108,39 @@ def prior(name_or_file: str) -> Any:
             f"{name_or_file} is neither a file nor a bundled prior ({', '.join(names)})"
         )
     return fastgsm.load(name_or_file)
+
+
+def figures(
+    source: str | Path, output: str | Path, pages: list[ImageFile], result: dict[str, Any]
+) -> dict[str, Any]:
+    """Give what is said of a denoised image, as JSON knows it."""
+    array = pages[0].array
+    return {
+        "input": str(source),
+        "output": str(output),
+        "pages": len(pages),
+        "width": array.shape[1],
+        "height": array.shape[0],
+        "channels": 1 if array.ndim == 2 else 3,
+        "dtype": str(array.dtype),
+        "sigma": result["sigmas"],
+        "sigma_origin": None if result["sigmas"][0] is None else result["origin"],
+        "seconds": result["seconds"],
+    }
+
+
+def sentence(figures: dict[str, Any]) -> str:
+    """Say for people what `figures` gave."""
+    kind = "grey" if figures["channels"] == 1 else "colour"
+    size = f"{figures['width']}x{figures['height']} {kind} {figures['dtype']}"
+    if figures["pages"] > 1:
+        size = f"{figures['pages']} pages, the first {size}"
+    if figures["sigma_origin"] is None:
+        return f"{size}: photon noise, {figures['seconds']:.2f} s"
+    low, high = (f"{extreme(figures['sigma']):.4g}" for extreme in (min, max))
+    sigma = low if low == high else f"{low} to {high}"
+    unit = "" if figures["dtype"].startswith("float") else " grey levels"
+    return f"{size}: sigma {sigma}{unit} ({figures['sigma_origin']}), {figures['seconds']:.2f} s"
 
 
 def print_json(result: Any) -> None:

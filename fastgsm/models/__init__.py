@@ -4,6 +4,7 @@ from fastgsm.models._base import NotFittedError, PatchModel
 from fastgsm.models._em import ConvergenceWarning
 from fastgsm.models._files import load
 from fastgsm.models._monitor import EMIteration
+from fastgsm.models._statistics import SufficientStatistics
 from fastgsm.models.gmm import GMM
 from fastgsm.models.gsm import GSM
 from fastgsm.models.ica import ICA
@@ -20,5 +21,6 @@ __all__ = [
     "MoGSM",
     "NotFittedError",
     "PatchModel",
+    "SufficientStatistics",
     "load",
 ]

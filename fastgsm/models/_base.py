@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from abc import ABC, abstractmethod
@@ -11,10 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastgsm._containers import is_dask
 from fastgsm._estimator import Estimator
 from fastgsm._progress import Progress
 from fastgsm._validation import (
     FloatArray,
+    caller_level,
     check_deviations,
     check_integer,
     check_magnitude,
@@ -23,17 +26,22 @@ from fastgsm._validation import (
     check_sample_weight,
     check_samples,
     peak_of,
+    total_weight,
 )
+from fastgsm.models._checkpoint import FitCheckpoint
+from fastgsm.models._data import Data, Samples
 from fastgsm.models._density import Support
-from fastgsm.models._em import ConvergenceWarning, History, ScaleSteps, ShapeSteps, run_em
-from fastgsm.models._monitor import EMIteration, Monitor
+from fastgsm.models._em import LOST, ConvergenceWarning, EMSteps, History, run_em
+from fastgsm.models._monitor import EMIteration, FitRun, Monitor
+from fastgsm.models._partial_fit import LearnsByParts
+from fastgsm.models._statistics import Moments
 
 
 class NotFittedError(ValueError, AttributeError):
     """A model was used before `fit`."""
 
 
-class PatchModel(Estimator, ABC):
+class PatchModel(Estimator, LearnsByParts, ABC):
     """Base of all patch priors: a density on vectors that can be learned, scored and denoised with.
 
     Subclasses implement `_fit`, which sets what is learned.
@@ -77,6 +85,7 @@ class PatchModel(Estimator, ABC):
         *,
         callback: Callable[[EMIteration], Any] | None = None,
         progress: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Learn the model from samples.
 
@@ -84,7 +93,8 @@ class PatchModel(Estimator, ABC):
         ----------
         X : array_like of shape (n_samples, n_features)
             Samples, e.g. from `fastgsm.sample_patches`. float32 is learned from in float32 (sums
-            in float64), everything else in float64.
+            in float64), everything else in float64. A `dask.array.Array` is never held as a whole:
+            see `fastgsm.distributed.fit_dask`.
         y : None
             Ignored; there for scikit-learn's pipelines.
         sample_weight : array_like of shape (n_samples,), optional
@@ -97,6 +107,11 @@ class PatchModel(Estimator, ABC):
             ``clone`` and for files; in a pipeline give it as ``gsm__callback``.
         progress : bool
             Show progress on standard error: iterations and log-likelihood.
+        checkpoint : path, optional
+            File to keep the state of EM in, at most once a second. If it exists, EM goes on from
+            it, to the same parameters as without an interruption, on the same machine to the bit;
+            samples and options have to be those of that fit, but for `max_iter`, `tol` and
+            `verbose`. Removed once EM has converged.
 
         Returns
         -------
@@ -129,49 +144,71 @@ class PatchModel(Estimator, ABC):
         >>> model.n_iter_
         3
         """
+        if is_dask(X):
+            from fastgsm.distributed import fit_dask
+
+            return fit_dask(
+                self, X, sample_weight, callback=callback, progress=progress, checkpoint=checkpoint
+            )
+        return self._fit_data(self._checked_data(X, sample_weight), callback, progress, checkpoint)
+
+    def _checked_data(self, X: Any, sample_weight: Any) -> Samples:
         self._check_options()
         X = check_samples(X)
         check_magnitude(X)
-        if X.shape[0] < self._min_samples():
+        self._check_number(X.shape[0])
+        weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
+        return Samples(X, weights, total_weight(sample_weight, X.shape[0]))
+
+    def _check_number(self, n_samples: int) -> None:
+        if n_samples < self._min_samples():
             raise ValueError(
-                f"X has n_samples = {X.shape[0]}; {self!r} needs at least {self._min_samples()} "
+                f"X has n_samples = {n_samples}; {self!r} needs at least {self._min_samples()} "
                 f"samples. Draw more, or ask for fewer components."
             )
-        weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
+
+    def _fit_data(
+        self,
+        data: Data,
+        callback: Callable[[EMIteration], Any] | None,
+        progress: bool,
+        checkpoint: str | os.PathLike[str] | None,
+    ) -> Self:
+        """Learn from checked samples, wherever they are."""
         rng = check_random_state(self.random_state)
         name = type(self).__name__
-        with Progress(None, name, enabled=progress) as bar:
-            monitor = Monitor(name, self.verbose, callback, bar)
+        with Progress(None, name, enabled=progress) as bar, self._all_or_nothing():
+            log = None if checkpoint is None else FitCheckpoint(checkpoint)
+            run = FitRun(rng, Monitor(name, self.verbose, callback, bar), log)
             with np.errstate(all="ignore"):  # what is not finite is found by the checks at the end
-                history = self._fit(X, weights, rng, monitor)
-        self.n_features_in_ = X.shape[1]
+                history = self._fit(data, run)
+            self.n_features_in_ = data.n_features
+            self.n_samples_seen_ = data.weight
+            self._collected = None
+            self._note(history)
+        self._warn_of_the_dead()
+        return self
+
+    def _note(self, history: History) -> None:
         self.lower_bounds_ = history.lower_bounds
         self.lower_bound_ = history.lower_bounds[-1]
         self.n_iter_ = len(history.lower_bounds)
         self.converged_ = history.converged
-        self._warn_of_the_dead()
-        return self
 
     @abstractmethod
-    def _fit(
-        self,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        rng: np.random.Generator,
-        monitor: Monitor,
-    ) -> History:
+    def _fit(self, data: Data, run: FitRun) -> History:
         """Learn from checked samples."""
 
     def _warn_of_the_dead(self) -> None:
         weights = self._arrays()["weights"]
-        n_dead = np.count_nonzero(weights < np.finfo(np.float32).tiny)
+        n_dead = np.count_nonzero(weights < LOST)
         if n_dead:
             warnings.warn(
                 f"{n_dead} of the {weights.size} Gaussians of {type(self).__name__} lost all their "
                 f"samples and have weight 0. They cost time and explain nothing: ask for fewer, or "
                 f"start from other values or another random_state.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=caller_level(),
             )
 
     def _continues(self, shape: tuple[int, int], support: Support) -> bool:
@@ -182,15 +219,21 @@ class PatchModel(Estimator, ABC):
         sizes = learned["weights"].shape, learned["eigenvectors"].shape[-2:]
         return sizes == (shape, support.basis.shape)
 
-    def _run_em(self, steps: ScaleSteps | ShapeSteps, monitor: Monitor) -> History:
-        return run_em(
-            steps.e_step,
-            steps.m_step,
+    def _run_em(self, steps: EMSteps, run: FitRun, moments: Moments) -> History:
+        name, checkpoint = type(self).__name__, run.checkpoint
+        if checkpoint is not None:
+            checkpoint.belongs_to(name, self.get_params(), moments, steps.state)
+        history = run_em(
+            steps,
             tol=self.tol,
             max_iter=self.max_iter,
-            monitor=monitor,
-            name=type(self).__name__,
+            monitor=run.monitor,
+            name=name,
+            checkpoint=checkpoint,
         )
+        if checkpoint is not None and history.converged:
+            checkpoint.remove()
+        return history
 
     def _check_options(self) -> None:
         """Raise unless the options are valid, as far as this can be said without samples."""

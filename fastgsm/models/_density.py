@@ -226,14 +226,19 @@ class ScaleMixtureDensity:
         blocks = [self.posterior(part)[1] for part in in_blocks(X)]
         return self.without_density_off_support(X, np.concatenate(blocks))
 
+    def off_support(self, X: FloatArray) -> NDArray[np.bool_]:
+        """Whether each sample of X (n, d) leaves the support, by more than rounding."""
+        deviation = X - self.means[0].astype(X.dtype)
+        distance = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
+        allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
+        outside: NDArray[np.bool_] = distance > allowed
+        return outside
+
     def without_density_off_support(self, X: FloatArray, log_likelihood: FloatArray) -> FloatArray:
         """Give ``log_likelihood`` (n,), with -inf (and a warning) where X leaves the support."""
         if self.null_basis.size == 0:
             return log_likelihood
-        deviation = X - self.means[0].astype(X.dtype)
-        distance = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
-        allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
-        outside = distance > allowed
+        outside = self.off_support(X)
         if not outside.any():
             return log_likelihood
         warnings.warn(
@@ -244,6 +249,27 @@ class ScaleMixtureDensity:
             stacklevel=4,
         )
         return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
+
+    def check_support(self, X: FloatArray) -> None:
+        """Raise ValueError if samples to learn from lie where the density has no extent."""
+        n_outside = 0 if self.null_basis.size == 0 else np.count_nonzero(self.off_support(X))
+        if n_outside == 0:
+            return
+        raise ValueError(
+            f"{n_outside} of {X.shape[0]} samples lie outside of the "
+            f"subspace of the samples that the model was first fitted to, which has rank "
+            f"{self.rank} of {self.n_features}, and it cannot learn what is there. If those were "
+            f'patches whose mean was removed, remove it here too (center="patch"); otherwise begin '
+            f"with more samples."
+        )
+
+    @property
+    def support(self) -> Support:
+        """The support, with the mean variance of the whole mixture."""
+        basis: FloatArray = np.eye(self.n_features)
+        if self.rank < self.n_features:
+            basis = lower_trapezoidal(self.eigenvectors[0].T).T
+        return Support(basis, self.spread**2)
 
     def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
         """Fewest eigenvectors (K,) of each shape that restore patches nearly as well as all.
@@ -340,8 +366,10 @@ class ScaleMixtureDensity:
         return bank
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies and pickles do without what is remembered.
-        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+        # Copies and pickles do without what is remembered, but for the whiteners: LAPACK may give
+        # other last bits of them in another process, with another number of threads.
+        state = {name: self.__dict__[name] for name in ("whiteners",) if name in self.__dict__}
+        return type(self), tuple(getattr(self, field.name) for field in fields(self)), state
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ScaleMixtureDensity:
         return self  # never changed

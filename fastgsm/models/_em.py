@@ -6,10 +6,11 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from fastgsm._validation import FloatArray
+from fastgsm._validation import FloatArray, caller_level
 from fastgsm.kernels import responsibilities as kernels
 from fastgsm.kernels.moments import moments
 from fastgsm.models._density import (
@@ -23,6 +24,9 @@ from fastgsm.models._density import (
 )
 from fastgsm.models._monitor import EMIteration
 
+if TYPE_CHECKING:
+    from fastgsm.models._checkpoint import FitCheckpoint
+
 # A fall of the log-likelihood by more than this share of it is no matter of float32's rounding.
 ROUNDING = 1e-6
 
@@ -33,6 +37,14 @@ ROUNDING = 1e-6
 SMALL_WORK = 200_000
 # Exponentials left to one call of the kernel, half a second on two cores: Ctrl-C is heard between.
 EXPONENTIALS_PER_CALL = 2**27
+
+# A Gaussian responsible for less than this has lost all its samples.
+LOST = float(np.finfo(np.float32).tiny)
+
+COLLAPSED = (
+    "a component lost its extent in some direction, and its covariance its inverse. Raise "
+    "reg_covar, the least extent (1e-6 by default), ask for fewer components, or give more samples."
+)
 
 # Most that a step of EM on scales is prolonged.
 LONGEST_STEP = 64.0
@@ -51,24 +63,26 @@ class History:
 
 
 def run_em(
-    e_step: Callable[[], float],
-    m_step: Callable[[], None],
+    steps: EMSteps,
     *,
     tol: float,
     max_iter: int,
     monitor: Callable[[EMIteration], bool],
     name: str,
+    checkpoint: FitCheckpoint | None = None,
 ) -> History:
     """Alternate E- and M-steps until the log-likelihood gains less than ``tol`` in an iteration.
 
-    ``e_step`` returns the mean log-likelihood per sample, in nats, of the current parameters. On
-    convergence no M-step follows, so that the last value belongs to the parameters that stay; nor
-    does one where the monitor asks to stop.
+    On convergence no M-step follows, so that the last value belongs to the parameters that stay;
+    nor does one where the monitor asks to stop. With a checkpoint, EM goes on where that was left.
     """
     lower_bounds: list[float] = []
+    if checkpoint is not None and checkpoint.saved is not None:
+        steps.state, lower_bounds = checkpoint.saved
+    gain = float(np.diff(lower_bounds)[-1]) if len(lower_bounds) > 1 else np.inf
     start = time.perf_counter()
-    for iteration in range(1, max_iter + 1):
-        lower_bounds.append(e_step())
+    for iteration in range(len(lower_bounds) + 1, max_iter + 1):
+        lower_bounds.append(steps.e_step())
         gain = lower_bounds[-1] - lower_bounds[-2] if iteration > 1 else np.inf
         check_likelihood(lower_bounds[-1], name, iteration)
         seconds = time.perf_counter() - start
@@ -79,22 +93,30 @@ def run_em(
                 f"{iteration}, so EM stopped. It can only fall by rounding, here of components "
                 f"too thin for the type of X: use float64, or raise reg_covar.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=caller_level(),
             )
             return History(lower_bounds, False)
         if gain < tol:
             return History(lower_bounds, True)
         if stop:
             return History(lower_bounds, False)
-        m_step()
+        steps.m_step()
+        if checkpoint is not None:
+            checkpoint.save(steps.state, lower_bounds)
     warnings.warn(
-        f"{name} did not converge in {max_iter} iterations: the log-likelihood still gained "
-        f"{gain:.2g} nats per sample (tol={tol:g}). Raise max_iter or tol, or try another "
+        f"{name} did not converge in {len(lower_bounds)} iterations: the log-likelihood still "
+        f"gained {gain:.2g} nats per sample (tol={tol:g}). Raise max_iter or tol, or try another "
         f"random_state or init_params.",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=caller_level(),
     )
     return History(lower_bounds, False)
+
+
+def check_extent(eigenvalues: FloatArray) -> None:
+    """Raise ValueError if covariances (K, rank) have directions of no variance."""
+    if not (eigenvalues.min(axis=1) > np.finfo(np.float64).eps * eigenvalues.max(axis=1)).all():
+        raise ValueError(COLLAPSED)
 
 
 def check_likelihood(value: float, name: str, iteration: int) -> None:
@@ -149,9 +171,22 @@ def updated_scales(
     likelihood to infinity.
     """
     weights = counts / counts.sum(axis=(1, 2), keepdims=True)
-    alive = counts > np.finfo(np.float32).tiny
+    alive = counts > LOST
     r2 = weighted / (dimension * np.where(alive, counts, 1.0))
     return weights, np.maximum(np.where(alive, r2, scales), floor)
+
+
+class EMSteps(Protocol):
+    """An E- and an M-step, and what passes between them."""
+
+    state: dict[str, FloatArray]
+    """What EM goes on from after an M-step."""
+
+    def e_step(self) -> float:
+        """Give the mean log-likelihood per sample, in nats."""
+
+    def m_step(self) -> None:
+        """Take over what the E-step found."""
 
 
 class ScaleSteps:
@@ -172,22 +207,37 @@ class ScaleSteps:
 
     def __init__(
         self,
-        distances: FloatArray,
-        log_dets: FloatArray,
+        sums: Callable[[FloatArray, FloatArray], tuple[float, FloatArray, FloatArray]],
+        total_weight: float,
         dimension: int,
-        sample_weight: FloatArray,
         weights: FloatArray,
         scales: FloatArray,
         floor: float,
     ) -> None:
-        self._distances = distances[:, None, :]
-        self._log_dets = log_dets
+        """``sums`` gives the E-step of weights and scales (G, J); see `ScaleGroups.sums`."""
+        self._sums = sums
+        self._total_weight = total_weight
         self._dimension = dimension
-        self._sample_weight = sample_weight
         self._floor = floor
         self.weights, self.scales = weights, scales
         self._path = [(weights, scales)]
         self._reached = -np.inf
+
+    @property
+    def state(self) -> dict[str, FloatArray]:
+        """What EM goes on from."""
+        return {
+            "weights": self.weights,
+            "scales": self.scales,
+            "path": np.array(self._path),
+            "reached": np.array(self._reached),
+        }
+
+    @state.setter
+    def state(self, state: dict[str, FloatArray]) -> None:
+        self.weights, self.scales = state["weights"], state["scales"]
+        self._path = [(weights, scales) for weights, scales in state["path"]]
+        self._reached = float(state["reached"])
 
     def e_step(self) -> float:
         plain = self.weights, self.scales
@@ -204,17 +254,16 @@ class ScaleSteps:
         return log_likelihood
 
     def _expectation(self) -> float:
-        log_weights = normalised_log_weights(
-            self.weights, self.scales, self._log_dets, self._dimension
-        )
-        total, self._counts, self._weighted = scale_statistics(
-            self._distances, log_weights[:, None], self.scales[:, None], self._sample_weight
-        )
-        return total / float(self._sample_weight.sum(dtype=np.float64))
+        total, self._counts, self._weighted = self._sums(self.weights, self.scales)
+        return total / self._total_weight
 
     def m_step(self) -> None:
         weights, scales = updated_scales(
-            self._counts, self._weighted, self.scales[:, None], self._dimension, self._floor
+            self._counts[:, None],
+            self._weighted[:, None],
+            self.scales[:, None],
+            self._dimension,
+            self._floor,
         )
         self.weights, self.scales = weights[:, 0], scales[:, 0]
         self._path.append((self.weights, self.scales))
@@ -286,6 +335,21 @@ class ShapeSteps:
             self._weights, self._scales * factors, self._means, eigenvalues / factors, eigenvectors
         )
 
+    @property
+    def state(self) -> dict[str, FloatArray]:
+        """What EM goes on from."""
+        return {
+            "weights": self._weights,
+            "scales": self._scales,
+            "means": self._means,
+            "inner": self._inner,
+        }
+
+    @state.setter
+    def state(self, state: dict[str, FloatArray]) -> None:
+        self._weights, self._scales = state["weights"], state["scales"]
+        self._means, self._inner = state["means"], state["inner"]
+
     def _least_scales(self) -> FloatArray:
         """Least scales (K, 1) that the shapes permit."""
         return self._floor / eigh(self._inner)[0][:, :1]
@@ -300,11 +364,7 @@ class ShapeSteps:
         try:
             factors = np.linalg.cholesky(self._inner)
         except np.linalg.LinAlgError:
-            raise ValueError(
-                "a component lost its extent in some direction, and its covariance its inverse. "
-                "Raise reg_covar, the least extent (1e-6 by default), ask for fewer components, "
-                "or give more samples."
-            ) from None
+            raise ValueError(COLLAPSED) from None
         self._log_dets = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
         # The product of a lower triangle and the support's lower-trapezoidal basis.
         whiteners = np.tril(np.linalg.inv(factors)) @ self._support.basis.T
@@ -334,19 +394,9 @@ class ShapeSteps:
 
     def _weigh_samples(self) -> float:
         """Turn the distances into the samples' weights in each covariance, in place."""
-        dtype, n = self._X.dtype, self._X.shape[0]
-        log_norm = np.empty(n, dtype)
-        counts = np.empty((-(-n // kernels.CHUNK), self._weights.shape[0]))
-        kernels.component_weights(
-            self._distances,
-            self._log_weights.astype(dtype),
-            (1 / self._scales).astype(dtype),
-            self._sample_weight,
-            self._distances,
-            log_norm,
-            counts,
+        log_norm, self._shape_counts = component_weights(
+            self._distances, self._log_weights, self._scales, self._sample_weight
         )
-        self._shape_counts = counts.sum(axis=0)
         return weighted_mean(log_norm, self._sample_weight)
 
     def _update_shapes(self) -> None:
@@ -355,7 +405,7 @@ class ShapeSteps:
         A component that lost all its samples keeps its mean and covariance.
         """
         counts = self._shape_counts
-        alive = counts > np.finfo(np.float32).tiny
+        alive = counts > LOST
         divisor = np.where(alive, counts, 1.0)[:, None]
         sums, products = weighted_moments(self._X, self._distances, self._means)
         shifts = sums / divisor if self._fit_means else np.zeros_like(sums)
@@ -365,6 +415,28 @@ class ShapeSteps:
         if not self._fit_scales:
             self._weights = (counts / counts.sum())[:, None]
             self._means = self._means + shifts
+
+
+def component_weights(
+    distances: FloatArray, log_weights: FloatArray, scales: FloatArray, sample_weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Turn distances (K, n) into the samples' weights in each covariance, in place.
+
+    Returns the log-likelihoods (n,) and the sums (K,) of the responsibilities.
+    """
+    dtype, (n_components, n) = distances.dtype, distances.shape
+    log_norm = np.empty(n, dtype)
+    counts = np.empty((-(-n // kernels.CHUNK), n_components))
+    kernels.component_weights(
+        distances,
+        log_weights.astype(dtype),
+        (1 / scales).astype(dtype),
+        sample_weight,
+        distances,
+        log_norm,
+        counts,
+    )
+    return log_norm, counts.sum(axis=0)
 
 
 def weighted_mean(values: FloatArray, sample_weight: FloatArray) -> float:

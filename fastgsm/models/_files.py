@@ -63,6 +63,7 @@ def save_model(model: PatchModel, path: str | Path, dtype: Any = np.float64) -> 
         "options": plain_options(model),
         "lower_bounds": model.lower_bounds_,
         "converged": model.converged_,
+        "n_samples_seen": model.n_samples_seen_,
     }
     arrays: dict[str, Any] = {
         name: np.asarray(values, dtype) for name, values in model._arrays().items()
@@ -157,6 +158,11 @@ def _read_model(file: BinaryIO) -> PatchModel:
     model.lower_bound_ = lower_bounds[-1]
     model.n_iter_ = len(lower_bounds)
     model.converged_ = header["converged"]
+    # Files from before there was `partial_fit` do not say.
+    seen = header.get("n_samples_seen", 0.0)
+    if not isinstance(seen, (int, float)) or not 0 <= seen < np.inf:
+        raise ValueError(f"its number of samples is {seen!r}; wanted a number of at least 0")
+    model.n_samples_seen_ = float(seen)
     return model
 
 

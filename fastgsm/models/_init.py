@@ -12,46 +12,18 @@ import numpy as np
 from fastgsm._validation import FloatArray, check_numbers
 from fastgsm.models._density import ScaleMixtureDensity, Support
 from fastgsm.models._em import weighted_moments
+from fastgsm.models._statistics import Moments
 
 # Samples that are looked at to choose starting shapes.
 SEED_SAMPLES = 20_000
-# Samples that are converted to float64 at once.
-MOMENT_SAMPLES = 65_536
 
 
 def gaussian_of(
-    X: FloatArray, sample_weight: FloatArray, reg_covar: float, *, about_mean: bool
+    moments: Moments, dtype: Any, reg_covar: float
 ) -> tuple[ScaleMixtureDensity, Support]:
-    """Give the one Gaussian of greatest likelihood, about the mean or about 0, and its support."""
-    d = X.shape[1]
-    start = weighted_centre(X, sample_weight) if about_mean else np.zeros(d)
-    sums, products = np.zeros((1, d)), np.zeros((1, d, d))
-    # In float64 whatever the type of X: which directions have no variance at all is told from
-    # eigenvalues far below float32's rounding error.
-    for first in range(0, X.shape[0], MOMENT_SAMPLES):
-        part = slice(first, first + MOMENT_SAMPLES)
-        block, weights = X[part].astype(np.float64), sample_weight[None, part].astype(np.float64)
-        more_sums, more_products = weighted_moments(block, weights, start[None])
-        sums += more_sums
-        products += more_products
-    total = float(sample_weight.sum(dtype=np.float64))
-    shift = sums[0] / total if about_mean else np.zeros(d)
-    covariance = products[0] / total - np.outer(shift, shift)
-    support = Support.of(covariance, X.dtype)
-    eigenvalues, eigenvectors = support.eigendecomposition(covariance[None])
-    eigenvalues = np.maximum(eigenvalues, reg_covar * support.variance)
-    ones = np.ones((1, 1))
-    return ScaleMixtureDensity(
-        ones, ones, (start + shift)[None], eigenvalues, eigenvectors
-    ), support
-
-
-def weighted_centre(X: FloatArray, sample_weight: FloatArray) -> FloatArray:
-    """Mean (d,) in float64, near which squares may be summed without cancelling."""
-    if (sample_weight == sample_weight[0]).all():
-        return np.asarray(X.mean(axis=0, dtype=np.float64))
-    total = sample_weight.sum(dtype=np.float64)
-    return np.asarray(np.einsum("n,nd->d", sample_weight, X, dtype=np.float64) / total)
+    """Give the Gaussian of these moments of data of type ``dtype``, and its support."""
+    support = Support.of(moments.covariance, dtype)
+    return moments.gaussian_on(support, reg_covar * support.variance), support
 
 
 def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fastgsm._progress import Progress
+
+if TYPE_CHECKING:
+    from fastgsm.models._checkpoint import FitCheckpoint
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,24 @@ class EMIteration:
     log_likelihood: float
     gain: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class FitRun:
+    """How a model is fitted, beside its own options.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+    monitor : callable
+        Told of every iteration.
+    checkpoint : FitCheckpoint, optional
+        Where the state of EM is kept.
+    """
+
+    rng: np.random.Generator
+    monitor: Callable[[EMIteration], bool]
+    checkpoint: FitCheckpoint | None
 
 
 class Monitor:

@@ -11,6 +11,14 @@ from fastgsm._validation import FloatArray, check_integer, check_random_state
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
 from fastgsm.models._base import PatchModel
 from fastgsm.models._density import ScaleMixtureDensity
+from fastgsm.models._statistics import (
+    Chunk,
+    SufficientStatistics,
+    shape_statistics,
+    updated_at_once,
+    updated_mixture,
+    updated_shapes,
+)
 
 
 class ScaleMixtureModel(PatchModel):
@@ -19,6 +27,9 @@ class ScaleMixtureModel(PatchModel):
     _density: ScaleMixtureDensity
     # Whether weights and scales are shown as the (K, J) arrays that they are inside, or flat.
     _two_indices = False
+    # Whether means and scales are learned.
+    _learns_means = False
+    _learns_scales = False
 
     @property
     @abstractmethod
@@ -40,6 +51,39 @@ class ScaleMixtureModel(PatchModel):
         except ValueError as error:
             raise self._no_density(error) from None
         self._density = density
+
+    def _check_support(self, X: FloatArray) -> None:
+        self._density.check_support(X)
+
+    def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
+        return shape_statistics(chunk, self._density, parameters, self._learns_scales)
+
+    def _own_statistics(self) -> SufficientStatistics:
+        density = self._density
+        weights = density.weights
+        return SufficientStatistics(
+            self._digest(),
+            n_samples=0,
+            weight=1.0,
+            log_likelihood=0.0,
+            counts=weights,
+            distances=density.rank * weights * density.scales if self._learns_scales else None,
+            sums=np.zeros_like(density.means),
+            products=weights.sum(axis=1)[:, None, None] * density.covariances,
+        )
+
+    def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
+        density = self._density
+        support = density.support
+        floor = self.reg_covar * support.variance
+        if not self._learns_scales:
+            means = self._learns_means
+            new = updated_shapes(density, statistics, support, floor, fit_means=means)
+        elif blended:
+            new = updated_at_once(density, statistics, support, floor)
+        else:
+            new = updated_mixture(density, statistics, support, floor)
+        self._learn(new)
 
     # Learned parameters are read-only views of one density, so that they cannot disagree.
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastgsm._validation import FloatArray, check_choice, check_integer
+from fastgsm.models._data import Data
 from fastgsm.models._density import ScaleMixtureDensity, Support
-from fastgsm.models._em import History, ShapeSteps
+from fastgsm.models._em import History
 from fastgsm.models._init import (
     check_distinct,
     gaussian_of,
@@ -17,7 +18,7 @@ from fastgsm.models._init import (
     initial_shapes,
     initial_weights,
 )
-from fastgsm.models._monitor import Monitor
+from fastgsm.models._monitor import FitRun
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
@@ -119,6 +120,10 @@ class GMM(ScaleMixtureModel):
         self.verbose = verbose
 
     @property
+    def _learns_means(self) -> bool:  # type: ignore[override]
+        return self.fit_means
+
+    @property
     def _shape(self) -> tuple[int, int]:
         return (self.n_components, 1)
 
@@ -132,27 +137,17 @@ class GMM(ScaleMixtureModel):
     def _min_samples(self) -> int:
         return max(2, self.n_components)
 
-    def _fit(
-        self,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        rng: np.random.Generator,
-        monitor: Monitor,
-    ) -> History:
-        gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=self.fit_means)
+    def _fit(self, data: Data, run: FitRun) -> History:
+        moments = data.moments(about_mean=self.fit_means)
+        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
         if self._continues(self._shape, support):
             start = self._density
         else:
-            start = self._start(X, sample_weight, gaussian, support, rng)
-        steps = ShapeSteps(
-            X,
-            sample_weight,
-            start,
-            support,
-            fit_means=self.fit_means,
-            floor=self.reg_covar * support.variance,
+            start = self._start(*data.start, gaussian, support, run.rng)
+        steps = data.shape_steps(
+            start, support, self.reg_covar * support.variance, fit_means=self.fit_means
         )
-        history = self._run_em(steps, monitor)
+        history = self._run_em(steps, run, moments)
         self._learn(steps.density)
         return history
 

@@ -8,10 +8,19 @@ from typing import Any
 import numpy as np
 
 from fastgsm._validation import FloatArray, check_choice, check_integer
-from fastgsm.models._em import History, ScaleSteps
+from fastgsm.models._data import Data
+from fastgsm.models._em import History
 from fastgsm.models._init import check_distinct, gaussian_of, initial_scales, initial_weights
-from fastgsm.models._monitor import Monitor
+from fastgsm.models._monitor import FitRun
 from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.models._statistics import (
+    Chunk,
+    ScaleGroups,
+    SufficientStatistics,
+    group_statistics,
+    own_statistics,
+    updated_groups,
+)
 
 
 class GSM(ScaleMixtureModel):
@@ -114,31 +123,42 @@ class GSM(ScaleMixtureModel):
         check_integer(self.n_scales, "n_scales")
         check_choice(self.init_params, "init_params", ("quantiles", "random"))
 
-    def _fit(
-        self,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        rng: np.random.Generator,
-        monitor: Monitor,
-    ) -> History:
-        gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
-        distances = gaussian.distances(X)
+    def _fit(self, data: Data, run: FitRun) -> History:
+        moments = data.moments(about_mean=False)
+        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
+        groups = ScaleGroups(gaussian, by_axis=False)
+        X, sample_weight = data.start
+        distances = groups.distances(X)
         if self._continues(self._shape, support):
             weights, scales = self._density.weights, self._density.scales
         else:
-            weights, scales = self._start(distances / support.rank, sample_weight, rng)
-        steps = ScaleSteps(
-            distances,
-            np.log(gaussian.eigenvalues).sum(axis=1),
-            support.rank,
-            sample_weight,
-            weights,
-            scales,
-            floor=self.reg_covar,
-        )
-        history = self._run_em(steps, monitor)
+            weights, scales = self._start(distances / support.rank, sample_weight, run.rng)
+        steps = data.scale_steps(groups, distances, weights, scales, self.reg_covar)
+        history = self._run_em(steps, run, moments)
         self._learn(replace(gaussian, weights=steps.weights, scales=steps.scales))
         return history
+
+    @property
+    def _groups(self) -> ScaleGroups:
+        ones = np.ones((1, 1))
+        return ScaleGroups(replace(self._density, weights=ones, scales=ones), by_axis=False)
+
+    def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
+        density = self._density
+        return group_statistics(
+            chunk, self._groups, density.weights, density.scales, parameters, moments=True
+        )
+
+    def _own_statistics(self) -> SufficientStatistics:
+        return own_statistics(
+            self._groups, self._density.weights, self._density.scales, self._digest()
+        )
+
+    def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
+        gaussian, weights, scales = updated_groups(
+            self._groups, statistics, self._density.scales, self.reg_covar
+        )
+        self._learn(replace(gaussian, weights=weights, scales=scales))
 
     def _start(
         self, ratios: FloatArray, sample_weight: FloatArray, rng: np.random.Generator

@@ -14,8 +14,9 @@ from fastgsm._validation import (
 )
 from fastgsm.kernels.separable import shrink_coordinates
 from fastgsm.models._base import PatchModel
+from fastgsm.models._data import Data
 from fastgsm.models._density import LOG_2PI, ScaleMixtureDensity, in_blocks
-from fastgsm.models._em import History, ScaleSteps
+from fastgsm.models._em import History
 from fastgsm.models._init import (
     check_distinct,
     gaussian_of,
@@ -23,7 +24,15 @@ from fastgsm.models._init import (
     initial_scales,
     initial_weights,
 )
-from fastgsm.models._monitor import Monitor
+from fastgsm.models._monitor import FitRun
+from fastgsm.models._statistics import (
+    Chunk,
+    ScaleGroups,
+    SufficientStatistics,
+    group_statistics,
+    own_statistics,
+    updated_groups,
+)
 
 
 class ICA(PatchModel):
@@ -123,39 +132,49 @@ class ICA(PatchModel):
         check_integer(self.n_scales, "n_scales")
         check_choice(self.init_params, "init_params", ("quantiles", "random"))
 
-    def _fit(
-        self,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        rng: np.random.Generator,
-        monitor: Monitor,
-    ) -> History:
-        gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
-        eigenvalues = gaussian.eigenvalues[0]
-        coordinates = X @ gaussian.eigenvectors[0].astype(X.dtype)
-        squares = np.ascontiguousarray(np.square(coordinates).T)
-        squares /= eigenvalues[:, None].astype(X.dtype)
+    def _fit(self, data: Data, run: FitRun) -> History:
+        moments = data.moments(about_mean=False)
+        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
+        groups = ScaleGroups(gaussian, by_axis=True)
+        X, sample_weight = data.start
+        squares = groups.distances(X)
         if self._continues((support.rank, self.n_scales), support):
             weights, scales = self._weights, self._scales
         else:
-            weights, scales = self._start(squares, sample_weight, rng)
-        steps = ScaleSteps(
-            squares,
-            np.log(eigenvalues),
-            1,
-            sample_weight,
-            weights,
-            scales,
-            floor=self.reg_covar,
+            weights, scales = self._start(squares, sample_weight, run.rng)
+        steps = data.scale_steps(groups, squares, weights, scales, self.reg_covar)
+        history = self._run_em(steps, run, moments)
+        self._learn(gaussian, steps.weights, steps.scales)
+        return history
+
+    @property
+    def _groups(self) -> ScaleGroups:
+        return ScaleGroups(self._gaussian, by_axis=True)
+
+    def _check_support(self, X: FloatArray) -> None:
+        self._gaussian.check_support(X)
+
+    def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
+        return group_statistics(
+            chunk, self._groups, self._weights, self._scales, parameters, moments=True
         )
-        history = self._run_em(steps, monitor)
+
+    def _own_statistics(self) -> SufficientStatistics:
+        return own_statistics(self._groups, self._weights, self._scales, self._digest())
+
+    def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
+        self._learn(*updated_groups(self._groups, statistics, self._scales, self.reg_covar))
+
+    def _learn(
+        self, gaussian: ScaleMixtureDensity, weights: FloatArray, scales: FloatArray
+    ) -> None:
+        """Take over what was learned, or raise ValueError if it is no density."""
         try:
             gaussian.check()
-            _check_mixtures(steps.weights, steps.scales)
+            _check_mixtures(weights, scales)
         except ValueError as error:
             raise self._no_density(error) from None
-        self._gaussian, self._weights, self._scales = gaussian, steps.weights, steps.scales
-        return history
+        self._gaussian, self._weights, self._scales = gaussian, weights, scales
 
     def _start(
         self, squares: FloatArray, sample_weight: FloatArray, rng: np.random.Generator

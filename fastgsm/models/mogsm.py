@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastgsm._validation import FloatArray, check_choice, check_integer
+from fastgsm.models._data import Data
 from fastgsm.models._density import ScaleMixtureDensity, Support
-from fastgsm.models._em import History, ShapeSteps
+from fastgsm.models._em import History
 from fastgsm.models._init import (
     check_distinct,
     gaussian_of,
@@ -18,7 +19,7 @@ from fastgsm.models._init import (
     initial_shapes,
     initial_weights,
 )
-from fastgsm.models._monitor import Monitor
+from fastgsm.models._monitor import FitRun
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
@@ -105,6 +106,7 @@ class MoGSM(ScaleMixtureModel):
     """
 
     _two_indices = True
+    _learns_scales = True
 
     def __init__(
         self,
@@ -148,28 +150,16 @@ class MoGSM(ScaleMixtureModel):
     def _min_samples(self) -> int:
         return max(2, self.n_components)
 
-    def _fit(
-        self,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        rng: np.random.Generator,
-        monitor: Monitor,
-    ) -> History:
-        gaussian, support = gaussian_of(X, sample_weight, self.reg_covar, about_mean=False)
+    def _fit(self, data: Data, run: FitRun) -> History:
+        moments = data.moments(about_mean=False)
+        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
         floor = self.reg_covar * support.variance
         if self._continues(self._shape, support):
             start = self._density
         else:
-            start = self._start(X, sample_weight, gaussian, support, rng, floor)
-        steps = ShapeSteps(
-            X,
-            sample_weight,
-            start,
-            support,
-            fit_scales=True,
-            floor=floor,
-        )
-        history = self._run_em(steps, monitor)
+            start = self._start(*data.start, gaussian, support, run.rng, floor)
+        steps = data.shape_steps(start, support, floor, fit_scales=True)
+        history = self._run_em(steps, run, moments)
         self._learn(steps.density)
         return history
 

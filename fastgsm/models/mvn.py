@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._validation import FloatArray
-from fastgsm.models._em import History, check_likelihood, weighted_mean
+from fastgsm.models._data import Data
+from fastgsm.models._em import History, check_likelihood
 from fastgsm.models._init import gaussian_of
-from fastgsm.models._monitor import EMIteration, Monitor
+from fastgsm.models._monitor import EMIteration, FitRun
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
@@ -48,6 +48,9 @@ class MVN(ScaleMixtureModel):
     array([[3., 3.]])
     """
 
+    _learns_means = True
+    _default_step = "equal"
+
     def __init__(
         self,
         *,
@@ -69,19 +72,11 @@ class MVN(ScaleMixtureModel):
     def _shape(self) -> tuple[int, int]:
         return (1, 1)
 
-    def _fit(
-        self,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        rng: np.random.Generator,
-        monitor: Monitor,
-    ) -> History:
+    def _fit(self, data: Data, run: FitRun) -> History:
         start = time.perf_counter()
-        density, _ = gaussian_of(X, sample_weight, self.reg_covar, about_mean=True)
-        used = sample_weight > 0  # the others may well lie outside of the support
-        samples, weights = (X, sample_weight) if used.all() else (X[used], sample_weight[used])
-        log_likelihood = weighted_mean(density.score_samples(samples), weights)
+        density, _ = gaussian_of(data.moments(about_mean=True), data.dtype, self.reg_covar)
+        log_likelihood = data.log_likelihood(density)
         check_likelihood(log_likelihood, "MVN", 1)
-        monitor(EMIteration(1, log_likelihood, np.inf, time.perf_counter() - start))
+        run.monitor(EMIteration(1, log_likelihood, np.inf, time.perf_counter() - start))
         self._learn(density)
         return History([log_likelihood], True)

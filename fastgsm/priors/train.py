@@ -121,6 +121,7 @@ class ChromaUnderShapes:
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         arrays["weights"] *= self._shares[:, None]
         model._set_arrays(arrays)
+        model.n_samples_seen_ = sum(each.n_samples_seen_ for each in self._models)
         model.lower_bounds_ = [float(self._shares @ [each.lower_bound_ for each in self._models])]
         model.converged_ = all(each.converged_ for each in self._models)
         return model

@@ -1,0 +1,417 @@
+"""Learning on many machines: what it costs, what that predicts, and how well: docs/scaling.md.
+
+``python -m benchmarks.scaling`` measures the costs, predicts the time of a pass over the data for
+numbers of workers, and tests the prediction on as many workers of Dask's own, whose tasks wait for
+as long as the real ones would compute. ``--part large`` does on two workers what does not fit into
+one's memory, and ``--part beside`` what two threads of one process do too. With ``--write``, each
+writes its part of docs/scaling.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import operator
+import pickle
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastgsm
+from fastgsm.distributed import FAN_IN, denoise_dask, fit_images
+from fastgsm.kernels._jit import limit_workers
+
+from . import markdown
+from .common import SIGMA, Array, add_noise, fit, image, patches, seconds, shrunk
+
+COMMAND = "python -m benchmarks.scaling"
+# Patches of which the costs are measured, of one task in the tests here, and of one task in the
+# prediction for 10^12 of them.
+CHUNK, TESTED_CHUNK, LARGE_CHUNK = 262_144, 65_536, 4_194_304
+# A network of today's data centres, which is not measured here: 10 Gbit/s.
+NETWORK = 1.25e9
+WORKERS = (1, 10, 100, 1000)
+TESTED_MODELS = ("MoGSM(32, 8)", "GMM(200)")
+TESTED_WORKERS = (1, 2, 4, 8, 16, 32, 64)
+
+PRESETS = ("fast", "balanced", "best")
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "GSM(8)": lambda: fastgsm.GSM(8, random_state=0),
+    "GMM(64)": lambda: fastgsm.GMM(64, init_params="random", max_iter=1, random_state=0),
+    "MoGSM(32, 8)": lambda: fastgsm.MoGSM(32, 8, max_iter=1, random_state=0),
+    "GMM(200)": lambda: fastgsm.GMM(200, init_params="random", max_iter=1, random_state=0),
+}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds and bytes that one iteration on chunks is made of."""
+
+    patch: float
+    """Of the E-step, per patch, on one core."""
+    size: int
+    """Of the statistics."""
+    addition: float
+    """Of two statistics."""
+    m_step: float
+    task: float
+    """Of the scheduler, per task."""
+    bandwidth: float
+    """Bytes per second, into one worker."""
+
+    @property
+    def exchange(self) -> float:
+        """Seconds until statistics have arrived and are added."""
+        return self.size / self.bandwidth + self.addition
+
+
+def predicted(costs: Costs, n_patches: float, chunk: int, workers: int) -> dict[str, float]:
+    """Seconds of an iteration on ``n_patches``, part by part.
+
+    The E-steps and the additions of their statistics are shared out evenly; the last additions,
+    from one result per worker to one, wait for each other; so do all tasks at the scheduler, whose
+    time counts where it exceeds that of the workers. A mixture with scales takes two passes, which
+    the cost of a patch includes.
+    """
+    n_tasks = max(1.0, n_patches / chunk)
+    busy = min(float(workers), n_tasks)
+    depth = np.ceil(np.log(busy) / np.log(FAN_IN)) if busy > 1 else 0.0
+    rounds = np.ceil(n_tasks / workers)
+    parts = {
+        "compute": rounds * chunk * costs.patch,
+        "additions": rounds * costs.exchange,
+        "last additions": float(depth * (FAN_IN - 1) * costs.exchange),
+        "M-step": costs.m_step,
+        "scheduler": n_tasks * (1 + 1 / (FAN_IN - 1)) * costs.task,
+    }
+    working = sum(seconds for name, seconds in parts.items() if name != "scheduler")
+    return {**parts, "total": max(working, parts["scheduler"] + costs.m_step)}
+
+
+def model_costs(model: Any, X: Array, task: float, bandwidth: float) -> Costs:
+    """Measure what does not depend on the number of workers, on one core."""
+    fit(model, X[: shrunk(20_000, 400)])
+    with limit_workers(1):
+        e_step = seconds(lambda: model.sufficient_statistics(X)) / len(X)
+        statistics = model.sufficient_statistics(X)
+        start = time.perf_counter()
+        model.m_step(statistics)
+        m_step = time.perf_counter() - start
+    if isinstance(model, fastgsm.MoGSM):
+        e_step *= 1 + 1 / 2.5  # the pass for the scales, see StatisticsSteps
+    addition = seconds(lambda: statistics + statistics)
+    return Costs(e_step, len(pickle.dumps(statistics)), addition, m_step, task, bandwidth)
+
+
+def scheduler_costs(client: Any) -> tuple[float, float]:
+    """Seconds per task of Dask's scheduler, and bytes per second from worker to worker."""
+    n_tasks = shrunk(4000, 40)
+
+    def nothing(i: int) -> int:
+        return i
+
+    start = time.perf_counter()
+    client.gather(client.map(nothing, range(n_tasks), pure=False))
+    task = (time.perf_counter() - start) / n_tasks
+    first, second = list(client.scheduler_info()["workers"])[:2]
+    rates = []
+    for _ in range(3):
+        data = client.submit(np.ones, shrunk(2**23, 2**10), workers=[first], pure=False)
+        client.submit(len, data, workers=[first], pure=False).result()
+        start = time.perf_counter()
+        client.submit(len, data, workers=[second], pure=False).result()
+        rates.append(8 * shrunk(2**23, 2**10) / (time.perf_counter() - start))
+    return task, max(rates)
+
+
+def tested(costs: Costs, chunk: int, workers: int, chunks_each: int) -> tuple[float, float]:
+    """Seconds of a pass on workers whose tasks wait instead of computing: measured, predicted.
+
+    Scheduler, graph and additions are those of a fit. All workers live in this process, so that
+    nothing but the additions needs a core, and nothing has to be sent.
+    """
+    costs = replace(costs, bandwidth=np.inf, m_step=0.0)
+    import dask
+    from distributed import Client, LocalCluster
+
+    statistics = np.ones(costs.size // 8)
+    duration = chunk * costs.patch
+
+    def wait(_: int) -> Array:
+        time.sleep(duration)
+        return statistics.copy()
+
+    def add(parts: list[Array]) -> Array:
+        return functools.reduce(operator.add, parts)
+
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=False,
+            memory_limit=0,
+            dashboard_address=None,
+        ) as cluster,
+        Client(cluster),
+    ):
+        parts = [dask.delayed(wait, pure=False)(i) for i in range(workers * chunks_each)]
+        while len(parts) > 1:
+            groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
+            parts = [dask.delayed(add, pure=False)(group) for group in groups]
+        start = time.perf_counter()
+        parts[0].compute()
+        measured = time.perf_counter() - start
+    n_patches = workers * chunks_each * chunk
+    return measured, predicted(costs, n_patches, chunk, workers)["total"]
+
+
+def costs_table(costs: dict[str, Costs]) -> str:
+    """Write what was measured."""
+    rows = [
+        (
+            name,
+            f"{1e6 * c.patch:.2f}",
+            f"{c.size / 1e6:.2f}",
+            f"{1e3 * c.addition:.1f}",
+            f"{1e3 * c.m_step:.0f}",
+            f"{c.size / (CHUNK * 64 * 4):.3f}",
+        )
+        for name, c in costs.items()
+    ]
+    header = [
+        "model",
+        "µs per patch",
+        "MB of statistics",
+        "ms to add",
+        "ms of the M-step",
+        "bytes sent per byte read",
+    ]
+    return markdown.table(header, rows)
+
+
+def prediction_table(costs: dict[str, Costs], n_patches: float, chunk: int) -> str:
+    """Write the prediction for one iteration."""
+    rows = []
+    for name, c in costs.items():
+        alone = predicted(c, n_patches, chunk, 1)["total"]
+        for workers in WORKERS:
+            parts = predicted(c, n_patches, chunk, workers)
+            rows.append(
+                (
+                    name,
+                    workers,
+                    _duration(parts["total"]),
+                    f"{alone / parts['total'] / workers:.2f}",
+                    _duration(parts["compute"]),
+                    _duration(parts["additions"] + parts["last additions"]),
+                    _duration(parts["scheduler"]),
+                )
+            )
+    header = ["model", "workers", "an iteration", "efficiency", "compute", "add", "scheduler"]
+    return markdown.table(header, rows)
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.2g} s"
+
+
+def local_cluster(n_workers: int = 2, **options: Any) -> Any:
+    """Give workers of one thread each, in processes of their own."""
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=n_workers, threads_per_worker=1, dashboard_address=None, **options
+    )
+
+
+def measure_model() -> str:
+    """Measure costs, predict, and test."""
+    from distributed import Client
+
+    X = patches(0, CHUNK)
+    with local_cluster() as cluster, Client(cluster) as client:
+        task, bandwidth = scheduler_costs(client)
+    costs = {name: model_costs(make(), X, task, bandwidth) for name, make in MODELS.items()}
+    abroad = {
+        name: replace(each, bandwidth=min(NETWORK, bandwidth)) for name, each in costs.items()
+    }
+    rows = []
+    for name in TESTED_MODELS:
+        for workers in TESTED_WORKERS:
+            measured, expected = tested(costs[name], shrunk(TESTED_CHUNK, 400), workers, 4)
+            rows.append(
+                (name, workers, f"{measured:.2f}", f"{expected:.2f}", f"{expected / measured:.2f}")
+            )
+    return "\n\n".join(
+        [
+            costs_table(costs),
+            f"A task costs the scheduler {1e3 * task:.2f} ms; from worker to worker go "
+            f"{bandwidth / 1e9:.2f} GB/s.",
+            prediction_table(abroad, 1e12, LARGE_CHUNK),
+            markdown.table(
+                ["model", "workers", "measured, s", "predicted, s", "predicted / measured"], rows
+            ),
+            _origin("model"),
+        ]
+    )
+
+
+def peak_memory() -> int:
+    """Greatest memory of this process so far, in bytes (on Linux)."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
+
+
+def peak_of_workers(client: Any) -> float:
+    """Greatest memory of any worker, in GB."""
+    return max(client.run(peak_memory).values()) / 1e9
+
+
+def noisy_zarr(path: Path, side: int) -> Any:
+    """Write a large noisy image, block by block."""
+    import zarr
+
+    tile = min(side, 2048)  # a multiple of 512
+    array = zarr.create_array(path, shape=(side, side), dtype="f4", chunks=(tile, tile))
+    for i, top in enumerate(range(0, side, tile)):
+        for j, left in enumerate(range(0, side, tile)):
+            clean = np.tile(fastgsm.datasets.dead_leaves((512, 512), 8 * i + j), [tile // 512] * 2)
+            array[top : top + tile, left : left + tile] = add_noise(clean, 1000 * i + j)
+    return array
+
+
+def denoise_large(folder: Path) -> list[tuple[str, str, str]]:
+    """Denoise an image of 1 GB, from Zarr to Zarr."""
+    import dask.array as da
+    from distributed import Client
+
+    side = shrunk(16_384, 1024)
+    noisy_zarr(folder / "noisy.zarr", side)
+    rows = []
+    for quality in ("fast", "balanced"):
+        with local_cluster(memory_limit="1500MB") as cluster, Client(cluster) as client:
+            lazy = denoise_dask(da.from_zarr(folder / "noisy.zarr"), quality=quality)
+            start = time.perf_counter()
+            lazy.to_zarr(folder / f"{quality}.zarr")
+            took = time.perf_counter() - start
+            peak = peak_of_workers(client)
+        what = f"denoise(quality={quality!r}), {side}x{side}, sigma estimated"
+        rows.append((what, f"{took:.0f}", f"{peak:.2f}"))
+    return rows
+
+
+def fit_large(folder: Path) -> list[tuple[str, str, str]]:
+    """Fit to 20 million patches, 5 GB, of the image of 1 GB."""
+    import dask.array as da
+    from distributed import Client
+
+    n_patches = shrunk(20_000_000, 5000)
+    rows = []
+    for name in ("GSM(8)", "MoGSM(32, 8)"):
+        model = MODELS[name]().set_params(max_iter=4, tol=0.0)
+        times: list[float] = []
+
+        def watch(em: fastgsm.EMIteration, times: list[float] = times) -> None:
+            times.append(em.seconds)
+
+        with local_cluster(memory_limit="1500MB") as cluster, Client(cluster) as client:
+            images = [da.from_zarr(folder / "noisy.zarr")]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
+                fit_images(model, images, n_patches, random_state=0, callback=watch)
+            peak = peak_of_workers(client)
+        rows.append(
+            (
+                f"fit_images({name}), {n_patches:,} patches, an iteration",
+                f"{np.diff(times).min():.1f}",
+                f"{peak:.2f}",
+            )
+        )
+    return rows
+
+
+def measure_beside() -> str:
+    """Compare two workers of one thread with two threads and everything in memory, in turn."""
+    import dask.array as da
+    from distributed import Client
+
+    X = patches(0, 400_000)
+    noisy = add_noise(image(0, 4096)).astype(np.float32)
+    rows = []
+    with local_cluster() as cluster, Client(cluster):
+        lazy_X = da.from_array(X, (-(-len(X) // 4), X.shape[1])).persist()
+        lazy = da.from_array(noisy, 2048).persist()
+
+        def iteration(name: str, X: Any) -> float:
+            times: list[float] = []
+            model = MODELS[name]().set_params(max_iter=4, tol=0.0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
+                model.fit(X, callback=lambda em: times.append(em.seconds))
+            return float(np.diff(times).min())
+
+        def restoring(quality: str, image: Any) -> float:
+            start = time.perf_counter()
+            if isinstance(image, np.ndarray):
+                fastgsm.denoise(image, SIGMA, quality=quality)
+            else:  # what is restored stays with the workers
+                clean = denoise_dask(image, SIGMA, quality=quality)
+                clean.map_blocks(lambda block: block[:1, :1]).compute()
+            return time.perf_counter() - start
+
+        jobs: list[tuple[str, Callable[[str, Any], float], str, Any, Any]] = [
+            *((f"denoise, {q}, 4096x4096", restoring, q, noisy, lazy) for q in PRESETS),
+            *(
+                (f"fit {name}, 400,000 patches, an iteration", iteration, name, X, lazy_X)
+                for name in ("GMM(64)", "MoGSM(32, 8)")
+            ),
+        ]
+        for what, job, name, in_memory, on_dask in jobs:
+            rounds = [(job(name, in_memory), job(name, on_dask)) for _ in range(2)]
+            mine, theirs = (min(times) for times in zip(*rounds, strict=True))
+            rows.append((what, f"{mine:.2f}", f"{theirs:.2f}", f"{mine / theirs:.2f}"))
+    header = ["", "two threads, in memory, s", "two workers, s", "speed"]
+    return f"{markdown.table(header, rows)}\n\n{_origin('beside')}"
+
+
+def measure_large() -> str:
+    """Do what does not fit into a worker's memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = denoise_large(Path(folder)) + fit_large(Path(folder))
+    table = markdown.table(["on two workers of one thread", "s", "GB of a worker at most"], rows)
+    return f"{table}\n\n{_origin('large')}"
+
+
+def _origin(part: str) -> str:
+    command = f"{COMMAND} --part {part} --write"
+    return markdown.origin(command, "fastgsm", "numpy", "numba", "dask")
+
+
+PARTS = {"model": measure_model, "large": measure_large, "beside": measure_beside}
+
+
+def main() -> None:
+    """Print, or write into docs/scaling.md, what scaling costs."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=main.__doc__)
+    parser.add_argument("--part", choices=tuple(PARTS), default="model")
+    parser.add_argument("--write", action="store_true", help="write docs/scaling.md")
+    options = parser.parse_args()
+    text = PARTS[options.part]()
+    if options.write:
+        markdown.write_part(markdown.SCALING, options.part, text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""``fastgsm denoise --tile``: one image that need not fit into memory."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from fastgsm.cli import _options
+
+
+def run(args: argparse.Namespace) -> int:
+    """Denoise one image by tiles; give the exit status."""
+    from fastgsm import _stored, tiles
+
+    source, output = _one_image(args)
+    start = time.perf_counter()
+    with _stored.opened(source) as image:
+        _stored.check_output(output, source)
+        array, axis, progress = image.array, image.channel_axis, not args.quiet
+        options = {
+            "tile": args.tile,
+            "prior": None if args.prior is None else _options.prior(args.prior),
+            "quality": args.quality or "balanced",
+            "stride": None,
+            "channel_axis": axis,
+            "data_range": args.data_range,
+        }
+        shape = tiles.pixel_shape(array, axis)
+        [first, *_], _ = tiles.plan(array, shape, **options)
+        sides = [side.stop for side in first.inner]
+        result = _stored.Result(output, image, (*sides, *array.shape[2:]))
+        try:
+            with result.written() as out:
+                sigma = args.sigma
+                if sigma is None:
+                    sigma = tiles.estimate_sigma_by_tiles(array, shape, args.tile, axis, progress)
+                tiles.denoise_tiles(
+                    array,
+                    out,
+                    sigma,
+                    checkpoint=result.checkpoint,
+                    workers=args.workers,
+                    progress=progress,
+                    **options,
+                )
+        except (KeyboardInterrupt, OSError):
+            if result.checkpoint.exists():
+                print(
+                    f"fastgsm: what is done is kept in {result.folder}; the same command goes on "
+                    f"from there",
+                    file=sys.stderr,
+                )
+            raise
+        figures = _options.figures(
+            args.inputs[0],
+            args.output,
+            [image],
+            {
+                "sigmas": [sigma],
+                "origin": "estimated" if args.sigma is None else "given",
+                "seconds": time.perf_counter() - start,
+            },
+        )
+    if args.json:
+        _options.print_json({"images": [figures], "failed": 0, "seconds": figures["seconds"]})
+    else:
+        _options.say(args, f"denoised {_options.sentence(figures)}")
+    return 0
+
+
+def refuse_zarr(args: argparse.Namespace) -> None:
+    """Raise if an array of Zarr is to be read or written without --tile."""
+    from fastgsm._stored import is_zarr
+
+    for name in [*args.inputs, args.output]:
+        if is_zarr(Path(name)):
+            raise ValueError(
+                f"{name}: arrays of Zarr are read and written by tiles only; add --tile 2048"
+            )
+
+
+def _one_image(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Give input and output; raise if more is asked for than tiles can do."""
+    for option, given in (
+        ("--mask", args.mask),
+        ("--noise", args.noise),
+        ("--max-pixels", args.max_pixels),
+    ):
+        if given is not None:
+            raise ValueError(
+                f"{option} does not apply to --tile, with which no image is in memory as a whole; "
+                f"leave out {option}, or --tile if the image fits into memory"
+            )
+    if len(args.inputs) != 1:
+        raise ValueError(
+            f"--tile denoises one image, not {len(args.inputs)}; run it for each of them"
+        )
+    return Path(args.inputs[0]), Path(args.output)
