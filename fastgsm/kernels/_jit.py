@@ -83,6 +83,11 @@ def jit(function: _Function) -> _Function:
     return _compile(function, "block")  # type: ignore[return-value]
 
 
+def compiled_or(plain: _Function, compiled: Any) -> _Function:
+    """Give an intrinsic to compiled code, and what does the same in Python where Numba is off."""
+    return plain if numba.config.DISABLE_JIT else compiled  # type: ignore[attr-defined]
+
+
 class Kernel:
     """A compiled entry point that runs on as many threads as its caller may use.
 

@@ -13,7 +13,7 @@ from numba import prange
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.patches import gather, subtract_mean
 from fastgsm.kernels.responsibilities import normalise_tile
-from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.rotation import TILE, new_tile
 from fastgsm.kernels.wiener import (
     add_filtered,
     new_scratch,
@@ -52,8 +52,9 @@ def best_shapes(image, rows, cols, patch_size, remove_mean, bank, shapes):
         first = np.intp(task) * TILE
         count = min(TILE, n - first)
         scratch = new_scratch(bank, image.dtype)
-        noisy = np.zeros((bank.forward.shape[2], TILE), image.dtype)
-        log_prob = np.empty((bank.log_weights.shape[1], TILE), image.dtype)
+        noisy = new_tile(bank.forward.shape[2], image.dtype)
+        noisy[:] = 0.0
+        log_prob = new_tile(bank.log_weights.shape[1], image.dtype)
         mean = np.empty(TILE, image.dtype)
         best = np.empty(TILE, image.dtype)
         chosen = np.empty(TILE, np.int32)
@@ -98,10 +99,11 @@ def restore_patches(
         mine = numbers[starts[i] : starts[i + 1]]
         k = shapes[i]
         scratch = new_scratch(bank, image.dtype)
-        noisy = np.zeros((room, TILE), image.dtype)
-        clean = np.empty((room, TILE), image.dtype)
+        noisy = new_tile(room, image.dtype)
+        noisy[:] = 0.0
+        clean = new_tile(room, image.dtype)
         mean = np.zeros(TILE, image.dtype)
-        log_prob = np.empty((bank.log_weights.shape[1], TILE), image.dtype)
+        log_prob = new_tile(bank.log_weights.shape[1], image.dtype)
         _gather_listed(image, rows, cols, mine, patch_size, noisy)
         if remove_mean:
             subtract_mean(noisy, d, mean)

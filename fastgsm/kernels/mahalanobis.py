@@ -11,7 +11,8 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
-from fastgsm.kernels.rotation import TILE, add_trapezoid_energy
+from fastgsm.kernels.products import ROWS
+from fastgsm.kernels.rotation import TILE, add_trapezoid_energy, new_tile
 
 
 @jit
@@ -38,9 +39,11 @@ def mahalanobis(X, means, whiteners, rank, distances):
     for block in prange((n + TILE - 1) // TILE):
         first = np.intp(block) * TILE
         count = min(TILE, n - first)
-        tile = np.zeros((room, TILE), X.dtype)
-        centred = np.zeros((room, TILE), X.dtype)
-        scratch = np.empty(4 * TILE, X.dtype)
+        tile = new_tile(room, X.dtype)
+        tile[:] = 0.0
+        centred = new_tile(room, X.dtype)
+        centred[:] = 0.0
+        scratch = new_tile(ROWS, X.dtype)
         energy = np.empty(TILE, X.dtype)
         load_transposed(X, first, count, tile)
         for k in range(n_components):

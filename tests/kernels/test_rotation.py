@@ -44,7 +44,7 @@ def test_trapezoid_energy(rank: int, d: int, dtype: Any) -> None:
     A[:rank, :d] = np.tril(matrix(rank, d, dtype=dtype), d - rank)
     B = matrix(rotation.padded(d), TILE, dtype=dtype, seed=1)
     energy = np.ones(TILE, dtype)
-    rotation.add_trapezoid_energy(A, d - rank, B, np.empty(4 * TILE, dtype), energy)
+    rotation.add_trapezoid_energy(A, d - rank, B, np.empty((4, TILE), dtype), energy)
     assert_close(energy, 1 + np.square(A.astype(np.float64) @ B).sum(axis=0), dtype)
 
 

@@ -1,0 +1,81 @@
+"""Four rows of a product: LLVM's instructions beside plain Python, for every kind of register."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from numba.core.registry import CPUDispatcher
+
+from fastgsm.kernels import products
+from fastgsm.kernels.products import COLUMNS, ROWS
+from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits
+
+
+def compiled(add: bool) -> Any:
+    """Compile the product's instructions, also where Numba is off."""
+    function = products._intrinsic(add=add)
+
+    def call(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns):  # type: ignore[no-untyped-def]
+        function(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns)
+
+    return CPUDispatcher(call, targetoptions={"nopython": True})
+
+
+PLAIN = {False: products._set_products, True: products._add_products}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("add", [False, True])
+def test_instructions_do_what_python_does(
+    add: bool, wide: bool, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "has_wide_registers", lambda: wide)
+    function, rng = compiled(add), np.random.default_rng(0)
+    for n_terms, n_blocks in [(0, 1), (1, 1), (5, 2), (6, 4), (7, 7), (3, 8)]:
+        n_columns = n_blocks * COLUMNS
+        # A by rows and by columns; rows of B and C with something between them.
+        for row_step, term_step in ((n_terms + 2, 1), (1, ROWS + 1)):
+            a = rng.standard_normal(ROWS * (n_terms + 2) + 20 + n_terms).astype(dtype)
+            b = rng.standard_normal(max(1, n_terms) * (n_columns + 3)).astype(dtype)
+            c = rng.standard_normal(ROWS * (n_columns + 5)).astype(dtype)
+            steps = (row_step, term_step, n_terms, b, n_columns + 3)
+            got, wanted, exact = c.copy(), c.copy(), c.astype(np.float64)
+            function(a, *steps, got, n_columns + 5, n_columns)
+            PLAIN[add](a, *steps, wanted, n_columns + 5, n_columns)
+            assert_close(got, wanted, dtype)
+            for row in range(ROWS):
+                line = exact[row * (n_columns + 5) :][:n_columns]
+                line *= add
+                for k in range(n_terms):
+                    factor = float(a[row * row_step + k * term_step])
+                    line += factor * b[k * (n_columns + 3) :][:n_columns]
+            assert_close(got, exact, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_both_kinds_of_registers_give_the_same_bits(
+    dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((2, 64 * 7 * COLUMNS)).astype(dtype)
+    results = []
+    for wide in (False, True):
+        monkeypatch.setattr(products, "has_wide_registers", lambda wide=wide: wide)
+        c = np.zeros(ROWS * 7 * COLUMNS, dtype)
+        compiled(add=True)(a, 64, 1, 64, b, 7 * COLUMNS, c, 7 * COLUMNS, 7 * COLUMNS)
+        results.append(c)
+    assert_same_bits(*results)
+
+
+@pytest.mark.parametrize(
+    ("features", "wide"), [("+avx2,+avx512f", True), ("+avx2,-avx512f", False), ("", False)]
+)
+def test_registers_are_those_that_numba_compiles_for(
+    features: str, wide: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba.config, "CPU_FEATURES", features)
+    assert products.has_wide_registers() == wide
