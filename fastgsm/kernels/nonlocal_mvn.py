@@ -29,7 +29,7 @@ LANES = 32
 # Length in pixels of the stretches that are matched is rounded up to this, for whole vectors.
 VECTOR = 32
 # Columns of the equations of a group: the covariance's, and behind them one for each patch. A
-# constant, so that LLVM knows how far rows are apart (see kernels.rotation).
+# constant, so that LLVM knows how far rows are apart and checks once whether they overlap.
 COLUMNS = 128
 # A lane's limit may let this many patches too many in, which are then dropped one by one. With
 # none, the search for limits took 5.0 us a reference instead of 2.0.
