@@ -23,10 +23,10 @@ from fastgsm.kernels.wiener import (
 
 
 @jit
-def _choose_shapes(Y, bank, scratch, log_prob, best, shapes):
+def _choose_shapes(Y, bank, scratch, best, shapes):
     """Fill ``shapes`` (T,) with the shape of greatest density, all scales summed, of each lane."""
     n_components = bank.forward.shape[0]
-    log_norm = scratch.lane
+    log_prob, log_norm = scratch.log_prob, scratch.lane
     for t in range(TILE):
         best[t] = -np.inf
         shapes[t] = 0
@@ -51,17 +51,16 @@ def best_shapes(image, rows, cols, patch_size, remove_mean, bank, shapes):
     for task in prange((n + TILE - 1) // TILE):
         first = np.intp(task) * TILE
         count = min(TILE, n - first)
-        scratch = new_scratch(bank, image.dtype)
+        scratch = new_scratch(bank, 1, image.dtype)
         noisy = new_tile(bank.forward.shape[2], image.dtype)
         noisy[:] = 0.0
-        log_prob = new_tile(bank.log_weights.shape[1], image.dtype)
         mean = np.empty(TILE, image.dtype)
         best = np.empty(TILE, image.dtype)
         chosen = np.empty(TILE, np.int32)
         gather(image, rows, cols, first, count, patch_size, noisy)
         if remove_mean:
             subtract_mean(noisy, d, mean)
-        _choose_shapes(noisy, bank, scratch, log_prob, best, chosen)
+        _choose_shapes(noisy, bank, scratch, best, chosen)
         for t in range(count):
             shapes[first + t] = chosen[t]
 
@@ -98,12 +97,11 @@ def restore_patches(
         i = np.intp(task)
         mine = numbers[starts[i] : starts[i + 1]]
         k = shapes[i]
-        scratch = new_scratch(bank, image.dtype)
+        scratch = new_scratch(bank, 1, image.dtype)
         noisy = new_tile(room, image.dtype)
         noisy[:] = 0.0
         clean = new_tile(room, image.dtype)
         mean = np.zeros(TILE, image.dtype)
-        log_prob = new_tile(bank.log_weights.shape[1], image.dtype)
         _gather_listed(image, rows, cols, mine, patch_size, noisy)
         if remove_mean:
             subtract_mean(noisy, d, mean)
@@ -111,9 +109,9 @@ def restore_patches(
             for t in range(TILE):
                 clean[j, t] = mean[t]
         centred = rotate_in(noisy, bank, k, scratch)
-        shape_log_prob(centred, bank, k, scratch, log_prob)
-        normalise_tile(log_prob, scratch.lane)
-        add_filtered(centred, log_prob, bank, k, scratch, clean)
+        shape_log_prob(centred, bank, k, scratch, scratch.log_prob)
+        normalise_tile(scratch.log_prob, scratch.lane)
+        add_filtered(centred, scratch.log_prob, bank, k, scratch, clean)
         for t in range(mine.shape[0]):
             patch = patches[mine[t]]
             for j in range(d):

@@ -55,7 +55,7 @@ def _denoise_band(
     top = grid[0]
     bottom = rows[last] if last < rows.shape[0] else image.shape[0]
     total = np.zeros((2, grid[-1] - top + patch_size, width), image.dtype)
-    scratch = new_scratch(bank, image.dtype)
+    scratch = new_scratch(bank, bank.forward.shape[0], image.dtype)
     noisy = new_tile(room, image.dtype)
     noisy[:] = 0.0
     clean = new_tile(room, image.dtype)

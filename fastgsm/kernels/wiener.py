@@ -52,14 +52,17 @@ class Scratch(NamedTuple):
     centred: Any  # (d', T), used where shapes have means
     coefficients: Any  # (R', T)
     factors: Any  # (R', T)
-    log_prob: Any  # (K*J', T)
+    log_prob: Any  # (K*J', T), or of one shape alone: (J', T)
     lane: Any  # (T,)
 
 
 @jit
-def new_scratch(bank, dtype):
-    """Allocate the working memory that the tiles of one task share."""
-    n_components, kept, room = bank.forward.shape
+def new_scratch(bank, n_shapes, dtype):
+    """Allocate the working memory that the tiles of one task share.
+
+    ``n_shapes`` is how many shapes' log-probabilities are wanted at once: all, or 1.
+    """
+    _, kept, room = bank.forward.shape
     n_scales = bank.log_weights.shape[1]
     centred = new_tile(room, dtype)
     centred[:] = 0.0
@@ -67,7 +70,7 @@ def new_scratch(bank, dtype):
         centred,
         new_tile(kept, dtype),
         new_tile(kept, dtype),
-        new_tile(n_components * n_scales, dtype),
+        new_tile(n_shapes * n_scales, dtype),
         np.empty(TILE, dtype),
     )
 
@@ -274,7 +277,7 @@ def posterior_patches(Y, bank, noise_variance, X, variance):
     for block in prange((n + TILE - 1) // TILE):
         first = np.intp(block) * TILE
         count = min(TILE, n - first)
-        scratch = new_scratch(bank, Y.dtype)
+        scratch = new_scratch(bank, bank.forward.shape[0], Y.dtype)
         noisy = new_tile(room, Y.dtype)
         noisy[:] = 0.0
         clean = new_tile(room, Y.dtype)
