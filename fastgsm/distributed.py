@@ -269,7 +269,7 @@ def statistics_dask(model: Any, X: Any, sample_weight: Any = None) -> Sufficient
         As `fit_dask`, and as `sufficient_statistics`.
     """
     _, sources = _samples(X, sample_weight)
-    statistics: SufficientStatistics = _reducer(sources)(_statistics, model, model._digest())
+    statistics: SufficientStatistics = _Sums(sources)(_statistics, model, model._digest())
     return statistics
 
 
@@ -467,26 +467,34 @@ def _fit(
     narrow = np.dtype(dtype) in (np.float16, np.float32)
     model._check_options()
     model._check_number(shape[0])
-    data = Chunks(*shape, np.float32 if narrow else np.float64, _reducer(sources))
+    data = Chunks(*shape, np.float32 if narrow else np.float64, _Sums(sources))
     model._fit_data(data, callback, progress, checkpoint)
     return model
 
 
-def _reducer(sources: list[Source]) -> Callable[..., Any]:
-    """Give what adds up ``function(chunk, *args)`` over all chunks."""
-    dask = import_extra("dask", "dask")
+class _Sums:
+    """What adds up functions of all chunks, on Dask: a `Reduction`."""
 
-    def reduce(function: Callable[..., Any], *args: Any) -> Any:
-        # A task of its own, so that every worker is sent it once.
-        shared = dask.delayed(pickle.loads, pure=False)(pickle.dumps(args))
-        task = dask.delayed(_total, pure=False)
-        parts = [task(function, chunks, shared, *given) for chunks, given in sources]
-        add = dask.delayed(_added, pure=False)
+    def __init__(self, sources: list[Source]) -> None:
+        self._sources = sources
+        self._delayed = import_extra("dask", "dask").delayed
+
+    def share(self, value: Any) -> Any:
+        """Give a task of its own, whose result every worker is sent once."""
+        return self._sent(value).persist()
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **shared: Any) -> Any:
+        given = self._sent(args)
+        task = self._delayed(_total, pure=False)
+        parts = [task(function, chunks, given, shared, *chunk) for chunks, chunk in self._sources]
+        add = self._delayed(_added, pure=False)
         while len(parts) > 1:
             parts = [add(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
         return parts[0].compute()
 
-    return reduce
+    def _sent(self, value: Any) -> Any:
+        # Pickled, since Dask would look for its own objects in all that it is made of.
+        return self._delayed(pickle.loads, pure=False)(pickle.dumps(value))
 
 
 def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> Iterator[Chunk]:
@@ -514,11 +522,12 @@ def _drawn_chunks(
 def _total(
     function: Callable[..., Any],
     chunks: Callable[..., Iterator[Chunk]],
-    shared: tuple[Any, ...],
+    args: tuple[Any, ...],
+    shared: dict[str, Any],
     *given: Any,
 ) -> Any:
     """Add up what a function gives of chunks."""
-    return _added(function(chunk, *shared) for chunk in chunks(*given))
+    return _added(function(chunk, *args, **shared) for chunk in chunks(*given))
 
 
 def _added(parts: Iterable[Any]) -> Any:

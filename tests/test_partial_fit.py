@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+import pickle
 import warnings
 from typing import Any
 
@@ -10,7 +13,8 @@ import pytest
 
 import fastgsm
 from fastgsm.models._data import Chunks, start_samples
-from fastgsm.models._statistics import Chunk, Moments
+from fastgsm.models._density import ScaleMixtureDensity, mahalanobis_distances
+from fastgsm.models._statistics import Chunk, KeptDistances, Moments
 
 MODELS: dict[str, Any] = {
     "MVN": fastgsm.MVN(),
@@ -280,14 +284,15 @@ def in_process(X: Any, weights: Any, cuts: list[int]) -> Chunks:
         for i, j in zip([0, *cuts], [*cuts, len(X)], strict=True)
     ]
 
-    def reduce(function: Any, *args: Any) -> Any:
-        parts = [function(chunk, *args) for chunk in chunks]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+    class Sums:
+        def __call__(self, function: Any, *args: Any, **shared: Any) -> Any:
+            parts = [function(chunk, *args, **shared) for chunk in chunks]
+            return functools.reduce(operator.add, parts)
 
-    return Chunks(*X.shape, X.dtype, reduce)
+        def share(self, value: Any) -> Any:
+            return value
+
+    return Chunks(*X.shape, X.dtype, Sums())
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -300,6 +305,30 @@ def test_a_fit_in_chunks_is_one_of_all(key: str, X: Any) -> None:
     assert model.n_samples_seen_ == weights.sum()
     assert np.diff(model.lower_bounds_).min(initial=0) > -1e-7
     np.testing.assert_allclose(model.covariances_, whole.covariances_, atol=1e-6)
+
+
+def test_distances_kept_between_passes_change_no_bit(X: Any, monkeypatch: Any) -> None:
+    calls: list[int] = []
+
+    def counted(self: ScaleMixtureDensity, X: Any) -> Any:
+        calls.append(len(X))
+        return mahalanobis_distances(X, self.means, self.whiteners)
+
+    monkeypatch.setattr(ScaleMixtureDensity, "distances", counted)
+    fits = []
+    for room in (2**28, 40_000, 0):  # for all four chunks, for three, for none
+        monkeypatch.setattr("fastgsm.models._statistics.KEPT_BYTES", room)
+        calls.clear()
+        model = new("MoGSM")
+        model._fit_data(in_process(X, np.ones(len(X)), [400, 401, 2000]), None, False, None)
+        fits.append((model._density, sum(calls)))
+    (all_kept, least), (some_kept, more), (none_kept, most) = fits
+    assert least < more < most
+    for density in (some_kept, none_kept):
+        np.testing.assert_array_equal(density.covariances, all_kept.covariances)
+        np.testing.assert_array_equal(density.scales, all_kept.scales)
+    copy = pickle.loads(pickle.dumps(KeptDistances(all_kept)))
+    np.testing.assert_array_equal(copy.density.whiteners, all_kept.whiteners)
 
 
 def test_moments_of_parts_add_far_from_the_origin() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from fastgsm.models._em import ScaleSteps, ShapeSteps, weighted_mean
 from fastgsm.models._statistics import (
     Chunk,
     Moments,
+    Reduction,
     ScaleGroups,
     StatisticsSteps,
     group_statistics,
@@ -144,14 +144,11 @@ class Chunks(Data):
     ----------
     n_samples, n_features, dtype
         Of all chunks together.
-    reduce : callable
-        ``reduce(function, *args)`` gives the sum of ``function(chunk, *args)`` over all chunks, as
-        `Chunk` objects, added in an order that does not change.
+    reduce : Reduction
+        Of `Chunk` objects.
     """
 
-    def __init__(
-        self, n_samples: int, n_features: int, dtype: Any, reduce: Callable[..., Any]
-    ) -> None:
+    def __init__(self, n_samples: int, n_features: int, dtype: Any, reduce: Reduction) -> None:
         self.n_samples, self.n_features, self.dtype = n_samples, n_features, np.dtype(dtype)
         self._reduce = reduce
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -197,6 +197,12 @@ class ScaleMixtureDensity:
         """Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k, (K, rank, d)."""
         roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
         return lower_trapezoidal(roots)
+
+    def with_scales(self, weights: FloatArray, scales: FloatArray) -> ScaleMixtureDensity:
+        """Give the mixture with other weights and scales, and the same whiteners."""
+        density = replace(self, weights=weights, scales=scales)
+        density.__dict__["whiteners"] = self.whiteners
+        return density
 
     @cached_property
     def null_basis(self) -> FloatArray:
