@@ -31,7 +31,7 @@ from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.noise import estimate_sigma
-from fastgsm.presets import PRESETS, new_method, patch_size_of, resolve_priors, stride_of
+from fastgsm.presets import PRESETS, Part, new_method, patch_size_of, resolve_priors, stride_of
 from fastgsm.single_pass import SinglePass
 from fastgsm.two_scales import Method
 
@@ -236,6 +236,36 @@ def denoise(
             channel_axis=channel_axis, data_range=data_range, workers=workers,
             random_state=random_state, progress=progress,
         )  # fmt: skip
+    return denoise_array(
+        image, sigma, prior=prior, noise=noise, quality=quality, aggregation=aggregation,
+        stride=stride, channel_axis=channel_axis, data_range=data_range, mask=mask, out=out,
+        workers=workers, random_state=random_state, progress=progress, return_std=return_std,
+    )  # fmt: skip
+
+
+def denoise_array(
+    image: Any,
+    sigma: Any,
+    *,
+    prior: Any = None,
+    noise: Any = None,
+    quality: str = "balanced",
+    aggregation: str = "mean",
+    stride: int | None = None,
+    channel_axis: int | None = None,
+    data_range: float | None = None,
+    mask: Any = None,
+    out: Any = None,
+    workers: int | None = None,
+    random_state: Any = 0,
+    progress: bool = False,
+    return_std: bool = False,
+    inner: Part | None = None,
+) -> Any:
+    """Do what `denoise` does with an image in memory.
+
+    With ``inner``, only this part of the result is wanted: see `new_method`.
+    """
     check_choice(quality, "quality", tuple(PRESETS))
     check_choice(aggregation, "aggregation", ("mean", "center"))
     rng = check_random_state(random_state)
@@ -285,8 +315,9 @@ def denoise(
     def method(level: Any) -> Method:
         center = aggregation == "center"
         return new_method(
-            quality, model, chroma, level, planes.dtype, patch_size, stride, rng, center=center
-        )
+            quality, model, chroma, level, planes.dtype, patch_size, stride, rng,
+            center=center, inner=inner,
+        )  # fmt: skip
 
     with limit_workers(workers):
         if trusted is not None:

@@ -12,7 +12,6 @@ from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
 from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.inpainting import uneven_epll
-from fastgsm.kernels.nonlocal_mvn import LANES
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.nonlocal_mvn import BAND_ROWS as REFINED_ROWS
@@ -21,6 +20,9 @@ from fastgsm.patches import check_stride
 from fastgsm.priors import load_prior
 from fastgsm.single_pass import BAND_ROWS, OpponentSinglePass, SinglePass
 from fastgsm.two_scales import Method, TwoScales
+
+# Rows and columns of some planes.
+Part = tuple[slice, slice]
 
 
 class Preset(NamedTuple):
@@ -117,6 +119,7 @@ def new_method(
     rng: np.random.Generator,
     *,
     center: bool,
+    inner: Part | None = None,
 ) -> Method:
     """Give what a preset does at one noise level, or at one for each pixel.
 
@@ -135,6 +138,9 @@ def new_method(
     rng : numpy.random.Generator
     center : bool
         Keep only each patch's central pixel; for "fast".
+    inner : (rows, columns), optional
+        Part of the planes that is wanted at one noise level. It begins at multiples of the preset's
+        step, and the rest of the result may be anything.
     """
     if quality == "fast":
         first, *others = (
@@ -153,14 +159,20 @@ def new_method(
             return pilot
         noise = float(levels[0])
     else:
+        fine: Method
         fine, coarse = (
             EPLL(model, level, patch_size, stride, rng, schedule(level, grids), chroma=chroma)
             for level in (noise, noise / 2)
         )
+        if inner is not None:
+            _, of_fine, of_refinement = halos(quality, patch_size)
+            step = reach(quality, patch_size, stride).step
+            fine = Within(fine, grown(inner, of_fine, step))
+            inner = grown(inner, of_refinement, step)
         pilot = TwoScales(fine, coarse, patch_size)
     if quality == "balanced":
         return pilot
-    return Refined(pilot, NonlocalMVN(noise, dtype), missing)
+    return Refined(pilot, NonlocalMVN(noise, dtype), missing, inner)
 
 
 class Reach(NamedTuple):
@@ -174,43 +186,89 @@ class Reach(NamedTuple):
 
 
 def reach(quality: str, patch_size: int, stride: int) -> Reach:
-    """Give how far a preset looks at one noise level.
-
-    What changes at one pixel changes the patches that cover it and, by their sums, all the pixels
-    of these, in every pass anew. At half of the size all of this is twice as far, and the
-    enlargement adds two pixels of that size.
-    """
+    """Give how far a preset looks at one noise level."""
     if quality == "fast":
         return Reach(patch_size, max(BAND_ROWS, patch_size) * stride)
-    one_scale = patch_size + (len(GRIDS) - 1) * (patch_size - 1)
-    halo = 2 * (one_scale + 2) + 2
     step = 2 * stride
     if quality == "best":
-        # Patches are matched, and restored, anywhere in their window.
-        halo += 2 * RADIUS + 2 * PATCH_SIZE
-        lanes = math.lcm(REFINED_ROWS, LANES)
-        step = math.lcm(step, lanes * STRIDE)
-    return Reach(halo, step)
+        step = math.lcm(step, REFINED_ROWS * STRIDE)
+    return Reach(halos(quality, patch_size).coarse, step)
+
+
+class Halos(NamedTuple):
+    """How far from a pixel of the result the parts of a method look, in pixels."""
+
+    coarse: int
+    """EPLL at half of the size, and all parts together."""
+    fine: int
+    """EPLL at full size."""
+    refinement: int
+    """0 where there is none."""
+
+
+def halos(quality: str, patch_size: int) -> Halos:
+    """Give how far the parts of "balanced" and "best" look at one noise level.
+
+    What changes at one pixel changes the patches that cover it and, by their sums, all the pixels
+    of these, in every pass anew. At half of the size all of this is twice as far. The enlargement
+    takes two pixels of that size on either side, which are means over four. In the refinement,
+    patches are matched, and restored, anywhere in their window.
+    """
+    one_scale = patch_size + (len(GRIDS) - 1) * (patch_size - 1)
+    refinement = 2 * RADIUS + 2 * PATCH_SIZE if quality == "best" else 0
+    return Halos(2 * (one_scale + 2) + 2 + refinement, one_scale + 4 + refinement, refinement)
+
+
+def grown(part: Part, halo: int, step: int) -> Part:
+    """Give a part of some planes with a margin, in whole steps."""
+    margin = -(-halo // step) * step
+    rows, cols = (slice(max(each.start - margin, 0), each.stop + margin) for each in part)
+    return rows, cols
+
+
+class Within:
+    """A method, applied to a part of the planes; the rest stays as it is."""
+
+    def __init__(self, method: Method, part: Part) -> None:
+        self._method = method
+        self._part = (slice(None), *part)
+
+    def n_steps(self, shape: tuple[int, ...]) -> int:
+        """Number of progress updates that planes of the given shape take."""
+        return self._method.n_steps(_shape_of(self._part, shape))
+
+    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
+        """Denoise ``planes`` (n, height, width)."""
+        result = planes.copy()
+        result[self._part] = self._method(planes[self._part], bar)
+        return result
 
 
 class Refined:
-    """A method, and the non-local refinement of its result.
+    """A method, and the non-local refinement of its result, or of a part of it.
 
     Where pixels are missing (height, width), the method's result stands in for them. An image
     smaller than a patch of the refinement is left at that result.
     """
 
     def __init__(
-        self, pilot: Method, refinement: NonlocalMVN, missing: NDArray[np.bool_] | None = None
+        self,
+        pilot: Method,
+        refinement: NonlocalMVN,
+        missing: NDArray[np.bool_] | None = None,
+        part: Part | None = None,
     ) -> None:
         self._pilot = pilot
         self._refinement = refinement
         self._missing = missing
+        self._part: Any = ... if part is None else (slice(None), *part)
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Number of progress updates that planes of the given shape take."""
         steps = self._pilot.n_steps(shape)
-        return steps + self._refinement.n_steps(shape) if self._refines(shape) else steps
+        if self._refines(shape):
+            steps += self._refinement.n_steps(_shape_of(self._part, shape))
+        return steps
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width)."""
@@ -219,7 +277,13 @@ class Refined:
             return restored
         if self._missing is not None:
             planes = np.where(self._missing, restored, planes)
-        return self._refinement(planes, restored, bar)
+        restored[self._part] = self._refinement(planes[self._part], restored[self._part], bar)
+        return restored
 
     def _refines(self, shape: tuple[int, ...]) -> bool:
         return min(shape[1:]) >= self._refinement.patch_size
+
+
+def _shape_of(part: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of a part of an array of the given shape."""
+    return np.broadcast_to(0, shape)[part].shape

@@ -34,10 +34,10 @@ from fastgsm._validation import (
     plain_array,
     warn_unlikely_range,
 )
-from fastgsm.denoise import denoise
+from fastgsm.denoise import denoise_array
 from fastgsm.models import PatchModel
 from fastgsm.noise import PATCH, grid_patches, grid_stride, variance_of_patches
-from fastgsm.presets import PRESETS, patch_size_of, reach, resolve_priors, stride_of
+from fastgsm.presets import PRESETS, Part, patch_size_of, reach, resolve_priors, stride_of
 from fastgsm.single_pass import centring
 
 TILE = 2048
@@ -46,12 +46,12 @@ TILE = 2048
 class Tile(NamedTuple):
     """A part of an image, as (rows, columns), and what must be known to restore it."""
 
-    inner: tuple[slice, slice]
-    outer: tuple[slice, slice]
+    inner: Part
+    outer: Part
     """The inner part with its margins."""
 
     @property
-    def cut(self) -> tuple[slice, slice]:
+    def cut(self) -> Part:
         """The inner part within the outer one."""
         first, second = (
             slice(i.start - o.start, i.stop - o.start)
@@ -217,7 +217,9 @@ def denoise_part(
     """Denoise a tile with its margins, and give its inner part."""
     # Every tile draws the same grids: those of the whole image.
     seed = copy.deepcopy(rng)
-    clean = denoise(noisy, sigma, **options, workers=workers, random_state=seed)
+    clean = denoise_array(
+        noisy, sigma, **options, workers=workers, random_state=seed, inner=part.cut
+    )
     return clean[index(part.cut, options["channel_axis"])]
 
 
@@ -232,7 +234,7 @@ class Scan(NamedTuple):
     unit: float
 
 
-def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[tuple[slice, slice]]]:
+def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[Part]]:
     """Give the stride of the patches that `scan` looks at, and the parts that it wants."""
     stride = grid_stride(shape)
     blocks = tiles_of(shape, -(-tile // stride) * stride, 0, stride)
@@ -247,7 +249,7 @@ def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[tuple[slic
     return stride, parts
 
 
-def scan(pixels: Any, part: tuple[slice, slice], stride: int, channel_axis: int | None) -> Scan:
+def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan:
     """Look at one part of an image."""
     scaled, unit = as_float_image(pixels)
     planes = channels_first(scaled, channel_axis)
@@ -341,7 +343,7 @@ def _check_out(image: Any, out: Any) -> None:
         )
 
 
-def index(part: tuple[slice, slice], channel_axis: int | None) -> tuple[slice, ...]:
+def index(part: Part, channel_axis: int | None) -> tuple[slice, ...]:
     """Give the index of a part of the pixels, with all channels."""
     return with_channels(part, slice(None), channel_axis)
 
@@ -354,13 +356,13 @@ def with_channels(pixels: tuple[Any, Any], channels: Any, axis: int | None) -> t
     return tuple(both)
 
 
-def _read(image: Any, part: tuple[slice, slice], channel_axis: int | None) -> Any:
+def _read(image: Any, part: Part, channel_axis: int | None) -> Any:
     pixels = plain_array(image[index(part, channel_axis)], "image")
     check_no_nan(pixels, part)
     return pixels
 
 
-def check_no_nan(pixels: Any, part: tuple[slice, slice]) -> None:
+def check_no_nan(pixels: Any, part: Part) -> None:
     """Raise ValueError if a part of an image holds NaN."""
     if pixels.dtype.kind == "f" and np.isnan(pixels).any():
         rows, cols = part

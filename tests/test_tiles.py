@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm.presets import reach
+from fastgsm.presets import halos, reach
 from fastgsm.tiles import tiles_of
 
 SIGMA = 0.1
@@ -24,7 +24,9 @@ def by_tiles(image: Any, sigma: Any = SIGMA, **options: Any) -> Any:
     return fastgsm.denoise_tiles(image, np.zeros_like(image), sigma, **options)
 
 
-@pytest.mark.parametrize(("quality", "tile"), [("fast", 1), ("balanced", 70), ("best", 1)])
+@pytest.mark.parametrize(
+    ("quality", "tile"), [("fast", 1), ("balanced", 70), ("best", 1), ("best", 50)]
+)
 def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, tile: int) -> None:
     image = noisy[:, :150]
     whole = fastgsm.denoise(image, SIGMA, quality=quality)
@@ -38,6 +40,21 @@ def test_a_smaller_halo_would_not_do(noisy: Any, quality: str, monkeypatch: Any)
     steps = -(-halo // step)
     monkeypatch.setattr("fastgsm.tiles.reach", lambda *_: ((steps - 1) * step, step))
     image = noisy[:, :150]
+    whole = fastgsm.denoise(image, SIGMA, quality=quality)
+    assert (by_tiles(image, quality=quality, tile=70) != whole).any()
+
+
+@pytest.mark.parametrize(
+    ("quality", "smaller"),
+    [("balanced", {"fine": 24}), ("best", {"fine": 48}), ("best", {"refinement": 24})],
+)
+def test_smaller_halos_of_the_stages_would_not_do(
+    noisy: Any, quality: str, smaller: Any, monkeypatch: Any
+) -> None:
+    """One step less than what the stages have; of the 40 pixels of "balanced", two steps."""
+    too_small = halos(quality, 8)._replace(**smaller)
+    monkeypatch.setattr("fastgsm.presets.halos", lambda *_: too_small)
+    image = noisy[:, :200]
     whole = fastgsm.denoise(image, SIGMA, quality=quality)
     assert (by_tiles(image, quality=quality, tile=70) != whole).any()
 
