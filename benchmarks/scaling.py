@@ -10,8 +10,6 @@ writes its part of docs/scaling.md.
 from __future__ import annotations
 
 import argparse
-import functools
-import operator
 import pickle
 import tempfile
 import time
@@ -24,8 +22,10 @@ from typing import Any
 import numpy as np
 
 import fastgsm
-from fastgsm.distributed import FAN_IN, denoise_dask, fit_images
+from fastgsm.distributed import FAN_IN, _drawn_chunks, _Sums, denoise_dask, fit_images
 from fastgsm.kernels._jit import limit_workers
+from fastgsm.models._statistics import Chunk, group_statistics, shape_statistics
+from fastgsm.tiles import TILE
 
 from . import markdown
 from .common import SIGMA, Array, add_noise, fit, image, patches, seconds, shrunk
@@ -55,7 +55,7 @@ class Costs:
     """Seconds and bytes that one iteration on chunks is made of."""
 
     patch: float
-    """Of the E-step, per patch, on one core."""
+    """Of drawing a patch and of its E-step, in all passes of an iteration, on one core."""
     size: int
     """Of the statistics."""
     addition: float
@@ -65,6 +65,8 @@ class Costs:
     """Of the scheduler, per task."""
     bandwidth: float
     """Bytes per second, into one worker."""
+    passes: int
+    """Over the data, in an iteration."""
 
     @property
     def exchange(self) -> float:
@@ -77,8 +79,7 @@ def predicted(costs: Costs, n_patches: float, chunk: int, workers: int) -> dict[
 
     The E-steps and the additions of their statistics are shared out evenly; the last additions,
     from one result per worker to one, wait for each other; so do all tasks at the scheduler, whose
-    time counts where it exceeds that of the workers. A mixture with scales takes two passes, which
-    the cost of a patch includes.
+    time counts where it exceeds that of the workers.
     """
     n_tasks = max(1.0, n_patches / chunk)
     busy = min(float(workers), n_tasks)
@@ -86,28 +87,65 @@ def predicted(costs: Costs, n_patches: float, chunk: int, workers: int) -> dict[
     rounds = np.ceil(n_tasks / workers)
     parts = {
         "compute": rounds * chunk * costs.patch,
-        "additions": rounds * costs.exchange,
-        "last additions": float(depth * (FAN_IN - 1) * costs.exchange),
+        "additions": costs.passes * rounds * costs.exchange,
+        "last additions": costs.passes * float(depth * (FAN_IN - 1) * costs.exchange),
         "M-step": costs.m_step,
-        "scheduler": n_tasks * (1 + 1 / (FAN_IN - 1)) * costs.task,
+        "scheduler": costs.passes * n_tasks * (1 + 1 / (FAN_IN - 1)) * costs.task,
     }
     working = sum(seconds for name, seconds in parts.items() if name != "scheduler")
     return {**parts, "total": max(working, parts["scheduler"] + costs.m_step)}
 
 
-def model_costs(model: Any, X: Array, task: float, bandwidth: float) -> Costs:
+def model_costs(model: Any, X: Array, drawing: float, task: float, bandwidth: float) -> Costs:
     """Measure what does not depend on the number of workers, on one core."""
     fit(model, X[: shrunk(20_000, 400)])
+    chunk = Chunk.of(X)
     with limit_workers(1):
-        e_step = seconds(lambda: model.sufficient_statistics(X)) / len(X)
-        statistics = model.sufficient_statistics(X)
+        passes = passes_of(model)
+        e_step = sum(seconds(lambda each=each: each(chunk)) for each in passes)  # type: ignore[misc]
+        all_statistics = [each(chunk) for each in passes]
         start = time.perf_counter()
-        model.m_step(statistics)
+        model.m_step(model.sufficient_statistics(X[: shrunk(20_000, 400)]))
         m_step = time.perf_counter() - start
-    if isinstance(model, fastgsm.MoGSM):
-        e_step *= 1 + 1 / 2.5  # the pass for the scales, see StatisticsSteps
+    statistics = max(all_statistics, key=lambda each: len(pickle.dumps(each)))
     addition = seconds(lambda: statistics + statistics)
-    return Costs(e_step, len(pickle.dumps(statistics)), addition, m_step, task, bandwidth)
+    return Costs(
+        e_step / len(X) + len(passes) * drawing,
+        len(pickle.dumps(statistics)),
+        addition,
+        m_step,
+        task,
+        bandwidth,
+        len(passes),
+    )
+
+
+def passes_of(model: Any) -> list[Callable[[Chunk], fastgsm.SufficientStatistics]]:
+    """Give what an iteration of a fit on chunks does with each chunk, pass by pass."""
+    density = model._density
+    if isinstance(model, fastgsm.GSM):
+        return [
+            lambda chunk: group_statistics(chunk, model._groups, density.weights, density.scales)
+        ]
+    if isinstance(model, fastgsm.MoGSM):
+        return [
+            lambda chunk: shape_statistics(chunk, density, scales=True, moments=False),
+            lambda chunk: shape_statistics(chunk, density),
+        ]
+    return [lambda chunk: shape_statistics(chunk, density)]
+
+
+def drawing_costs() -> float:
+    """Seconds in which a task draws a patch from its part of an image, on one core."""
+    part = add_noise(image(0, shrunk(2048, 64))).astype(np.float32)
+    n = shrunk(CHUNK, 400)
+
+    def draw() -> None:
+        for _ in _drawn_chunks((part, ...), n, 0, 0, 8, "patch", np.dtype(np.float32)):
+            pass
+
+    with limit_workers(1):
+        return seconds(draw) / n
 
 
 def scheduler_costs(client: Any) -> tuple[float, float]:
@@ -132,24 +170,20 @@ def scheduler_costs(client: Any) -> tuple[float, float]:
 
 
 def tested(costs: Costs, chunk: int, workers: int, chunks_each: int) -> tuple[float, float]:
-    """Seconds of a pass on workers whose tasks wait instead of computing: measured, predicted.
+    """Seconds of an iteration on workers whose tasks wait: measured, and predicted.
 
     Scheduler, graph and additions are those of a fit. All workers live in this process, so that
     nothing but the additions needs a core, and nothing has to be sent.
     """
     costs = replace(costs, bandwidth=np.inf, m_step=0.0)
-    import dask
     from distributed import Client, LocalCluster
 
     statistics = np.ones(costs.size // 8)
-    duration = chunk * costs.patch
+    duration = chunk * costs.patch / costs.passes
 
-    def wait(_: int) -> Array:
+    def wait(_: Any) -> Array:
         time.sleep(duration)
         return statistics.copy()
-
-    def add(parts: list[Array]) -> Array:
-        return functools.reduce(operator.add, parts)
 
     with (
         LocalCluster(
@@ -161,12 +195,10 @@ def tested(costs: Costs, chunk: int, workers: int, chunks_each: int) -> tuple[fl
         ) as cluster,
         Client(cluster),
     ):
-        parts = [dask.delayed(wait, pure=False)(i) for i in range(workers * chunks_each)]
-        while len(parts) > 1:
-            groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
-            parts = [dask.delayed(add, pure=False)(group) for group in groups]
+        sums = _Sums([(iter, ([i],)) for i in range(workers * chunks_each)])
         start = time.perf_counter()
-        parts[0].compute()
+        for _ in range(costs.passes):
+            sums(wait)
         measured = time.perf_counter() - start
     n_patches = workers * chunks_each * chunk
     return measured, predicted(costs, n_patches, chunk, workers)["total"]
@@ -177,16 +209,18 @@ def costs_table(costs: dict[str, Costs]) -> str:
     rows = [
         (
             name,
+            c.passes,
             f"{1e6 * c.patch:.2f}",
             f"{c.size / 1e6:.2f}",
             f"{1e3 * c.addition:.1f}",
             f"{1e3 * c.m_step:.0f}",
-            f"{c.size / (CHUNK * 64 * 4):.3f}",
+            f"{c.passes * c.size / (LARGE_CHUNK * 64 * 4):.4f}",
         )
         for name, c in costs.items()
     ]
     header = [
         "model",
+        "passes",
         "µs per patch",
         "MB of statistics",
         "ms to add",
@@ -238,10 +272,13 @@ def measure_model() -> str:
     """Measure costs, predict, and test."""
     from distributed import Client
 
-    X = patches(0, CHUNK)
+    X = patches(0, CHUNK).astype(np.float32)
     with local_cluster() as cluster, Client(cluster) as client:
         task, bandwidth = scheduler_costs(client)
-    costs = {name: model_costs(make(), X, task, bandwidth) for name, make in MODELS.items()}
+    drawing = drawing_costs()
+    costs = {
+        name: model_costs(make(), X, drawing, task, bandwidth) for name, make in MODELS.items()
+    }
     abroad = {
         name: replace(each, bandwidth=min(NETWORK, bandwidth)) for name, each in costs.items()
     }
@@ -255,8 +292,8 @@ def measure_model() -> str:
     return "\n\n".join(
         [
             costs_table(costs),
-            f"A task costs the scheduler {1e3 * task:.2f} ms; from worker to worker go "
-            f"{bandwidth / 1e9:.2f} GB/s.",
+            f"To draw a patch takes {1e6 * drawing:.2f} µs. A task costs the scheduler "
+            f"{1e3 * task:.2f} ms; from worker to worker go {bandwidth / 1e9:.2f} GB/s.",
             prediction_table(abroad, 1e12, LARGE_CHUNK),
             markdown.table(
                 ["model", "workers", "measured, s", "predicted, s", "predicted / measured"], rows
@@ -290,7 +327,7 @@ def noisy_zarr(path: Path, side: int) -> Any:
     return array
 
 
-def denoise_large(folder: Path) -> list[tuple[str, str, str]]:
+def denoise_large(folder: Path) -> list[tuple[str, ...]]:
     """Denoise an image of 1 GB, from Zarr to Zarr."""
     import dask.array as da
     from distributed import Client
@@ -298,7 +335,7 @@ def denoise_large(folder: Path) -> list[tuple[str, str, str]]:
     side = shrunk(16_384, 1024)
     noisy_zarr(folder / "noisy.zarr", side)
     rows = []
-    for quality in ("fast", "balanced"):
+    for quality in PRESETS:
         with local_cluster(memory_limit="1500MB") as cluster, Client(cluster) as client:
             lazy = denoise_dask(da.from_zarr(folder / "noisy.zarr"), quality=quality)
             start = time.perf_counter()
@@ -306,16 +343,17 @@ def denoise_large(folder: Path) -> list[tuple[str, str, str]]:
             took = time.perf_counter() - start
             peak = peak_of_workers(client)
         what = f"denoise(quality={quality!r}), {side}x{side}, sigma estimated"
-        rows.append((what, f"{took:.0f}", f"{peak:.2f}"))
+        rows.append((what, f"{took:.0f}", "", f"{peak:.2f}"))
     return rows
 
 
-def fit_large(folder: Path) -> list[tuple[str, str, str]]:
-    """Fit to 20 million patches, 5 GB, of the image of 1 GB."""
-    import dask.array as da
+def fit_large(folder: Path) -> list[tuple[str, ...]]:
+    """Fit to 20 million patches, 5 GB, of the image of 1 GB, and predict how long that takes."""
+    import zarr
     from distributed import Client
 
     n_patches = shrunk(20_000_000, 5000)
+    X, drawing = patches(0, CHUNK).astype(np.float32), drawing_costs()
     rows = []
     for name in ("GSM(8)", "MoGSM(32, 8)"):
         model = MODELS[name]().set_params(max_iter=4, tol=0.0)
@@ -325,15 +363,19 @@ def fit_large(folder: Path) -> list[tuple[str, str, str]]:
             times.append(em.seconds)
 
         with local_cluster(memory_limit="1500MB") as cluster, Client(cluster) as client:
-            images = [da.from_zarr(folder / "noisy.zarr")]
+            task, bandwidth = scheduler_costs(client)
+            images = [zarr.open_array(folder / "noisy.zarr", mode="r")]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
                 fit_images(model, images, n_patches, random_state=0, callback=watch)
             peak = peak_of_workers(client)
+        costs = model_costs(MODELS[name](), X, drawing, task, bandwidth)
+        n_tasks = (images[0].shape[0] // TILE) ** 2
         rows.append(
             (
                 f"fit_images({name}), {n_patches:,} patches, an iteration",
                 f"{np.diff(times).min():.1f}",
+                f"{predicted(costs, n_patches, n_patches // max(n_tasks, 1), 2)['total']:.1f}",
                 f"{peak:.2f}",
             )
         )
@@ -345,7 +387,7 @@ def measure_beside() -> str:
     import dask.array as da
     from distributed import Client
 
-    X = patches(0, 400_000)
+    X = patches(0, 400_000).astype(np.float32)
     noisy = add_noise(image(0, 4096)).astype(np.float32)
     rows = []
     with local_cluster() as cluster, Client(cluster):
@@ -388,7 +430,8 @@ def measure_large() -> str:
     """Do what does not fit into a worker's memory."""
     with tempfile.TemporaryDirectory() as folder:
         rows = denoise_large(Path(folder)) + fit_large(Path(folder))
-    table = markdown.table(["on two workers of one thread", "s", "GB of a worker at most"], rows)
+    header = ["on two workers of one thread", "s", "predicted, s", "GB of a worker at most"]
+    table = markdown.table(header, rows)
     return f"{table}\n\n{_origin('large')}"
 
 

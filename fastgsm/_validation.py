@@ -151,14 +151,22 @@ def channels_first(image: NDArray[Any], channel_axis: Any, name: str = "image") 
     return np.moveaxis(image, check_channel_axis(image.shape, channel_axis, name), 0)
 
 
-def check_channel_axis(shape: tuple[int, ...], channel_axis: Any, name: str = "image") -> int:
-    """Give ``channel_axis`` as an int, or raise unless it is one of the three axes of ``shape``."""
+def check_channel_axis(
+    shape: tuple[int, ...], channel_axis: Any, name: str = "image", *, stack: bool = False
+) -> int:
+    """Give ``channel_axis`` as an int, or raise unless it is one of the three axes of ``shape``.
+
+    Of a ``stack``, one of the last three.
+    """
     if isinstance(channel_axis, bool) or not isinstance(channel_axis, (int, np.integer)):
         raise TypeError(f"channel_axis is {channel_axis!r}; wanted an integer or None.")
-    if len(shape) != 3 or not -3 <= channel_axis < 3:
+    n = len(shape)
+    enough = n >= 3 if stack else n == 3
+    if not enough or not (-3 <= channel_axis < 0 or n - 3 <= channel_axis < n):
+        which = ", as the last three" if stack else ""
         raise ValueError(
             f"{name} has shape {shape} and channel_axis is {channel_axis}; wanted two axes of "
-            f"pixels and one of channels."
+            f"pixels and one of channels{which}."
         )
     return int(channel_axis)
 

@@ -16,6 +16,7 @@ from fastgsm._containers import is_dask
 from fastgsm._extras import import_extra
 from fastgsm._validation import (
     as_float_image,
+    check_channel_axis,
     check_choice,
     check_integer,
     check_nonnegative,
@@ -105,13 +106,12 @@ def denoise_dask(
     if sigma is not None:
         sigma = check_nonnegative(sigma, "sigma")
     rng = check_random_state(random_state)
+    if 0 in image.shape:
+        raise ValueError(f"image has shape {image.shape}, without a pixel; wanted some.")
     if image.ndim > (2 if channel_axis is None else 3):
-        axis = None if channel_axis is None else channel_axis % image.ndim - 1
-        if axis is not None and axis < image.ndim - 4:
-            raise ValueError(
-                f"image has shape {image.shape} and channel_axis is {channel_axis}; wanted the "
-                f"channels among the last three axes, after those of images on their own."
-            )
+        axis = None
+        if channel_axis is not None:
+            axis = check_channel_axis(image.shape, channel_axis, stack=True) % image.ndim - 1
         options = {
             "tile": tile,
             "prior": prior,
@@ -200,9 +200,9 @@ def fit_dask(
 
     What ``model.fit(X)`` does with a Dask array. Every iteration is a pass over the chunks, of a
     `MoGSM` two: a task for each does the E-step, and only sums travel. These are added in a fixed
-    order, so that the model is the same, to the bit, for any number of workers, wherever they are,
-    and whichever of them are lost. (An `ICA` of patches above 8x8 needs the same number of BLAS
-    threads on each, and all the same kind of processor.)
+    order, so that the model is the same, to the bit, for any number of workers, and whichever of
+    them are lost, on processors of one kind. (An `ICA` of patches above 8x8 needs the same number
+    of BLAS threads on each.)
 
     Parameters
     ----------
@@ -230,9 +230,9 @@ def fit_dask(
 
     Notes
     -----
-    The iterations are those of `fit` in memory, to rounding, but they start from 100,000 samples,
-    evenly drawn, where `fit` in memory looks at all: of more samples the likelihood, but not every
-    parameter, is that of a fit in memory.
+    The iterations are those of `fit` in memory, to rounding, but they start from about 100,000
+    samples, drawn by chance, where `fit` in memory looks at all: of more samples the likelihood,
+    but not every parameter, is that of a fit in memory.
 
     Examples
     --------
@@ -284,6 +284,8 @@ def _samples(X: Any, sample_weight: Any) -> tuple[Any, list[Source]]:
     if X.ndim != 2:
         raise ValueError(f"X has shape {X.shape}; wanted (n_samples, n_features).")
     _check_known_shape(X, "X")
+    if 0 in X.shape:
+        raise ValueError(f"X has shape {X.shape}; wanted at least one sample of one feature.")
     X = X.rechunk({1: -1})
     weights = [None] * X.numblocks[0]
     if sample_weight is not None:
@@ -348,8 +350,9 @@ def fit_images(
         To be fitted, with its options.
     images : array of shape (height, width), iterable of them, or Zarr group
         Grey images: Dask arrays, Zarr arrays, or whatever Dask makes arrays of. Of a stack with
-        another axis in front, each; of a Zarr group, all its arrays, by name. NumPy arrays are sent
-        to the workers in every iteration: better give those that can be read there.
+        another axis in front, each; of a Zarr group, all its arrays, by name. Parts of Zarr arrays
+        are read by the tasks themselves, which saves most tasks of Dask's. NumPy arrays are sent to
+        the workers in every iteration: better give those that can be read there.
     n_patches : int
         Number of patches, drawn with replacement; every place of every image is as likely as any
         other.
@@ -360,7 +363,8 @@ def fit_images(
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed of the places. An int, for a fit that `checkpoint` is to go on with.
     tile : int
-        Side of the part of an image that one task holds, in pixels.
+        Side of the part of an image that one task holds, in pixels. Which patches are drawn depends
+        on it, too.
     callback, progress, checkpoint
         As of `fit`.
 
@@ -392,16 +396,19 @@ def fit_images(
     tile = check_integer(tile, "tile")
     check_choice(center, "center", ("patch", None))
     rng = check_random_state(random_state)
-    blocks: list[tuple[Any, int]] = []
+    blocks: list[tuple[tuple[Any, ...], int]] = []
     dtypes = []
     for name, image in _images(images, tile):
-        lazy = image if is_dask(image) else da.from_array(image, chunks=tile)
-        if lazy.ndim != 2:
-            raise ValueError(f"{name} has shape {lazy.shape}; wanted a grey image (height, width).")
-        _check_known_shape(lazy, name)
-        check_shape_2d(lazy.shape, f"the shape of {name}", patch_size)
-        dtypes.append(as_float_image(np.zeros((1, 1), lazy.dtype), name)[0].dtype)
-        blocks += _blocks(lazy, tile, patch_size)
+        if not is_dask(image) and not _is_zarr(image):
+            image = da.from_array(image, chunks=tile)
+        if image.ndim != 2:
+            raise ValueError(
+                f"{name} has shape {image.shape}; wanted a grey image (height, width)."
+            )
+        _check_known_shape(image, name)
+        check_shape_2d(image.shape, f"the shape of {name}", patch_size)
+        dtypes.append(as_float_image(np.zeros((1, 1), image.dtype), name)[0].dtype)
+        blocks += _blocks(image, tile, patch_size)
     if not blocks:
         raise ValueError("images is empty; wanted at least one grey image.")
     dtype = np.result_type(*dtypes)
@@ -410,8 +417,8 @@ def fit_images(
     seeds = rng.integers(2**63, size=len(blocks))
     firsts = np.cumsum(counts) - counts
     sources: list[Source] = [
-        (_drawn_chunks, (pixels, int(count), int(seed), int(first), patch_size, center, dtype))
-        for (pixels, _), count, seed, first in zip(blocks, counts, seeds, firsts, strict=True)
+        (_drawn_chunks, (part, int(count), int(seed), int(first), patch_size, center, dtype))
+        for (part, _), count, seed, first in zip(blocks, counts, seeds, firsts, strict=True)
         if count
     ]
     shape = n_patches, patch_size**2
@@ -441,8 +448,17 @@ def _is_xarray(image: Any) -> bool:
     return xarray is not None and isinstance(image, xarray.DataArray)
 
 
-def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[Any, int]]:
-    """Give the parts of an image that patches are drawn from, and how many places each has."""
+def _is_zarr(image: Any) -> bool:
+    zarr = sys.modules.get("zarr")
+    return zarr is not None and isinstance(image, zarr.Array)
+
+
+def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """Give the parts of an image that patches are drawn from, and how many places each has.
+
+    A part is an array and an index. Of Zarr the task itself reads the part: through Dask, reading,
+    cutting and joining the chunks that a part touches would be seven tasks more for each.
+    """
     height, width = image.shape
     margin = patch_size - 1
     for top in range(0, height - margin, tile):
@@ -450,8 +466,11 @@ def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[Any, int]]
             rows = slice(top, min(top + tile + margin, height))
             cols = slice(left, min(left + tile + margin, width))
             n_places = (rows.stop - top - margin) * (cols.stop - left - margin)
-            [[pixels]] = image[rows, cols].rechunk(-1).to_delayed()
-            yield pixels, n_places
+            if is_dask(image):
+                [[pixels]] = image[rows, cols].rechunk(-1).to_delayed()
+                yield (pixels, ...), n_places
+            else:
+                yield (image, (rows, cols)), n_places
 
 
 def _fit(
@@ -481,7 +500,8 @@ class _Sums:
 
     def share(self, value: Any) -> Any:
         """Give a task of its own, whose result every worker is sent once."""
-        return self._sent(value).persist()
+        with _no_warning_of_size():
+            return self._sent(value).persist()
 
     def __call__(self, function: Callable[..., Any], *args: Any, **shared: Any) -> Any:
         given = self._sent(args)
@@ -490,11 +510,21 @@ class _Sums:
         add = self._delayed(_added, pure=False)
         while len(parts) > 1:
             parts = [add(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
-        return parts[0].compute()
+        with _no_warning_of_size():
+            return parts[0].compute()
 
     def _sent(self, value: Any) -> Any:
         # Pickled, since Dask would look for its own objects in all that it is made of.
         return self._delayed(pickle.loads, pure=False)(pickle.dumps(value))
+
+
+def _no_warning_of_size() -> Any:
+    """Give a context in which the parameters of 200 shapes, 13 MB, are sent without a warning.
+
+    It would advise to scatter them, and what is scattered is lost with the worker that holds it.
+    """
+    name = "distributed.admin.large-graph-warning-threshold"
+    return import_extra("dask.config", "dask").set({name: "1 GB"})
 
 
 def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> Iterator[Chunk]:
@@ -502,7 +532,7 @@ def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> It
 
 
 def _drawn_chunks(
-    pixels: Any,
+    part: tuple[Any, Any],
     count: int,
     seed: int,
     first: int,
@@ -510,9 +540,10 @@ def _drawn_chunks(
     center: str | None,
     dtype: np.dtype[Any],
 ) -> Iterator[Chunk]:
-    """Draw patches, BLOCK of them at a time, from pixels in the type of all images."""
+    """Draw patches, BLOCK of them at a time, from part of an image, in the type of all images."""
     rng = np.random.default_rng(seed)
-    plane = as_float_image(pixels)[0].astype(dtype, copy=False)
+    image, index = part
+    plane = as_float_image(image[index])[0].astype(dtype, copy=False)
     for done in range(0, count, BLOCK):
         n = min(BLOCK, count - done)
         X = sample_patches(plane, patch_size, n, center=center, random_state=rng)

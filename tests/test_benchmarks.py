@@ -395,13 +395,14 @@ def test_scaling_is_measured_and_predicted(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(predicted) == 1 + len(scaling.MODELS) * len(scaling.WORKERS)
     assert len(tested) == 1 + len(scaling.TESTED_MODELS)
     [large] = markdown.read_tables(scaling.measure_large())
-    assert all(float(row[2]) < 1.5 for row in large[1:])
+    assert all(float(row[-1]) < 1.5 for row in large[1:])
+    assert [row[2] > "0" for row in large[1:]] == [False, True, True]
     [speed] = markdown.read_tables(scaling.measure_beside())
     assert len(speed) == 4
 
 
 def test_prediction_shares_out_what_can_be_shared() -> None:
-    costs = scaling.Costs(1e-6, 10**6, 1e-3, 0.1, 1e-4, 1e9)
+    costs = scaling.Costs(1e-6, 10**6, 1e-3, 0.1, 1e-4, 1e9, 1)
     alone, ten = (scaling.predicted(costs, 1e9, 10**6, workers) for workers in (1, 10))
     assert alone["compute"] == pytest.approx(1000)
     assert ten["compute"] == pytest.approx(100)
@@ -409,6 +410,10 @@ def test_prediction_shares_out_what_can_be_shared() -> None:
     assert alone["total"] == pytest.approx(1000 + 1000 * 2e-3 + 0.1)
     crowd = scaling.predicted(costs, 1e9, 10**4, 10**5)
     assert crowd["total"] == pytest.approx(1e5 * 8 / 7 * 1e-4 + 0.1)
+    twice = scaling.predicted(dataclasses.replace(costs, passes=2), 1e9, 10**6, 10)
+    assert twice["compute"] == ten["compute"]
+    for part in ("additions", "last additions", "scheduler"):
+        assert twice[part] == pytest.approx(2 * ten[part])
 
 
 def test_the_tables_of_scaling_parse() -> None:

@@ -25,7 +25,7 @@ def noisy() -> Any:
     return fastgsm.datasets.add_noise(clean, SIGMA, random_state=0).astype(np.float32)
 
 
-@pytest.mark.parametrize("quality", ["fast", "balanced"])
+@pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
 @pytest.mark.parametrize("chunks", [(100, 37), (230, 190)])
 def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, chunks: Any) -> None:
     options: dict[str, Any] = {"quality": quality}
@@ -65,21 +65,37 @@ def test_bad_input_is_named(noisy: Any) -> None:
     with pytest.raises(TypeError, match="image is a ndarray"):
         denoise_dask(noisy)
     image = da.from_array(noisy)
-    with pytest.raises(ValueError, match="among the last three axes"):
-        denoise_dask(image[None, None], channel_axis=0)
+    for axis in (0, 5, -4):
+        with pytest.raises(ValueError, match=f"is {axis}; wanted .* as the last three"):
+            denoise_dask(image[None, None, None], channel_axis=axis)
+    with pytest.raises(TypeError, match=r"channel_axis is 1\.0"):
+        denoise_dask(image[None, None], channel_axis=1.0)
+    with pytest.raises(ValueError, match=r"shape \(0, 230, 190\), without a pixel"):
+        denoise_dask(da.zeros((0, *noisy.shape)), SIGMA)
     with pytest.raises(ValueError, match="sigma is -1"):
         denoise_dask(image, -1)
     with pytest.raises(ValueError, match="image holds NaN"):
         denoise_dask(da.where(image > 1, np.nan, image), SIGMA).compute()
 
 
-def kill_once(block: Any, path: str) -> Any:
-    """Kill the worker that comes here first."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return block
-    os._exit(1)
+def kill_once(block: Any, path: str, survived: int) -> Any:
+    """Kill the worker that comes here once so many blocks are ``survived``."""
+    for number in range(survived + 1):
+        try:
+            os.close(os.open(f"{path}{number or ''}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        if number == survived:
+            os._exit(1)
+        break
+    return block
+
+
+def logged(block: Any, path: str) -> Any:
+    """Write one letter for each block that is done."""
+    with open(path, "a") as file:
+        file.write("x")
+    return block
 
 
 @pytest.fixture
@@ -95,10 +111,10 @@ def cluster() -> Iterator[Any]:
         yield cluster
 
 
-def killing(array: Any, path: Any) -> Any:
-    """Give an array that kills the first worker that computes a chunk while no file is there."""
+def killing(array: Any, path: Any, survived: int = 0) -> Any:
+    """Give an array that kills a worker that computes a chunk, once, while no file is there."""
     meta = np.empty((0,) * array.ndim, array.dtype)
-    return array.map_blocks(kill_once, str(path), dtype=array.dtype, meta=meta)
+    return array.map_blocks(kill_once, str(path), survived, dtype=array.dtype, meta=meta)
 
 
 def kills(test: Any) -> Any:
@@ -109,9 +125,13 @@ def kills(test: Any) -> Any:
 
 @kills
 def test_a_lost_worker_changes_nothing(noisy: Any, tmp_path: Any, cluster: Any) -> None:
-    image = killing(da.from_array(noisy, chunks=100), tmp_path / "killed")
-    result = denoise_dask(image, SIGMA, quality="fast", tile=100).compute()
-    assert (tmp_path / "killed").exists()
+    """It dies at one of the last of 48 chunks: it has tiles then, which are lost."""
+    image = killing(da.from_array(noisy, chunks=32), tmp_path / "killed", survived=40)
+    done = tmp_path / "done"
+    lazy = denoise_dask(image, SIGMA, quality="fast", tile=32)
+    result = lazy.map_blocks(logged, str(done), dtype=lazy.dtype).compute()
+    assert (tmp_path / "killed40").exists()
+    assert len(done.read_text()) > lazy.npartitions == 48
     np.testing.assert_array_equal(result, fastgsm.denoise(noisy, SIGMA, quality="fast"))
 
 
@@ -181,7 +201,7 @@ def test_a_worker_lost_in_a_fit_changes_nothing(X: Any, tmp_path: Any, cluster: 
         assert_same_bits(model, new("MoGSM").fit(lazy))
 
 
-@kills
+@pytest.mark.filterwarnings("ignore")  # of distributed
 def test_an_interrupted_fit_goes_on_with_other_workers(
     X: Any, tmp_path: Any, monkeypatch: Any, cluster: Any
 ) -> None:
@@ -292,6 +312,9 @@ def test_bad_samples_and_images_are_named(X: Any) -> None:
         new("GSM").fit(da.where(lazy > 0.1, np.nan, lazy))
     with pytest.raises(ValueError, match="n_samples = 1"):
         new("GSM").fit(lazy[:1])
+    for learn in (new("GSM").fit, new("GSM").fit(X).sufficient_statistics):
+        with pytest.raises(ValueError, match=r"shape \(0, 16\); wanted at least one"):
+            learn(lazy[:0])
     with pytest.raises(ValueError, match="images is empty"):
         fit_images(new("GSM"), [])
     with pytest.raises(ValueError, match=r"images\[0\]"):

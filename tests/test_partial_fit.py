@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm.models._data import Chunks, start_samples
+from fastgsm.models._data import Chunks, drawn
 from fastgsm.models._density import ScaleMixtureDensity, mahalanobis_distances
 from fastgsm.models._statistics import Chunk, KeptDistances, Moments
 
@@ -328,7 +328,7 @@ def test_distances_kept_between_passes_change_no_bit(X: Any, monkeypatch: Any) -
         np.testing.assert_array_equal(density.covariances, all_kept.covariances)
         np.testing.assert_array_equal(density.scales, all_kept.scales)
     copy = pickle.loads(pickle.dumps(KeptDistances(all_kept)))
-    np.testing.assert_array_equal(copy.density.whiteners, all_kept.whiteners)
+    np.testing.assert_array_equal(copy.origin.whiteners, all_kept.whiteners)
 
 
 def test_moments_of_parts_add_far_from_the_origin() -> None:
@@ -344,19 +344,21 @@ def test_moments_of_parts_add_far_from_the_origin() -> None:
     np.testing.assert_array_equal((nothing + total).covariance, total.covariance)
 
 
-def test_the_start_is_drawn_evenly(monkeypatch: Any) -> None:
+def test_the_start_is_drawn_from_all(monkeypatch: Any) -> None:
     monkeypatch.setattr("fastgsm.models._data.START_SAMPLES", 300)
-    numbers = start_samples(2_258_000)
-    assert len(numbers) == 300
-    assert np.diff(numbers).min() > 0
-    assert 0 <= numbers[0] < numbers[-1] < 2_258_000
+    assert drawn(np.arange(1000), 1.0).all()
+    numbers = np.flatnonzero(drawn(np.arange(2_258_000), 300 / 2_258_000))
+    assert 230 < len(numbers) < 370
+    assert np.abs(np.percentile(numbers, [25, 50, 75]) / 2_258_000 - [0.25, 0.5, 0.75]).max() < 0.1
     assert np.std(numbers % 100) > 20  # of all columns of an image's patches
     X = np.arange(3000.0)[:, None] + np.random.default_rng(0).normal(size=(3000, 2))
-    start, _ = start_of(in_process(X, np.ones(3000), [7, 1129, 2258]))
-    assert len(start) == 300
-    chunk = start_of(in_process(X, np.r_[np.zeros(2000), np.ones(1000)], [1000, 2500]))[0]
-    assert chunk.min() > 1990
-    assert 70 < len(chunk) < 130
+    assert 230 < len(start_of(in_process(X, np.ones(3000), [7, 1129, 2258]))[0]) < 370
+    for used in (20, 1000, 2000):  # none of the others
+        weights = np.repeat([0.0, 1.0], [3000 - used, used])
+        start = start_of(in_process(X, weights, [1000, 2500]))[0]
+        assert start.min() > 2990 - used
+        least, most = {20: (20, 20), 1000: (230, 370), 2000: (140, 260)}[used]
+        assert least <= len(start) <= most
 
 
 def start_of(data: Chunks) -> Any:
@@ -395,8 +397,9 @@ def test_scales_are_learned_from_later_batches() -> None:
 def test_statistics_are_values_of_their_own(X: Any) -> None:
     model = fitted("GSM", X)
     statistics = model.sufficient_statistics(X)
-    assert statistics == statistics
-    assert sum([statistics, statistics]).weight == 2 * len(X)
+    twice = sum([statistics, statistics])
+    assert twice.weight == 2 * len(X)
+    np.testing.assert_array_equal(twice.products, 2 * statistics.products)
     for wrong in (3, None):
         with pytest.raises(TypeError, match="wanted SufficientStatistics"):
             statistics.merge(wrong)  # type: ignore[arg-type]

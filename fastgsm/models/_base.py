@@ -110,8 +110,9 @@ class PatchModel(Estimator, LearnsByParts, ABC):
         checkpoint : path, optional
             File to keep the state of EM in, at most once a second. If it exists, EM goes on from
             it, to the same parameters as without an interruption, on the same machine to the bit;
-            samples and options have to be those of that fit, but for `max_iter`, `tol` and
-            `verbose`. Removed once EM has converged.
+            samples and options have to be those of that fit, but for `max_iter`, `tol`, `verbose`
+            and what counts at the start alone (`random_state`, `warm_start`). Removed once EM has
+            converged.
 
         Returns
         -------

@@ -15,15 +15,16 @@ from fastgsm.models._density import ScaleMixtureDensity, Support
 from fastgsm.models._em import ScaleSteps, ShapeSteps, weighted_mean
 from fastgsm.models._statistics import (
     Chunk,
+    KeptDistances,
     Moments,
     Reduction,
     ScaleGroups,
     StatisticsSteps,
-    group_statistics,
+    kept_group_statistics,
     shape_statistics,
 )
 
-# Samples that EM on chunks starts from: drawn evenly from all of them, and held.
+# About how many samples EM on chunks starts from: drawn from all of them, and held.
 START_SAMPLES = 100_000
 
 
@@ -153,9 +154,11 @@ class Chunks(Data):
         self._reduce = reduce
 
     def moments(self, *, about_mean: bool) -> Moments:
-        survey = self._reduce(_Survey.of, about_mean, start_samples(self.n_samples))
+        survey = self._reduce(_Survey.of, about_mean, START_SAMPLES / self.n_samples)
         if survey.moments.weight == 0:
             raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
+        if 2 * survey.n_used < self.n_samples:  # few were drawn: the others have no weight
+            survey = self._reduce(_Survey.of, about_mean, START_SAMPLES / survey.n_used)
         check_magnitude(np.full((1, 1), survey.peak, self.dtype))
         self.weight = survey.moments.weight
         self._start = survey.X, check_sample_weight(survey.sample_weight, len(survey.X), self.dtype)
@@ -180,9 +183,10 @@ class Chunks(Data):
         floor: float,
     ) -> ScaleSteps:
         _ = groups.gaussian.whiteners  # here, not by every worker
+        kept = self._reduce.share(KeptDistances(groups))
 
         def sums(weights: FloatArray, scales: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-            statistics = self._reduce(group_statistics, groups, weights, scales)
+            statistics = self._reduce(kept_group_statistics, weights, scales, kept=kept)
             return statistics.log_likelihood, statistics.counts, statistics.distances
 
         return ScaleSteps(sums, self.weight, groups.dimension, weights, scales, floor)
@@ -201,29 +205,41 @@ class Chunks(Data):
         )
 
 
-def start_samples(n_samples: int) -> NDArray[np.int64]:
-    """Give the numbers of the samples that EM starts from: one of each of equal parts of all."""
-    if n_samples <= START_SAMPLES:
-        return np.arange(n_samples)
-    # By chance within each part, lest they all be of one column of an image.
-    places = np.arange(START_SAMPLES) + np.random.default_rng(0).random(START_SAMPLES)
-    numbers = (places * (n_samples / START_SAMPLES)).astype(np.int64)
-    return np.minimum(numbers, n_samples - 1)
+def drawn(numbers: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Say which samples are drawn where a ``share`` of all is wanted: by chance, always the same.
+
+    The chance is the number, mixed by multiplications and shifts [1]_, so that those who look at
+    the samples need not agree on them.
+
+    References
+    ----------
+    .. [1] G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA
+       2014, figure 16.
+    """
+    z = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    chosen: NDArray[np.bool_] = z < min(share, 1.0) * 2.0**64
+    return chosen
 
 
 @dataclass(frozen=True, eq=False)
 class _Survey:
     """What is looked at before EM: the moments of a chunk, its peak, and some of its samples."""
 
+    n_used: int
+    """Number of samples of weight above 0."""
     moments: Moments
     peak: float
     X: FloatArray
     sample_weight: FloatArray
 
     @classmethod
-    def of(cls, chunk: Chunk, about_mean: bool, numbers: NDArray[np.int64]) -> _Survey:
-        rows = np.flatnonzero(np.isin(chunk.numbers, numbers, assume_unique=True))
+    def of(cls, chunk: Chunk, about_mean: bool, share: float) -> _Survey:
+        rows = np.flatnonzero(drawn(chunk.numbers, share))
         return cls(
+            len(chunk.X),
             Moments.of(chunk, about_mean=about_mean),
             peak_of(chunk.X) if len(chunk.X) else 0.0,
             chunk.X[rows],
@@ -232,6 +248,7 @@ class _Survey:
 
     def __add__(self, other: _Survey) -> _Survey:
         return _Survey(
+            self.n_used + other.n_used,
             self.moments + other.moments,
             max(self.peak, other.peak),
             np.concatenate([self.X, other.X]),

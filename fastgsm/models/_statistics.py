@@ -267,19 +267,19 @@ def _sum(a: FloatArray | None, b: FloatArray | None) -> FloatArray | None:
 class KeptDistances:
     """Squared Mahalanobis distances of blocks of samples, kept by who computes them.
 
-    For two passes over the data between which weights and scales change, but no shape: the second
-    finds what the first left here. Copies begin empty, and what is not here is computed again, to
-    the same bits.
+    For passes over the data between which weights and scales change, but no shape: the next finds
+    what the last left here. Copies begin empty, and what is not here is computed again, to the same
+    bits.
     """
 
-    def __init__(self, density: ScaleMixtureDensity) -> None:
-        self.density = density
+    def __init__(self, origin: ScaleMixtureDensity | ScaleGroups) -> None:
+        self.origin = origin
         self._kept: dict[int, FloatArray] = {}
 
     def of(self, block: Chunk) -> FloatArray:
         """Distances (K, n) of a block. They are not kept any more."""
         kept = self._kept.pop(int(block.numbers[0]), None)
-        return self.density.distances(block.X) if kept is None else kept
+        return self.origin.distances(block.X) if kept is None else kept
 
     def keep(self, block: Chunk, distances: FloatArray) -> None:
         """Keep the distances of a block, if there is room for them."""
@@ -288,7 +288,7 @@ class KeptDistances:
             self._kept[int(block.numbers[0])] = distances
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.density,)
+        return type(self), (self.origin,)
 
 
 def shape_statistics(
@@ -348,7 +348,8 @@ def kept_statistics(
     chunk: Chunk, weights: FloatArray, scales: FloatArray, *, moments: bool, kept: KeptDistances
 ) -> SufficientStatistics:
     """E-step of the kept shapes under weights and scales (K, J): for the scales, or the moments."""
-    density = kept.density.with_scales(weights, scales)
+    assert isinstance(kept.origin, ScaleMixtureDensity)
+    density = kept.origin.with_scales(weights, scales)
     return shape_statistics(chunk, density, scales=not moments, moments=moments, kept=kept)
 
 
@@ -411,12 +412,18 @@ def group_statistics(
     parameters: str = "",
     *,
     moments: bool = False,
+    kept: KeptDistances | None = None,
 ) -> SufficientStatistics:
-    """E-step of mixtures of scales on the covariance of the samples, with its products if asked."""
+    """E-step of mixtures of scales on the covariance of the samples, with its products if asked.
+
+    Distances are taken from ``kept``, and left there.
+    """
     log_likelihood = 0.0
     counts, distances = np.zeros(weights.shape), np.zeros(weights.shape)
     for block in chunk.blocks():
-        near = groups.distances(block.X)
+        near = groups.distances(block.X) if kept is None else kept.of(block)
+        if kept is not None:
+            kept.keep(block, near)
         more, more_counts, more_distances = groups.sums(near, block.sample_weight, weights, scales)
         log_likelihood += more
         counts += more_counts
@@ -434,6 +441,14 @@ def group_statistics(
         products,
     )
     return statistics.times(chunk.unit)
+
+
+def kept_group_statistics(
+    chunk: Chunk, weights: FloatArray, scales: FloatArray, *, kept: KeptDistances
+) -> SufficientStatistics:
+    """E-step of the groups whose distances are kept, under weights and scales (G, J)."""
+    assert isinstance(kept.origin, ScaleGroups)
+    return group_statistics(chunk, kept.origin, weights, scales, kept=kept)
 
 
 def own_statistics(
