@@ -385,18 +385,26 @@ def fit_large(folder: Path) -> list[tuple[str, ...]]:
 def measure_beside() -> str:
     """Compare two workers of one thread with two threads and everything in memory, in turn."""
     import dask.array as da
+    import zarr
     from distributed import Client
 
-    X = patches(0, 400_000).astype(np.float32)
-    noisy = add_noise(image(0, 4096)).astype(np.float32)
+    side, n_patches = shrunk(8192, 64), shrunk(1_000_000, 400)
+    X = patches(0, 1_000_000).astype(np.float32)
     rows = []
-    with local_cluster() as cluster, Client(cluster):
-        lazy_X = da.from_array(X, (-(-len(X) // 4), X.shape[1])).persist()
-        lazy = da.from_array(noisy, 2048).persist()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_cluster() as cluster,
+        Client(cluster),
+    ):
+        noisy = noisy_zarr(Path(folder) / "noisy.zarr", side)[:]
+        lazy = da.from_zarr(Path(folder) / "noisy.zarr").persist()
+        chunks = -(-len(X) // 10), X.shape[1]
+        zarr.create_array(Path(folder) / "X.zarr", shape=X.shape, dtype="f4", chunks=chunks)[:] = X
+        lazy_X = da.from_zarr(Path(folder) / "X.zarr").persist()
 
         def iteration(name: str, X: Any) -> float:
             times: list[float] = []
-            model = MODELS[name]().set_params(max_iter=4, tol=0.0)
+            model = MODELS[name]().set_params(max_iter=5, tol=0.0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
                 model.fit(X, callback=lambda em: times.append(em.seconds))
@@ -412,9 +420,9 @@ def measure_beside() -> str:
             return time.perf_counter() - start
 
         jobs: list[tuple[str, Callable[[str, Any], float], str, Any, Any]] = [
-            *((f"denoise, {q}, 4096x4096", restoring, q, noisy, lazy) for q in PRESETS),
+            *((f"denoise, {q}, {side}x{side}", restoring, q, noisy, lazy) for q in PRESETS),
             *(
-                (f"fit {name}, 400,000 patches, an iteration", iteration, name, X, lazy_X)
+                (f"fit {name}, {n_patches:,} patches, an iteration", iteration, name, X, lazy_X)
                 for name in ("GMM(64)", "MoGSM(32, 8)")
             ),
         ]
