@@ -388,7 +388,7 @@ def measure_beside() -> str:
     import zarr
     from distributed import Client
 
-    side, n_patches = shrunk(8192, 64), shrunk(1_000_000, 400)
+    side, n_patches = shrunk(8192, 512), shrunk(1_000_000, 400)
     X = patches(0, 1_000_000).astype(np.float32)
     rows = []
     with (
