@@ -98,16 +98,28 @@ def estimate_sigma(
     """
     pixels, data_range = as_float_image(image)
     channels = channels_first(pixels, channel_axis)
-    peak = peak_of(pixels)
-    if not 1e-9 < peak < 1e9 and peak > 0:
-        # A power of two, by which nothing is rounded, keeps squares inside of the type's range.
-        exponent = math.frexp(peak)[1]
-        channels, data_range = np.ldexp(channels, -exponent), math.ldexp(data_range, exponent)
+    exponent = exponent_of_unit(peak_of(pixels))
+    if exponent:
+        channels = np.ldexp(channels, -exponent)
     for channel in channels:
         check_image_2d(channel, PATCH, "image" if channel_axis is None else "a channel of image")
     inside = None if mask is None else _check_mask(mask, channels.shape[1:])
     variances = [_noise_variance(channel, inside) for channel in channels]
-    return data_range * math.sqrt(sum(variances) / len(variances))
+    return sigma_of_variances(variances, data_range, exponent)
+
+
+def exponent_of_unit(peak: float) -> int:
+    """Return the power of two that is to be 1 in pixels of up to ``peak``.
+
+    By a power of two nothing is rounded. It keeps squares inside of the type's range; 0 where they
+    are there anyhow.
+    """
+    return 0 if 1e-9 < peak < 1e9 or peak == 0 else math.frexp(peak)[1]
+
+
+def sigma_of_variances(variances: list[float], data_range: float, exponent: int) -> float:
+    """Return the noise of an image from that of its channels, in units of 2^exponent."""
+    return math.ldexp(data_range * math.sqrt(sum(variances) / len(variances)), exponent)
 
 
 def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:

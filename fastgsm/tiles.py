@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +35,14 @@ from fastgsm._validation import (
 )
 from fastgsm.denoise import denoise_array
 from fastgsm.models import PatchModel
-from fastgsm.noise import PATCH, grid_patches, grid_stride, variance_of_patches
+from fastgsm.noise import (
+    PATCH,
+    exponent_of_unit,
+    grid_patches,
+    grid_stride,
+    sigma_of_variances,
+    variance_of_patches,
+)
 from fastgsm.presets import PRESETS, Part, patch_size_of, reach, resolve_priors, stride_of
 from fastgsm.single_pass import centring
 
@@ -266,6 +272,8 @@ def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan
 def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> float:
     """Estimate the noise of an image as `estimate_sigma` does, from scans of all its parts."""
     grid_shape = [(length - PATCH) // stride + 1 for length in shape]
+    extremes = [[*each.low, *each.high] for each in scans]
+    exponent = exponent_of_unit(float(np.abs(extremes).max()))
     variances = []
     for channel in range(len(scans[0].low)):
         dtype = scans[0].low[channel].dtype
@@ -277,8 +285,10 @@ def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> fl
                 grid[:, :, top : top + height, left : left + width] = patches
         low = min(each.low[channel] for each in scans)
         high = max(each.high[channel] for each in scans)
+        if exponent:
+            grid, low, high = (np.ldexp(values, -exponent) for values in (grid, low, high))
         variances.append(variance_of_patches(grid, low, high))
-    return scans[0].unit * math.sqrt(sum(variances) / len(variances))
+    return sigma_of_variances(variances, scans[0].unit, exponent)
 
 
 def estimate_sigma_by_tiles(

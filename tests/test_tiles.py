@@ -9,7 +9,7 @@ import pytest
 
 import fastgsm
 from fastgsm.presets import halos, reach
-from fastgsm.tiles import tiles_of
+from fastgsm.tiles import estimate_sigma_by_tiles, tiles_of
 
 SIGMA = 0.1
 
@@ -100,6 +100,21 @@ def test_the_noise_is_estimated_from_the_whole(noisy: Any, tile: int) -> None:
         given = by_tiles(image, fastgsm.estimate_sigma(image), quality="fast", tile=tile)
         estimated = by_tiles(image, None, quality="fast", tile=tile)
         np.testing.assert_array_equal(estimated, given)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-165, 1e-12, 1e12, 1e160, 1e306])
+@pytest.mark.parametrize("channel_axis", [None, 0])
+def test_the_noise_is_estimated_at_any_magnitude(
+    noisy: Any, unit: float, channel_axis: int | None
+) -> None:
+    image = noisy[:60].astype(np.float64) * unit
+    if channel_axis is not None:
+        image = np.stack([image / 1000, image])
+    arguments = (noisy[:60].shape, 50, channel_axis, False)
+    by_tiles = estimate_sigma_by_tiles(image, *arguments)
+    assert by_tiles == fastgsm.estimate_sigma(image, channel_axis=channel_axis)
+    least = 0.05 if channel_axis is None else 0.03
+    assert least * unit < by_tiles < 0.2 * unit
 
 
 def test_tiles_cover_every_pixel_once() -> None:
