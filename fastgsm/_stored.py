@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -57,6 +58,62 @@ class Stored:
         if isinstance(self._array, np.memmap):
             self._array.flush()
         self._array = None
+
+
+def share_pixels(one: Any, other: Any) -> bool:
+    """Say whether what is written to one array shows in the other, as far as can be told.
+
+    Arrays of NumPy share memory or what they map of a file. Those of Zarr and HDF5 are handles, of
+    which there may be several to one array.
+    """
+    if one is other:
+        return True
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.may_share_memory(one, other) or _map_the_same(one, other)
+    h5py = sys.modules.get("h5py")
+    if h5py is not None and isinstance(one, h5py.Dataset) and isinstance(other, h5py.Dataset):
+        return bool(one == other)
+    place = _place_in_zarr(one)
+    return place is not None and place == _place_in_zarr(other)
+
+
+def _map_the_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Say whether two arrays are mapped from bytes of one file that overlap."""
+    places = [_place_in_file(array) for array in (one, other)]
+    if None in places:
+        return False
+    (file, first, end), (file_2, first_2, end_2) = cast(Any, places)
+    if not (first < end_2 and first_2 < end):
+        return False
+    try:
+        return os.path.samefile(file, file_2)
+    except OSError:  # deleted, but mapped still
+        return bool(file == file_2)
+
+
+def _place_in_file(array: np.ndarray) -> tuple[Any, int, int] | None:
+    """Give the file that an array is mapped from, and which bytes of it; None if from none."""
+    whole = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if not isinstance(whole, np.memmap) or whole.filename is None:
+        return None
+    # A part of a mapped array keeps the offset of the whole.
+    start = np.lib.array_utils.byte_bounds(whole)[0] - whole.offset
+    first, end = np.lib.array_utils.byte_bounds(array)
+    return whole.filename, first - start, end - start
+
+
+def _place_in_zarr(array: Any) -> Any:
+    """Give what tells where an array of Zarr is from where others are; None for no such array."""
+    place = getattr(array, "store_path", None)
+    if place is None:
+        return None
+    folder = getattr(place.store, "root", None)
+    if isinstance(folder, Path):
+        return os.path.realpath(folder / place.path)
+    # The text names a store's address, which may be the same in two file systems elsewhere.
+    return str(place), getattr(place.store, "fs", None)
 
 
 def is_zarr(path: Path) -> bool:

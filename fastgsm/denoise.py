@@ -121,12 +121,13 @@ def denoise(
         True where a pixel is to be trusted. The others are filled in from the prior, whatever they
         hold: see Notes. NaN pixels count as masked; masked in one channel is masked in all.
     out : array, optional
-        Array of the image's shape and of the result's type to write to; may be `image` itself. If
-        it or the image is an array of Zarr or HDF5, or whatever gives and takes parts by slicing,
-        or if both are memory-mapped (`numpy.memmap`), apart and of more than 2^26 values, tiles
-        are read, denoised and written one by one, in bounded memory, as by `denoise_tiles`. The
-        result is the same; but `noise`, `mask`, `return_std`, another `aggregation`, a map for
-        `sigma` and NaN are refused.
+        Array of the image's shape and of the result's type to write to; may be `image` itself if
+        that is an array of NumPy. If it or the image is an array of Zarr or HDF5, or whatever gives
+        and takes parts by slicing, or if both are memory-mapped (`numpy.memmap`), apart and of more
+        than 2^26 values, tiles are read, denoised and written one by one, in bounded memory, as by
+        `denoise_tiles`. The result is the same; but `noise`, `mask`, `return_std`, another
+        `aggregation`, a map for `sigma` and NaN are refused. To go on with a run that was stopped,
+        call `denoise_tiles` itself, with a `checkpoint`.
     workers : int, optional
         Most threads to use; by default as many as Numba is set to. The result does not depend
         on it.
@@ -382,7 +383,11 @@ def _refuse(given: dict[str, bool], why: str, remedy: str) -> None:
 def _both_mapped(image: Any, out: Any) -> bool:
     """Say whether a large image is mapped from a file, and its result into another."""
     mapped = isinstance(image, np.memmap) and isinstance(out, np.memmap)
-    return mapped and image.size > MAPPED_WHOLE and not np.may_share_memory(image, out)
+    if not mapped or image.size <= MAPPED_WHOLE:
+        return False
+    from fastgsm._stored import share_pixels
+
+    return not share_pixels(image, out)
 
 
 def _check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgsm._progress import Progress
+from fastgsm._stored import share_pixels
 from fastgsm._validation import (
     as_float_image,
     channels_first,
@@ -119,8 +120,8 @@ def denoise_tiles(
         ``image[rows, columns]``: a memory-mapped file, a Zarr array, an HDF5 data set. Read twice
         if sigma is not given.
     out : array of the same shape and dtype
-        Where each tile is written, by ``out[rows, columns] = tile``. Not `image` itself: the tiles
-        beside one need its noisy pixels.
+        Where each tile is written, by ``out[rows, columns] = tile``. Neither `image` itself nor the
+        same file or data set, opened once more: the tiles beside one need its noisy pixels.
     sigma : float, optional
         As of `denoise`: one number. By default estimated from the whole image.
     tile : int
@@ -345,11 +346,10 @@ def _check_out(image: Any, out: Any) -> None:
             f"out has shape {shape} and dtype {dtype}; wanted an array of shape {image.shape} and "
             f"dtype {image.dtype}, like image."
         )
-    both_arrays = isinstance(image, np.ndarray) and isinstance(out, np.ndarray)
-    if out is image or (both_arrays and np.may_share_memory(image, out)):
+    if share_pixels(image, out):
         raise ValueError(
-            "out shares memory with image, whose noisy pixels the next tiles need; wanted an array "
-            "of its own."
+            "out shares memory, a file or a data set with image, whose noisy pixels the next tiles "
+            "need; wanted an array of its own."
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastgsm
+from fastgsm._stored import share_pixels
 from fastgsm.presets import halos, reach
 from fastgsm.tiles import estimate_sigma_by_tiles, tiles_of
 
@@ -168,6 +169,86 @@ def test_a_run_goes_on_from_its_checkpoint(noisy: Any, tmp_path: Any, monkeypatc
     assert not options["checkpoint"].exists()
 
 
+# ---- one array, opened twice
+
+
+def zarr_handles(tmp_path: Any, image: Any) -> list[tuple[Any, Any, bool]]:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "group.zarr", mode="w")
+    group.create_array("x", data=image)
+    alias = tmp_path / "link.zarr"
+    alias.symlink_to(tmp_path / "group.zarr")
+    memory: dict[str, Any] = {}
+    for name in "xy":
+        zarr.create_array(memory, name=name, data=image)
+    return [
+        (group["x"], group["x"], True),
+        (group["x"], zarr.open_array(alias / "x", mode="r+"), True),
+        (group["x"], group.create_array("y", data=image), False),
+        *((zarr.open_array(memory, path="x"), zarr.open_array(memory, path=n), n == "x")
+          for n in "xy"),
+        (zarr.create_array({}, data=image), zarr.create_array({}, data=image), False),
+        (group["x"], image, False),
+        (group["x"], Store(image), False),
+    ]  # fmt: skip
+
+
+def h5py_handles(tmp_path: Any, image: Any) -> list[tuple[Any, Any, bool]]:
+    h5py = pytest.importorskip("h5py")
+    file = h5py.File(tmp_path / "images.h5", "w")
+    file["x"] = image
+    file["y"] = file["x"]  # a link
+    file["z"] = image
+    again = h5py.File(tmp_path / "images.h5", "r+")
+    return [
+        (file["x"], file["x"], True),
+        (file["x"], again["y"], True),
+        (file["x"], file["z"], False),
+        (file["x"], image, False),
+    ]
+
+
+def mapped_handles(tmp_path: Any, image: Any) -> list[tuple[Any, Any, bool]]:
+    def mapped(name: str, mode: Any = "r+", row: int = 0) -> Any:
+        start = 128 + row * image.strides[0]
+        return np.memmap(tmp_path / name, image.dtype, mode, start, image.shape)
+
+    np.save(tmp_path / "one.npy", np.concatenate([image, image]))
+    np.save(tmp_path / "two.npy", image)
+    (tmp_path / "link.npy").symlink_to("one.npy")
+    twice = np.load(tmp_path / "one.npy", mmap_mode="r+")
+    n = len(image)
+    np.save(tmp_path / "deleted.npy", image)
+    deleted = mapped("deleted.npy")
+    (tmp_path / "deleted.npy").unlink()
+    return [
+        (mapped("one.npy", "r"), mapped("one.npy"), True),
+        (mapped("one.npy", "c"), np.asarray(mapped("link.npy", row=n - 1)), True),
+        (twice[n:], mapped("one.npy", row=n), True),
+        (twice[n:], mapped("one.npy"), False),
+        (mapped("one.npy"), mapped("one.npy", row=n), False),
+        (mapped("one.npy"), mapped("two.npy"), False),
+        (mapped("one.npy"), deleted, False),
+        (mapped("one.npy"), image, False),
+    ]
+
+
+@pytest.mark.parametrize("handles", [zarr_handles, h5py_handles, mapped_handles])
+def test_one_array_opened_twice_is_refused(noisy: Any, tmp_path: Any, handles: Any) -> None:
+    image = noisy[:64, :64].copy()
+    for first, second, same in handles(tmp_path, image):
+        for one, other in ((first, second), (second, first)):
+            assert share_pixels(one, other) == same
+            if same:
+                before = np.array(one[:])
+                with pytest.raises(ValueError, match="out shares memory, a file or a data set"):
+                    fastgsm.denoise_tiles(one, other, 0.1)
+                if not isinstance(one, np.ndarray):  # which denoise has a copy of
+                    with pytest.raises(ValueError, match="out shares memory, a file or a data set"):
+                        fastgsm.denoise(one, 0.1, out=other)
+                np.testing.assert_array_equal(one[:], before)
+
+
 IMAGE = np.zeros((40, 40))
 
 
@@ -264,6 +345,9 @@ def test_denoise_maps_large_files_by_tiles(
     assert len(tiles_called) == 1
     denoise(np.zeros_like(noisy))
     denoise(image)  # in place: tiles would read what others have written
+    image = np.load(tmp_path / "out.npy", mmap_mode="r")
+    out[:] = noisy
+    denoise(out)  # the same file
     assert len(tiles_called) == 1
 
 
