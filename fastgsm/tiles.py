@@ -35,6 +35,7 @@ from fastgsm._validation import (
     warn_unlikely_range,
 )
 from fastgsm.denoise import denoise_array
+from fastgsm.io import atomic_path, check_output_path
 from fastgsm.models import PatchModel
 from fastgsm.noise import (
     PATCH,
@@ -48,6 +49,8 @@ from fastgsm.presets import PRESETS, Part, patch_size_of, reach, resolve_priors,
 from fastgsm.single_pass import centring
 
 TILE = 2048
+# Of a checkpoint's file, so that no other file is taken for one, and overwritten.
+FIRST_WORD = b"fastgsm-tiles-1 "
 
 
 class Tile(NamedTuple):
@@ -129,10 +132,11 @@ def denoise_tiles(
         tile in float32.
     checkpoint : path, optional
         File that says which tiles are done. If it exists, these are not done again: `out` must then
-        be the same array, and the image (judged by its first tile) and the options those of that
-        run. Removed at the end.
+        hold them, which is checked by reading them, and the image (judged by its first tile) and
+        the options must be those of that run. So open `out` without emptying it: in mode "r+", not
+        "w+". Removed at the end.
     prior, quality, stride, channel_axis, data_range, workers, random_state, progress
-        As of `denoise`.
+        As of `denoise`; but no `random_state` of None with a checkpoint.
 
     Returns
     -------
@@ -142,7 +146,8 @@ def denoise_tiles(
     ------
     TypeError, ValueError
         As `denoise`; also if the image holds NaN, if the prior needs the mean of the whole image,
-        if `out` does not match, or if the checkpoint is of another run.
+        if `out` does not match or is where the image is, if the checkpoint is of another run or no
+        checkpoint at all, or if `out` does not hold what it says is done.
 
     Examples
     --------
@@ -156,13 +161,25 @@ def denoise_tiles(
     """
     shape = pixel_shape(image, channel_axis)
     _check_out(image, out)
+    if checkpoint is not None and random_state is None:
+        raise ValueError(
+            "random_state is None, with which no run repeats another, so none could go on from the "
+            "checkpoint. Give random_state an integer, or leave checkpoint out."
+        )
+    # Whoever gives a Checkpoint, not its path, has more to do before it may go.
+    given: Any = checkpoint
+    log = given if isinstance(given, Checkpoint) else Checkpoint(given)
     tiles, options = plan(image, shape, tile, prior, quality, stride, channel_axis, data_range)
     if sigma is None:
         sigma = estimate_sigma_by_tiles(image, shape, tile, channel_axis, progress)
     sigma = check_nonnegative(sigma, "sigma")
     rng = check_random_state(random_state)
+    log.begin(
+        lambda: _digest(image, sigma, tiles, options, rng),
+        lambda number: _digest_of_pixels(out[index(tiles[number].inner, channel_axis)]),
+        progress,
+    )
     peak = 0.0
-    log = _Checkpoint(checkpoint, lambda: _digest(image, sigma, tiles, options, rng))
     with Progress(len(tiles), "denoising tiles", enabled=progress) as bar:
         for number, part in enumerate(tiles):
             if number not in log.done:
@@ -172,10 +189,11 @@ def denoise_tiles(
                 out[index(part.inner, channel_axis)] = clean
                 log.add(number)
             bar.update()
-    log.remove()
     if data_range is None:
         unit = options["data_range"]
         warn_unlikely_range(np.array([peak / unit]), unit)
+    if log is not given:
+        log.remove()
     return out
 
 
@@ -323,6 +341,10 @@ def _digest(
     return digest.hexdigest()
 
 
+def _digest_of_pixels(pixels: Any) -> str:
+    return hashlib.sha256(np.asarray(pixels).tobytes()).hexdigest()[:16]
+
+
 def pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
     """Give (height, width) of an image that has a shape."""
     try:
@@ -383,30 +405,102 @@ def check_no_nan(pixels: Any, part: Part) -> None:
         )
 
 
-class _Checkpoint:
-    """The numbers of the tiles that are done, in a file of one line each."""
+class Checkpoint:
+    """The tiles that are done, in a file; there is none until the first of them is.
 
-    def __init__(self, path: str | os.PathLike[str] | None, digest: Callable[[], str]) -> None:
-        self.done: set[int] = set()
+    Its first line names the run. Each of the others is the number of a tile and a digest of what
+    `out` holds there.
+
+    Parameters
+    ----------
+    path : path or None
+        File to write, and to go on from if it exists; None for no checkpoint.
+
+    Attributes
+    ----------
+    done : dict of int to str
+        Tiles and their digests; empty until `begin` has found that they are of this run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        self.done: dict[int, str] = {}
         self._path = None if path is None else Path(path)
+        self._run, self._listed = "", dict[int, str]()
+        if self._path is not None:
+            check_output_path(self._path)
+            if self._path.exists() and self._path.stat().st_size:
+                self._run, self._listed = _read_checkpoint(self._path)
+
+    def begin(
+        self, run: Callable[[], str], held: Callable[[int], str], progress: bool = False
+    ) -> None:
+        """Raise ValueError if the file is of another run, or `out` does not hold what is done.
+
+        Parameters
+        ----------
+        run : callable
+            Gives the name of this run.
+        held : callable
+            Gives the digest of what `out` holds of a tile.
+        """
         if self._path is None:
             return
-        head = digest()
-        # A line that a kill left unfinished counts as none.
-        written = self._path.read_text().split("\n")[:-1] if self._path.exists() else []
-        if written and written[0] != head:
+        name, self._held = run(), held
+        if self._run not in ("", name):
             raise ValueError(
-                f"{self._path} is the checkpoint of another run: image, sigma, tile or options "
-                f"differ. Give those of that run, or delete the file to begin anew."
+                f"{self._path} is the checkpoint of another run: image, sigma, tile, random_state "
+                f"or options differ. Give those of that run, or delete the file to begin anew."
             )
-        self.done = {int(line) for line in written[1:]}
-        self._path.write_text("\n".join([head, *map(str, sorted(self.done))]) + "\n")
+        self._run = name
+        if not self._listed:
+            return
+        with Progress(len(self._listed), "checking tiles", enabled=progress) as bar:
+            for number, pixels in self._listed.items():
+                if held(number) != pixels:
+                    raise ValueError(
+                        f"out does not hold tile {number}, which is done according to "
+                        f"{self._path}; wanted the array of that run as that run left it. Open it "
+                        f"without emptying it (mode 'r+', not 'w+'), or delete {self._path} to "
+                        f"begin anew."
+                    )
+                bar.update()
+        self.done = self._listed
+        self._write()  # without a line that was cut short
 
     def add(self, number: int) -> None:
-        if self._path is not None:
+        """Note that a tile is done."""
+        if self._path is None:
+            return
+        self.done[number] = self._held(number)
+        if len(self.done) == 1:
+            self._write()
+        else:
             with self._path.open("a") as file:
-                file.write(f"{number}\n")
+                file.write(f"{number} {self.done[number]}\n")
+
+    def _write(self) -> None:
+        assert self._path is not None
+        lines = [self._run, *(f"{number} {pixels}" for number, pixels in self.done.items())]
+        with atomic_path(self._path) as temporary:
+            temporary.write_bytes(FIRST_WORD + "".join(f"{line}\n" for line in lines).encode())
 
     def remove(self) -> None:
+        """Delete the file: the run is done."""
         if self._path is not None:
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)
+
+
+def _read_checkpoint(path: Path) -> tuple[str, dict[int, str]]:
+    """Give the name of a run, and the tiles that are done; raise if it is any other file."""
+    with path.open("rb") as file:
+        ours = file.read(len(FIRST_WORD)) == FIRST_WORD
+        content = file.read() if ours else b""
+    try:
+        # A line that a kill left unfinished counts as none.
+        run, *lines = content.decode("ascii").split("\n")[:-1]
+        return run, {int(number): pixels for number, pixels in map(str.split, lines)}
+    except ValueError:
+        raise ValueError(
+            f"{path} exists and is no checkpoint of tiles; wanted one, or a name that is free. "
+            f"Give checkpoint another name, or delete the file."
+        ) from None

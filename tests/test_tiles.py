@@ -169,6 +169,75 @@ def test_a_run_goes_on_from_its_checkpoint(noisy: Any, tmp_path: Any, monkeypatc
     assert not options["checkpoint"].exists()
 
 
+@pytest.fixture
+def stopped(noisy: Any, tmp_path: Any) -> dict[str, Any]:
+    """Arguments of a run that was stopped after four tiles."""
+    out = Store(np.zeros_like(noisy), writes=4)
+    options: dict[str, Any] = {"image": noisy, "out": out, "sigma": SIGMA, "quality": "fast"}
+    options |= {"tile": 100, "checkpoint": tmp_path / "done"}
+    with pytest.raises(OSError, match="disk full"):
+        fastgsm.denoise_tiles(**options)
+    out.writes = 1000
+    return options
+
+
+@pytest.mark.parametrize("lost", [np.s_[:], np.s_[0, 0], np.s_[96:100, 96:100]])
+def test_tiles_that_out_does_not_hold_are_not_taken_for_done(
+    noisy: Any, stopped: dict[str, Any], lost: Any
+) -> None:
+    out, checkpoint = stopped["out"], stopped["checkpoint"]
+    listed = checkpoint.read_bytes()
+    out.array[lost] = 0  # all of it: opened in mode "w+"
+    with pytest.raises(ValueError, match="out does not hold tile 0, which is done according to"):
+        fastgsm.denoise_tiles(**stopped)
+    assert checkpoint.read_bytes() == listed and out.writes == 1000
+    checkpoint.unlink()
+    fastgsm.denoise_tiles(**stopped)
+    np.testing.assert_array_equal(out.array, fastgsm.denoise(noisy, SIGMA, quality="fast"))
+
+
+def test_a_store_may_round_what_it_takes(noisy: Any, tmp_path: Any) -> None:
+    class Rounding(Store):
+        def __setitem__(self, part: Any, values: Any) -> None:
+            super().__setitem__(part, np.round(values, 2))
+
+    out = Rounding(np.zeros_like(noisy), writes=4)
+    options: dict[str, Any] = {"quality": "fast", "tile": 100, "checkpoint": tmp_path / "done"}
+    with pytest.raises(OSError, match="disk full"):
+        fastgsm.denoise_tiles(noisy, out, SIGMA, **options)
+    out.writes = 1000
+    fastgsm.denoise_tiles(noisy, out, SIGMA, **options)
+    assert 1000 - out.writes == len(tiles_of(noisy.shape, 100, 0, 16)) - 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"my notes", b"my notes\n1\n", b"\x89PNG\r\n\x1a\n\0\xff", b"fastgsm-tiles-1 ",
+     b"fastgsm-tiles-1 abc\nx y\n", b"fastgsm-tiles-1 abc\n\xff\n", b"fastgsm-tiles-1 abc\n1\n"],
+)  # fmt: skip
+def test_a_file_that_is_no_checkpoint_is_left_alone(
+    noisy: Any, tmp_path: Any, content: bytes
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="file exists and is no checkpoint of tiles; wanted one"):
+        by_tiles(noisy, quality="fast", checkpoint=path)
+    assert path.read_bytes() == content
+
+
+def test_an_empty_file_may_become_a_checkpoint(noisy: Any, tmp_path: Any) -> None:
+    (tmp_path / "file").touch()
+    by_tiles(noisy, quality="fast", checkpoint=tmp_path / "file")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_checkpoint_needs_a_seed(noisy: Any, tmp_path: Any) -> None:
+    options: dict[str, Any] = {"checkpoint": tmp_path / "done", "random_state": None}
+    with pytest.raises(ValueError, match="random_state is None, with which no run repeats"):
+        by_tiles(noisy, **options)
+    assert not any(tmp_path.iterdir())
+
+
 # ---- one array, opened twice
 
 

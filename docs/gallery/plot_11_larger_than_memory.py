@@ -22,15 +22,23 @@ folder = tempfile.TemporaryDirectory()
 clean = fastgsm.datasets.dead_leaves((384, 512), random_state=0).astype(np.float32)
 np.save(Path(folder.name) / "noisy.npy", fastgsm.datasets.add_noise(clean, 0.1, random_state=0))
 noisy = np.load(Path(folder.name) / "noisy.npy", mmap_mode="r")
+
+# %%
+# The checkpoint says which tiles are done: if a program is stopped, the same lines go on from
+# there. The result is then opened as it is ("r+"); "w+" would empty it.
+
+done = Path(folder.name) / "done.txt"
 out = np.lib.format.open_memmap(
-    Path(folder.name) / "clean.npy", mode="w+", shape=noisy.shape, dtype=noisy.dtype
+    Path(folder.name) / "clean.npy",
+    mode="r+" if done.exists() else "w+",
+    shape=noisy.shape,
+    dtype=noisy.dtype,
 )
 
 # %%
-# The noise level is estimated once, from all of the image. The checkpoint says which tiles are
-# done: if the program is stopped, the same call goes on from there.
+# The noise level is estimated once, from all of the image.
 
-fastgsm.denoise_tiles(noisy, out, tile=128, checkpoint=Path(folder.name) / "done.txt")
+fastgsm.denoise_tiles(noisy, out, tile=128, checkpoint=done)
 
 # %%
 # The same as at once, where there is room for it.
