@@ -49,6 +49,9 @@ from fastgsm.presets import PRESETS, Part, patch_size_of, reach, resolve_priors,
 from fastgsm.single_pass import centring
 
 TILE = 2048
+# Data ranges that are too many, as in `warn_unlikely_range`: one tile shows that an image is too
+# bright; that it is too dark, only all of them.
+TOO_BRIGHT = 10
 # Of a checkpoint's file, so that no other file is taken for one, and overwritten.
 FIRST_WORD = b"fastgsm-tiles-1 "
 
@@ -179,19 +182,21 @@ def denoise_tiles(
         lambda number: _digest_of_pixels(out[index(tiles[number].inner, channel_axis)]),
         progress,
     )
-    peak = 0.0
+    # Of a run that goes on, the first part has seen other tiles: these alone may all be dark.
+    resumed, unit, peak = bool(log.done), options["data_range"], 0.0
     with Progress(len(tiles), "denoising tiles", enabled=progress) as bar:
         for number, part in enumerate(tiles):
             if number not in log.done:
                 noisy = _read(image, part.outer, channel_axis)
-                peak = max(peak, peak_of(noisy))
+                before, peak = peak, max(peak, peak_of(noisy) / unit)
+                if data_range is None and before <= TOO_BRIGHT < peak:
+                    warn_unlikely_range(np.array([peak]), unit)
                 clean = denoise_part(noisy, sigma, part, options, rng, workers)
                 out[index(part.inner, channel_axis)] = clean
                 log.add(number)
             bar.update()
-    if data_range is None:
-        unit = options["data_range"]
-        warn_unlikely_range(np.array([peak / unit]), unit)
+    if data_range is None and not resumed and peak <= TOO_BRIGHT:
+        warn_unlikely_range(np.array([peak]), unit)
     if log is not given:
         log.remove()
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -236,6 +237,39 @@ def test_a_checkpoint_needs_a_seed(noisy: Any, tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="random_state is None, with which no run repeats"):
         by_tiles(noisy, **options)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_bright_tile_is_warned_of_at_once(noisy: Any) -> None:
+    image = noisy.copy()
+    image[120:] *= 255
+    out = Store(np.zeros_like(image), writes=4)
+    options: dict[str, Any] = {"quality": "fast", "tile": 100}
+    with (
+        pytest.warns(UserWarning, match="e.g. 255") as warned,
+        pytest.raises(OSError, match="disk full"),
+    ):
+        fastgsm.denoise_tiles(image, out, SIGMA, **options)
+    assert len(warned) == 1 and warned[0].filename == __file__
+    with pytest.warns(UserWarning, match="e.g. 255") as warned:
+        by_tiles(image, **options)
+    assert len(warned) == 1
+
+
+def test_a_dark_image_is_warned_of_when_all_of_it_was_seen(noisy: Any, tmp_path: Any) -> None:
+    image = noisy.copy()
+    image[120:] /= 1000
+    options: dict[str, Any] = {"quality": "fast", "tile": 100}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        by_tiles(image, **options)  # dark tiles of an image that is not
+        out = Store(np.zeros_like(image), writes=8)
+        options["checkpoint"] = tmp_path / "done"
+        with pytest.raises(OSError, match="disk full"):
+            fastgsm.denoise_tiles(image, out, SIGMA, **options)
+        out.writes = 1000
+        fastgsm.denoise_tiles(image, out, SIGMA, **options)
+    with pytest.warns(UserWarning, match="e.g. 255"):
+        by_tiles(image / 1000, SIGMA / 1000, **options)
 
 
 # ---- one array, opened twice
