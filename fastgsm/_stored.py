@@ -237,22 +237,27 @@ class Result:
         self.folder = self._target.with_name(f"{self._target.name}.partial")
         self.checkpoint = self.folder / "done.txt"
         self._inside = self.folder / f"image{self._target.suffix.lower()}"
+        self._older = self.folder / f"replaced{self._target.suffix.lower()}"
 
     @contextmanager
     def written(self) -> Iterator[Stored]:
         """Give the pixels to write; put them where they belong if all went well.
 
-        Otherwise the folder stays if it has a checkpoint, and goes if it has none.
+        Otherwise the folder stays if it has a checkpoint, and goes if it has none. So the
+        checkpoint must outlive the block: it goes once the pixels are in their place.
         """
-        goes_on = self.checkpoint.exists()
+        self._bring_back()
+        reopened = self._reopen() if self.checkpoint.exists() else None
         self.folder.mkdir(exist_ok=True)
         try:
-            out = self._reopen() if goes_on else self._create()
+            out = self._create() if reopened is None else reopened
             yield out
             out.close()
             self._put()
         finally:
-            if not self.checkpoint.exists():
+            self._bring_back()
+            # What is worth keeping has both: pixels that are in their place are no longer inside.
+            if not (self.checkpoint.exists() and self._inside.exists()):
                 self._remove()
 
     def _format(self) -> str:
@@ -305,14 +310,22 @@ class Result:
             if self._target.exists():
                 shutil.copymode(self._target, self._inside)
         elif self._target.exists():
-            shutil.rmtree(self._target)  # a folder cannot replace one
+            if self._older.exists():
+                shutil.rmtree(self._older)
+            os.replace(self._target, self._older)  # a folder cannot replace one
         os.replace(self._inside, self._target)
+
+    def _bring_back(self) -> None:
+        """Put an older result back if nothing has taken its place."""
+        if self._older.exists() and not self._target.exists():
+            os.replace(self._older, self._target)
 
     def _remove(self) -> None:
         """Remove what this class made, and nothing that somebody else put there."""
-        if self._inside.is_dir():
-            shutil.rmtree(self._inside)
-        else:
-            self._inside.unlink(missing_ok=True)
+        for path in (self.checkpoint, self._inside, self._older):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -224,6 +224,59 @@ def test_a_run_goes_on_where_it_was(
     assert only(tmp_path) == sorted({"in.tif", "grey.npy", output, "out.npy"})
 
 
+@pytest.mark.parametrize("output", ["out.zarr", "out.npy", "out.tif"])
+@pytest.mark.parametrize("failing", ["close", "put", "put over an older one"])
+def test_a_finished_result_is_kept_until_it_is_in_its_place(
+    tmp_path: Path, monkeypatch: Any, capsys: Any, output: str, failing: str
+) -> None:
+    np.save(tmp_path / "in.npy", noisy())
+    older = np.ones((30, 30), np.uint8)
+    if "older" in failing:
+        by_suffix = {".zarr": write_zarr, ".npy": np.save, ".tif": write_tiff}
+        by_suffix[Path(output).suffix](tmp_path / output, older)
+    argv = ["denoise", tmp_path / "in.npy", tmp_path / output, *OPTIONS]
+    replace = _stored.os.replace
+
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def fail_to_put(source: Any, target: Any) -> None:
+        if Path(source).stem == "image":
+            raise OSError("moved by nobody")
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        if failing == "close":
+            patch.setattr(_stored.Stored, "close", fail)
+        else:
+            patch.setattr(_stored.os, "replace", fail_to_put)
+        assert run(*argv) == (130 if failing == "close" else 2)
+    assert f"is kept in {tmp_path / output}.partial; the same command" in capsys.readouterr().err
+    assert (tmp_path / output).exists() == ("older" in failing)
+    if "older" in failing:
+        np.testing.assert_array_equal(read(tmp_path / output), older)
+
+    rest = Interrupted(monkeypatch, None)
+    assert run(*argv) == 0
+    assert rest.calls == 0
+    np.testing.assert_array_equal(read(tmp_path / output), whole())
+    assert only(tmp_path) == sorted(["in.npy", output])
+
+
+def test_an_older_result_that_a_kill_left_aside_comes_back(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    np.save(tmp_path / "in.npy", noisy())
+    (tmp_path / "out.zarr.partial").mkdir()
+    write_zarr(tmp_path / "out.zarr.partial" / "replaced.zarr", np.ones((30, 30)))
+    argv = ["denoise", tmp_path / "in.npy", tmp_path / "out.zarr", *OPTIONS]
+    with monkeypatch.context() as patch:
+        Interrupted(patch, KeyboardInterrupt(), after=0)
+        assert run(*argv) == 130
+    np.testing.assert_array_equal(read(tmp_path / "out.zarr"), np.ones((30, 30)))
+    assert only(tmp_path) == ["in.npy", "out.zarr"]
+
+
 def test_an_interrupt_before_the_first_tile_leaves_nothing(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -270,13 +323,36 @@ def test_an_older_result_is_replaced_through_links(tmp_path: Path) -> None:
     assert (tmp_path / "older.tif").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_damaged_chunk_is_named(tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize("argv", [[], ["--sigma", 6000]])
+def test_a_damaged_chunk_is_named(tmp_path: Path, capsys: Any, argv: list[Any]) -> None:
     write_zarr(tmp_path / "in.zarr", noisy())
-    (tmp_path / "in.zarr" / "c" / "2" / "2").write_bytes(b"damaged")
-    argv = ["denoise", tmp_path / "in.zarr", tmp_path / "out.tif", *OPTIONS]
+    chunk = tmp_path / "in.zarr" / "c" / "2" / "2"
+    content = chunk.read_bytes()
+    chunk.write_bytes(b"damaged")
+    argv = ["denoise", tmp_path / "in.zarr", tmp_path / "out.tif", *OPTIONS, *argv]
     assert run(*argv) == 2
-    assert f"cannot read {tmp_path / 'in.zarr'}: " in capsys.readouterr().err
-    assert only(tmp_path) == ["in.zarr"]
+    err = capsys.readouterr().err
+    assert f"cannot read {tmp_path / 'in.zarr'}: " in err
+    if "--sigma" not in argv:  # which is estimated from all of the image
+        assert only(tmp_path) == ["in.zarr"] and "is kept" not in err
+        return
+    assert f"is kept in {tmp_path / 'out.tif'}.partial; the same command" in err
+    chunk.write_bytes(content)
+    assert run(*argv) == 0
+    expected = fastgsm.denoise(noisy(), 6000, quality="fast")
+    np.testing.assert_array_equal(read(tmp_path / "out.tif"), expected)
+    assert only(tmp_path) == ["in.zarr", "out.tif"]
+
+
+def test_what_fails_in_the_first_tile_leaves_nothing(tmp_path: Path, capsys: Any) -> None:
+    image = noisy(np.float32)
+    image[50, 50] = np.nan  # in its margin
+    np.save(tmp_path / "in.npy", image)
+    argv = ["denoise", tmp_path / "in.npy", tmp_path / "out.tif", *OPTIONS, "--sigma", 0.1]
+    assert run(*argv) == 2
+    err = capsys.readouterr().err
+    assert "image holds NaN in rows 0 to" in err and "is kept" not in err
+    assert only(tmp_path) == ["in.npy"]
 
 
 def test_nan_is_named(tmp_path: Path, capsys: Any) -> None:

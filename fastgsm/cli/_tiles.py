@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 from fastgsm.cli import _options
 
@@ -31,8 +32,10 @@ def run(args: argparse.Namespace) -> int:
         [first, *_], _ = tiles.plan(array, shape, **options)
         sides = [side.stop for side in first.inner]
         result = _stored.Result(output, image, (*sides, *array.shape[2:]))
+        log = tiles.Checkpoint(None)
         try:
             with result.written() as out:
+                log = tiles.Checkpoint(result.checkpoint)
                 sigma = args.sigma
                 if sigma is None:
                     sigma = tiles.estimate_sigma_by_tiles(array, shape, args.tile, axis, progress)
@@ -40,13 +43,15 @@ def run(args: argparse.Namespace) -> int:
                     array,
                     out,
                     sigma,
-                    checkpoint=result.checkpoint,
+                    checkpoint=cast(Any, log),  # which goes when the result is in its place
                     workers=args.workers,
                     progress=progress,
                     **options,
                 )
-        except (KeyboardInterrupt, OSError):
-            if result.checkpoint.exists():
+        except BaseException as error:
+            # What is wrong with the checkpoint itself shows before any tile counts as done.
+            ours = bool(log.done) or not isinstance(error, ValueError)
+            if ours and result.checkpoint.exists():
                 print(
                     f"fastgsm: what is done is kept in {result.folder}; the same command goes on "
                     f"from there",
