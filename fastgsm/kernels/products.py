@@ -26,8 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numba
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -55,11 +54,9 @@ class Operands(NamedTuple):
     n_columns: ir.Value
 
 
-def has_wide_registers() -> bool:
-    """Whether the processor that Numba compiles for has the registers of AVX-512."""
-    given: str | None = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
-    features = binding.get_host_cpu_features().flatten() if given is None else given
-    return "+avx512f" in features.split(",")
+def has_wide_registers(features: str | None) -> bool:
+    """Whether LLVM's ``features`` of a processor, if any are known, include AVX-512's registers."""
+    return "+avx512f" in (features or "").split(",")
 
 
 def emit(
@@ -185,7 +182,10 @@ def _intrinsic(add: bool) -> Any:
                 for kind, value in zip(signature.args, values, strict=True)
             ]
             item = context.get_value_type(a.dtype)
-            emit(builder, Operands(*operands), item, wide=has_wide_registers(), add=add)
+            # Not the host's: Numba's settings may keep it from some of them.
+            _, _, features = context.codegen().magic_tuple()
+            wide = has_wide_registers(features)
+            emit(builder, Operands(*operands), item, wide=wide, add=add)
             return context.get_dummy_value()
 
         return signature, generate

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from numba.core.registry import CPUDispatcher
@@ -33,7 +35,7 @@ PLAIN = {False: products._set_products, True: products._add_products}
 def test_instructions_do_what_python_does(
     add: bool, wide: bool, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "has_wide_registers", lambda: wide)
+    monkeypatch.setattr(products, "has_wide_registers", lambda _: wide)
     function, rng = compiled(add), np.random.default_rng(0)
     for n_terms, n_blocks in [(0, 1), (1, 1), (5, 2), (6, 4), (7, 7), (3, 8)]:
         n_columns = n_blocks * COLUMNS
@@ -64,7 +66,7 @@ def test_both_kinds_of_registers_give_the_same_bits(
     a, b = rng.standard_normal((2, 64 * 7 * COLUMNS)).astype(dtype)
     results = []
     for wide in (False, True):
-        monkeypatch.setattr(products, "has_wide_registers", lambda wide=wide: wide)
+        monkeypatch.setattr(products, "has_wide_registers", lambda _, wide=wide: wide)
         c = np.zeros(ROWS * 7 * COLUMNS, dtype)
         compiled(add=True)(a, 64, 1, 64, b, 7 * COLUMNS, c, 7 * COLUMNS, 7 * COLUMNS)
         results.append(c)
@@ -72,10 +74,42 @@ def test_both_kinds_of_registers_give_the_same_bits(
 
 
 @pytest.mark.parametrize(
-    ("features", "wide"), [("+avx2,+avx512f", True), ("+avx2,-avx512f", False), ("", False)]
+    ("features", "wide"),
+    [("+avx2,+avx512f", True), ("+avx2,-avx512f", False), ("", False), (None, False)],
 )
-def test_registers_are_those_that_numba_compiles_for(
-    features: str, wide: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(numba.config, "CPU_FEATURES", features)
-    assert products.has_wide_registers() == wide
+def test_wide_registers_are_a_feature(features: str | None, wide: bool) -> None:
+    assert products.has_wide_registers(features) == wide
+
+
+# Prints whether the product is compiled for wide registers.
+REGISTERS = """
+from fastgsm.kernels import products
+
+emit = products.emit
+
+def report(*args, wide, add):
+    print(wide)
+    emit(*args, wide=wide, add=add)
+
+products.emit = report
+function = products._intrinsic(add=False)
+
+@numba.njit("void(float64[::1])")  # compiled but not run
+def call(x):
+    function(x, 1, 1, 1, x, 1, x, 1, 16)
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "wide"),
+    [({"NUMBA_ENABLE_AVX": "0"}, False), ({"NUMBA_CPU_FEATURES": "+avx512f"}, True)],
+)
+def test_registers_are_those_that_numba_compiles_for(setting: dict[str, str], wide: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REGISTERS],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "0", **setting},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == f"{wide}\n", done.stderr
