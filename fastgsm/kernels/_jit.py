@@ -37,17 +37,21 @@ OPTIONS: dict[str, Any] = {
     "nogil": True,
 }
 
+# Whether indices are looked at before they are used.
+CHECKS_BOUNDS = bool(numba.config.BOUNDSCHECK)  # type: ignore[attr-defined]
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _source_digest() -> str:
-    """Short digest of every kernel source.
+    """Short digest of every kernel source, and of whether bounds are checked.
 
     Numba's cache notices a change in the file of the function it stores, but not in the files of
     the functions that were inlined into it. With the digest in the cached name, an edited or
-    upgraded kernel never meets machine code of another version.
+    upgraded kernel never meets machine code of another version. Nor does Numba notice that
+    NUMBA_BOUNDSCHECK has changed: the run with checks would take code that has none.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"bounds" if CHECKS_BOUNDS else b"")
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -84,8 +88,13 @@ def jit(function: _Function) -> _Function:
 
 
 def compiled_or(plain: _Function, compiled: Any) -> _Function:
-    """Give an intrinsic to compiled code, and what does the same in Python where Numba is off."""
-    return plain if numba.config.DISABLE_JIT else compiled  # type: ignore[attr-defined]
+    """Give an intrinsic to compiled code, or what does the same in Python, decorated with `jit`.
+
+    The latter runs where Numba is off, and is compiled where bounds are checked: an intrinsic's
+    instructions never are.
+    """
+    disabled: int = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+    return plain if disabled or CHECKS_BOUNDS else compiled
 
 
 class Kernel:

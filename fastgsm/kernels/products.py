@@ -30,7 +30,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastgsm.kernels._jit import compiled_or
+from fastgsm.kernels._jit import compiled_or, jit
 
 # Rows of one product, and what its number of columns has to be a multiple of.
 ROWS = 4
@@ -193,6 +193,15 @@ def _intrinsic(add: bool) -> Any:
     return intrinsic(typed)
 
 
+@jit
+def _run(x, start, n):
+    """Give ``n`` elements of x from ``start``, and never fewer, as a slice does."""
+    if not 0 <= start <= x.shape[0] - n:
+        raise IndexError("a run of numbers lies outside its array")
+    return x[start : start + n]
+
+
+@jit
 def _set_products(
     a: Any, row_step: int, term_step: int, n_terms: int, b: Any, b_step: int,
     c: Any, c_step: int, n_columns: int,
@@ -204,19 +213,20 @@ def _set_products(
     neither A nor B, and all are of one type.
     """
     for row in range(ROWS):
-        c[row * c_step : row * c_step + n_columns] = 0
+        _run(c, row * c_step, n_columns)[:] = 0
     _add_products(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns)
 
 
+@jit
 def _add_products(
     a: Any, row_step: int, term_step: int, n_terms: int, b: Any, b_step: int,
     c: Any, c_step: int, n_columns: int,
 ) -> None:  # fmt: skip
     """C (4, n_columns) += A (4, n_terms) @ B (n_terms, n_columns); see `set_products`."""
     for row in range(ROWS):
-        total = c[row * c_step : row * c_step + n_columns]
+        total = _run(c, row * c_step, n_columns)
         for k in range(n_terms):
-            total += a[row * row_step + k * term_step] * b[k * b_step : k * b_step + n_columns]
+            total += a[row * row_step + k * term_step] * _run(b, k * b_step, n_columns)
 
 
 set_products = compiled_or(_set_products, _intrinsic(add=False))

@@ -207,6 +207,13 @@ def test_builds_have_their_own_cache_entries() -> None:
     assert double.serial.__module__ == __name__
 
 
+def test_code_without_bounds_checks_is_not_taken_where_they_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_jit, "CHECKS_BOUNDS", not _jit.CHECKS_BOUNDS)
+    assert _jit._source_digest() != _jit._DIGEST
+
+
 def test_denoise_as_plain_python() -> None:
     program = """
 import numpy as np, fastgsm

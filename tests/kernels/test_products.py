@@ -12,8 +12,10 @@ import pytest
 from numba.core.registry import CPUDispatcher
 
 from fastgsm.kernels import products
+from fastgsm.kernels._jit import CHECKS_BOUNDS
 from fastgsm.kernels.products import COLUMNS, ROWS
-from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits
+from fastgsm.kernels.rotation import TILE, rotate
+from tests.kernels.helpers import DTYPES, JIT, assert_close, assert_same_bits
 
 
 def compiled(add: bool) -> Any:
@@ -113,3 +115,19 @@ def test_registers_are_those_that_numba_compiles_for(setting: dict[str, str], wi
         timeout=120,
     )
     assert done.stdout == f"{wide}\n", done.stderr
+
+
+@pytest.mark.skipif(JIT and not CHECKS_BOUNDS, reason="wants NUMBA_BOUNDSCHECK=1")
+@pytest.mark.parametrize(
+    ("a", "b", "c"),
+    [
+        ((ROWS, 4), (5, TILE), (ROWS, TILE)),
+        ((ROWS, 5), (5, TILE - 1), (ROWS, TILE)),
+        ((ROWS, 5), (5, TILE), (ROWS - 1, TILE)),
+    ],
+)
+def test_products_stay_inside_their_arrays(a: Any, b: Any, c: Any) -> None:
+    # Rows that follow keep what would be read and written outside harmless.
+    arrays = [np.zeros((n_rows + 8, width))[:n_rows] for n_rows, width in (a, b, c)]
+    with pytest.raises(IndexError):
+        rotate(*arrays)
