@@ -164,6 +164,18 @@ def _emit_loop(
     return carried
 
 
+def _can_multiply(a: Any, b: Any, c: Any) -> bool:
+    """Whether the instructions, which see pointers alone, hold for arrays of these types."""
+    if not all(isinstance(kind, types.Array) for kind in (a, b, c)):
+        return False
+    wanted = types.Array(c.dtype, 1, "C")  # which may be written to
+    return (
+        c.dtype in (types.float32, types.float64)
+        and c == wanted
+        and a.copy(readonly=False) == b.copy(readonly=False) == wanted
+    )
+
+
 def _intrinsic(add: bool) -> Any:
     """Give the function for compiled code, which adds to C or sets it."""
 
@@ -171,6 +183,8 @@ def _intrinsic(add: bool) -> Any:
         context: Any, a: Any, row_step: Any, term_step: Any, n_terms: Any, b: Any, b_step: Any,
         c: Any, c_step: Any, n_columns: Any,
     ) -> Any:  # fmt: skip
+        if not _can_multiply(a, b, c):
+            return None  # the caller does not compile
         n = types.intp
         signature = types.void(a, n, n, n, b, n, c, n, n)
 
@@ -223,6 +237,7 @@ def _add_products(
     c: Any, c_step: int, n_columns: int,
 ) -> None:  # fmt: skip
     """C (4, n_columns) += A (4, n_terms) @ B (n_terms, n_columns); see `set_products`."""
+    assert n_columns % COLUMNS == 0
     for row in range(ROWS):
         total = _run(c, row * c_step, n_columns)
         for k in range(n_terms):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from numba.core.registry import CPUDispatcher
@@ -85,6 +86,7 @@ def test_wide_registers_are_a_feature(features: str | None, wide: bool) -> None:
 
 # Prints whether the product is compiled for wide registers.
 REGISTERS = """
+import numba
 from fastgsm.kernels import products
 
 emit = products.emit
@@ -115,6 +117,45 @@ def test_registers_are_those_that_numba_compiles_for(setting: dict[str, str], wi
         timeout=120,
     )
     assert done.stdout == f"{wide}\n", done.stderr
+
+
+X32, X64 = (np.zeros(ROWS * COLUMNS, dtype) for dtype in DTYPES)
+READ_ONLY = X64.copy()
+READ_ONLY.flags.writeable = False
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        (X32, X64, X64),
+        (X64, X32, X64),
+        (X64, X64, X32),
+        (X64.astype(int),) * 3,
+        (X64[::2], X64, X64),
+        (X64, X64[::2], X64),
+        (X64, X64, X64[::2]),
+        (X64, X64, X64.reshape(ROWS, COLUMNS)),
+        (X64, X64, READ_ONLY),
+        (1.0, X64, X64),
+    ],
+)
+def test_arrays_that_instructions_would_misread_do_not_compile(arrays: tuple[Any, ...]) -> None:
+    a, b, c = map(numba.typeof, arrays)
+    n = numba.intp
+    with pytest.raises(numba.TypingError):
+        compiled(add=False).compile((a, n, n, n, b, n, c, n, n))
+
+
+def test_factors_may_be_read_only() -> None:
+    c = np.ones_like(X64)
+    compiled(add=False)(READ_ONLY, 1, 1, 1, READ_ONLY, 1, c, COLUMNS, COLUMNS)
+    assert not c.any()
+
+
+@pytest.mark.parametrize("add", [False, True])
+def test_columns_are_whole_blocks(add: bool) -> None:
+    with pytest.raises(AssertionError):
+        PLAIN[add](X64, 1, 1, 1, X64, 1, X64.copy(), COLUMNS, COLUMNS - 1)
 
 
 @pytest.mark.skipif(JIT and not CHECKS_BOUNDS, reason="wants NUMBA_BOUNDSCHECK=1")
