@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastgsm._containers import check_pillow_mode
 
 PACKAGE = str(Path(__file__).parent)
+# Peaks, in data ranges that nobody gave, beyond which those are probably wrong.
+TOO_BRIGHT, TOO_DARK = 10.0, 0.01
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -124,18 +126,17 @@ def peak_of(values: FloatArray) -> float:
     return max(float(values.max()), -float(values.min()))
 
 
-def warn_unlikely_range(scaled: FloatArray, data_range: float, name: str = "image") -> None:
-    """Warn if an image, in units of a data range that nobody gave, is far too bright or dark.
+def warn_unlikely_range(peak: float, data_range: float, name: str = "image") -> None:
+    """Warn if an image's peak, in data ranges that nobody gave, is far too bright or dark.
 
     That is how 8-bit values in a wider type look: nearly black as 32-bit integers, 255 times
     white as floats.
     """
-    peak = peak_of(scaled)
-    if peak > 10 or 0 < peak < 0.01:
+    if peak > TOO_BRIGHT or 0 < peak < TOO_DARK:
         warnings.warn(
             f"{name} has values up to {peak * data_range:g}, but its data range is taken to be "
             f"{data_range:g}, the default of its type. Give data_range, e.g. 255 for 8-bit values.",
-            stacklevel=3,
+            stacklevel=caller_level(),
         )
 
 

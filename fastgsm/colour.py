@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._dct import dct_matrix
-from fastgsm._validation import FloatArray, as_float_image, warn_unlikely_range
+from fastgsm._validation import FloatArray, as_float_image, peak_of, warn_unlikely_range
 
 # Weights of red, green and blue in ITU-R BT.601.
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -38,7 +38,7 @@ def grey(image: ArrayLike, name: str, data_range: float | None = None) -> NDArra
             f"data range. Rescale it, or give the data range where there is an option for it."
         )
     if data_range is None:
-        warn_unlikely_range(scaled, unit, name)
+        warn_unlikely_range(peak_of(scaled), unit, name)
     pixels = np.asarray(image) / unit  # again: in float64 for integers, rounded once at the end
     if pixels.ndim == 3:
         pixels = pixels @ np.array(LUMINANCE)

@@ -279,7 +279,7 @@ def denoise_array(
     if light is None:
         pixels, unit = as_float_image(known, data_range=data_range)
         if data_range is None:
-            warn_unlikely_range(pixels, unit)
+            warn_unlikely_range(peak_of(pixels), unit)
     else:
         pixels, unit = as_stabilised_image(known, light, channel_axis, data_range)
         sigma = 1.0

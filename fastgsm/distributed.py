@@ -15,6 +15,7 @@ import numpy as np
 from fastgsm._containers import is_dask
 from fastgsm._extras import import_extra
 from fastgsm._validation import (
+    TOO_BRIGHT,
     as_float_image,
     check_channel_axis,
     check_choice,
@@ -22,6 +23,8 @@ from fastgsm._validation import (
     check_nonnegative,
     check_random_state,
     check_shape_2d,
+    peak_of,
+    warn_unlikely_range,
 )
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.models._data import Chunks
@@ -136,6 +139,7 @@ def denoise_dask(
             part,
             options,
             rng,
+            data_range is None,
             dtype=image.dtype,
             chunks=_chunks(image, part, channel_axis),
             meta=np.empty((0,) * image.ndim, image.dtype),
@@ -169,8 +173,14 @@ def _denoise_part(
     part: Tile,
     options: dict[str, Any],
     rng: np.random.Generator,
+    assumed: bool,
 ) -> Any:
+    """Denoise a tile; warn where the data range, if it was ``assumed``, is far too small for it."""
     check_no_nan(noisy, part.outer)
+    unit = options["data_range"]
+    peak = peak_of(noisy) / unit
+    if assumed and peak > TOO_BRIGHT:
+        warn_unlikely_range(peak, unit)
     return denoise_part(noisy, float(sigma), part, {**options, "prior": prior}, rng)
 
 

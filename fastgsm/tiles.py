@@ -20,6 +20,7 @@ import numpy as np
 from fastgsm._progress import Progress
 from fastgsm._stored import share_pixels
 from fastgsm._validation import (
+    TOO_BRIGHT,
     as_float_image,
     channels_first,
     check_channel_axis,
@@ -49,9 +50,6 @@ from fastgsm.presets import PRESETS, Part, patch_size_of, reach, resolve_priors,
 from fastgsm.single_pass import centring
 
 TILE = 2048
-# Data ranges that are too many, as in `warn_unlikely_range`: one tile shows that an image is too
-# bright; that it is too dark, only all of them.
-TOO_BRIGHT = 10
 # Of a checkpoint's file, so that no other file is taken for one, and overwritten.
 FIRST_WORD = b"fastgsm-tiles-1 "
 
@@ -188,16 +186,19 @@ def denoise_tiles(
         for number, part in enumerate(tiles):
             if number not in log.done:
                 noisy = _read(image, part.outer, channel_axis)
+                # One tile shows that an image is too bright; that it is too dark, only all of them.
                 before, peak = peak, max(peak, peak_of(noisy) / unit)
                 if data_range is None and before <= TOO_BRIGHT < peak:
-                    warn_unlikely_range(np.array([peak]), unit)
+                    warn_unlikely_range(peak, unit)
                 clean = denoise_part(noisy, sigma, part, options, rng, workers)
                 out[index(part.inner, channel_axis)] = clean
                 log.add(number)
             bar.update()
     if data_range is None and not resumed and peak <= TOO_BRIGHT:
-        warn_unlikely_range(np.array([peak]), unit)
+        warn_unlikely_range(peak, unit)
     if log is not given:
+        if hasattr(out, "flush"):  # of what is mapped, before the list of what is done goes
+            out.flush()
         log.remove()
     return out
 

@@ -78,6 +78,12 @@ def test_bad_input_is_named(noisy: Any) -> None:
         denoise_dask(da.where(image > 1, np.nan, image), SIGMA).compute()
 
 
+def test_a_data_range_that_is_too_small_is_warned_of(noisy: Any) -> None:
+    lazy = denoise_dask(da.from_array(255 * noisy[:40]), 25, quality="fast")
+    with pytest.warns(UserWarning, match="Give data_range, e.g. 255"):
+        lazy.compute(scheduler="synchronous")
+
+
 def kill_once(block: Any, path: str, survived: int) -> Any:
     """Kill the worker that comes here once so many blocks are ``survived``."""
     for number in range(survived + 1):
