@@ -14,6 +14,7 @@ from fastgsm._validation import FloatArray
 from fastgsm.kernels.epll import add_patches, best_shapes, restore_patches
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.wiener import WienerBank
+from fastgsm.local_weights import LocalWeights, learn_local_weights
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import coverage
@@ -74,7 +75,8 @@ class EPLL:
 
     In each pass every patch of a strided grid is restored under its most likely shape, and the
     image becomes the weighted mean of the noisy image and of the restored patches. The grid
-    moves from pass to pass. All planes take the shapes that are chosen in the first plane.
+    moves from pass to pass. All planes take the shapes that are chosen in the first plane. The
+    weights of the shapes are adapted to each part of the image (see `local_weights`).
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ class EPLL:
     passes : sequence of Pass
     precision : ndarray of shape (height, width), optional
         For noise that differs from pixel to pixel: `sigma` squared over each pixel's own variance.
-        It multiplies the shares, which stay at most 1.
+        It multiplies the shares, which stay at most 1; the shapes' weights are then the prior's.
     chroma : fitted model, optional
         For the planes after the first. Both models are mixtures, of as many shapes.
 
@@ -110,6 +112,7 @@ class EPLL:
         chroma: PatchModel | None = None,
     ) -> None:
         self._precision = precision
+        self._adapts = precision is None
         self._passes = passes
         self._model = model
         self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]
@@ -134,7 +137,8 @@ class EPLL:
         levels = planes.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(planes.dtype)
         noisy = planes - levels if self._remove_global_mean else planes
         restored = noisy
-        tiles: dict[tuple[int, int], Tiles] = {}
+        tiles: dict[int, list[Tiles]] = {}
+        local: LocalWeights | None = None
         grids = {each.grid: self._grid(planes.shape, each.grid) for each in self._passes}
         # Room for the largest strip, used for all: fresh memory costs more than a tenth of the time
         # where it goes back to the system at once, as in Dask's workers.
@@ -144,22 +148,18 @@ class EPLL:
             rows, cols = grids[grid]
             strips = self._strips(rows, cols)
             sums = np.zeros(planes.shape, planes.dtype)
-            chosen = (grid, 0) in tiles
             if self._mixture is not None and self._chroma is not None:
                 banks = [
                     mixture.wiener_bank(sigma, planes.dtype, FLAT_TAIL_LOSS)
                     for mixture in [self._mixture] + [self._chroma] * (len(planes) - 1)
                 ]
-                if not chosen:
-                    chooser = self._mixture.wiener_bank(sigma, planes.dtype, CHOICE_TAIL_LOSS)
+                if grid not in tiles:
+                    tiles[grid], local = self._choose(restored[0], rows, cols, sigma, local)
             for i, strip in enumerate(strips):
                 if self._mixture is None:
                     self._add_posterior_means(restored, strip, cols, sigma, sums)
                 else:
-                    if not chosen:
-                        shapes = self._shapes(restored[0], strip, cols, chooser)
-                        tiles[grid, i] = tiles_of_one_shape(shapes)
-                    self._add_restored(restored, strip, cols, banks, tiles[grid, i], patches, sums)
+                    self._add_restored(restored, strip, cols, banks, tiles[grid][i], patches, sums)
                 bar.update()
             sums /= coverage(rows, planes.shape[1], self._patch_size, planes.dtype)[:, None]
             sums /= coverage(cols, planes.shape[2], self._patch_size, planes.dtype)
@@ -194,12 +194,47 @@ class EPLL:
         n_strips = -(-rows.size * cols.size // PATCHES_PER_CALL)
         return np.array_split(rows, min(n_strips, rows.size))
 
+    def _choose(
+        self,
+        plane: FloatArray,
+        rows: NDArray[np.intp],
+        cols: NDArray[np.intp],
+        sigma: float,
+        local: LocalWeights | None,
+    ) -> tuple[list[Tiles], LocalWeights]:
+        """Sort the patches of every strip by their likeliest shapes.
+
+        Also gives the weights of shapes that decided: those of the first pass decide in all.
+        """
+        assert self._mixture is not None
+        bank = self._mixture.wiener_bank(sigma, plane.dtype, CHOICE_TAIL_LOSS)
+        strips = self._strips(rows, cols)
+        weights = self._mixture._density.weights.sum(axis=1)
+        if local is None and self._adapts:
+            shapes, local = learn_local_weights(
+                plane, rows, cols, self._patch_size, self._remove_mean, bank, weights
+            )
+            ends = np.cumsum([strip.size * cols.size for strip in strips])
+            of_strips = np.split(shapes, ends[:-1])
+        else:
+            local = LocalWeights.none(weights.size, plane.dtype) if local is None else local
+            of_strips = [self._shapes(plane, strip, cols, bank, local) for strip in strips]
+        return [tiles_of_one_shape(shapes) for shapes in of_strips], local
+
     def _shapes(
-        self, plane: FloatArray, rows: NDArray[np.intp], cols: NDArray[np.intp], bank: WienerBank
+        self,
+        plane: FloatArray,
+        rows: NDArray[np.intp],
+        cols: NDArray[np.intp],
+        bank: WienerBank,
+        local: LocalWeights,
     ) -> NDArray[np.int32]:
         """Most likely shape of every patch."""
         shapes = np.empty(rows.size * cols.size, np.int32)
-        best_shapes(plane, rows, cols, self._patch_size, self._remove_mean, bank, shapes)
+        best_shapes(
+            plane, rows, cols, self._patch_size, self._remove_mean, bank, local.log_ratios,
+            *local.blocks(rows, cols), shapes,
+        )  # fmt: skip
         return shapes
 
     def _add_restored(

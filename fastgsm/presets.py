@@ -12,6 +12,8 @@ from fastgsm._progress import Progress
 from fastgsm._validation import FloatArray
 from fastgsm.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.inpainting import uneven_epll
+from fastgsm.local_weights import BLOCK
+from fastgsm.local_weights import REACH as LOCAL_REACH
 from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.nonlocal_mvn import BAND_ROWS as REFINED_ROWS
@@ -189,7 +191,7 @@ def reach(quality: str, patch_size: int, stride: int) -> Reach:
     """Give how far a preset looks at one noise level."""
     if quality == "fast":
         return Reach(patch_size, max(BAND_ROWS, patch_size) * stride)
-    step = 2 * stride
+    step = math.lcm(2 * stride, 2 * BLOCK)
     if quality == "best":
         step = math.lcm(step, REFINED_ROWS * STRIDE)
     return Reach(halos(quality, patch_size).coarse, step)
@@ -210,19 +212,20 @@ def halos(quality: str, patch_size: int) -> Halos:
     """Give how far the parts of "balanced" and "best" look at one noise level.
 
     What changes at one pixel changes the patches that cover it and, by their sums, all the pixels
-    of these, in every pass anew. At half of the size all of this is twice as far. The enlargement
-    takes two pixels of that size on either side, which are means over four. In the refinement,
-    patches are matched, and restored, anywhere in their window.
+    of these, in every pass anew. In the first, it also changes the weights of the shapes in its
+    block. At half of the size all of this is twice as far. The enlargement takes two pixels of that
+    size on either side, which are means over four. In the refinement, patches are matched, and
+    restored, anywhere in their window.
     """
-    one_scale = patch_size + (len(GRIDS) - 1) * (patch_size - 1)
+    one_scale = patch_size + (len(GRIDS) - 1) * (patch_size - 1) + LOCAL_REACH
     refinement = 2 * RADIUS + 2 * PATCH_SIZE if quality == "best" else 0
     return Halos(2 * (one_scale + 2) + 2 + refinement, one_scale + 4 + refinement, refinement)
 
 
 def grown(part: Part, halo: int, step: int) -> Part:
-    """Give a part of some planes with a margin, in whole steps."""
-    margin = -(-halo // step) * step
-    rows, cols = (slice(max(each.start - margin, 0), each.stop + margin) for each in part)
+    """Give a part of some planes with a margin of at least ``halo``, that begins at whole steps."""
+    before = -(-halo // step) * step
+    rows, cols = (slice(max(each.start - before, 0), each.stop + halo) for each in part)
     return rows, cols
 
 

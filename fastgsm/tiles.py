@@ -46,7 +46,7 @@ from fastgsm.noise import (
     sigma_of_variances,
     variance_of_patches,
 )
-from fastgsm.presets import PRESETS, Part, patch_size_of, reach, resolve_priors, stride_of
+from fastgsm.presets import PRESETS, Part, grown, patch_size_of, reach, resolve_priors, stride_of
 from fastgsm.single_pass import centring
 
 TILE = 2048
@@ -77,23 +77,22 @@ def tiles_of(shape: tuple[int, int], side: int, halo: int, step: int) -> list[Ti
     Parameters
     ----------
     shape : (height, width)
-    side, halo : int
-        In pixels; both are rounded up to a multiple of `step`.
+    side : int
+        In pixels; rounded up to a multiple of `step`.
+    halo : int
+        Least width of the margins.
     step : int
         Tiles and their margins begin at multiples of this.
     """
-    side, halo = (-(-length // step) * step for length in (side, halo))
-    parts = [
-        [
-            (
-                slice(first, min(first + side, length)),
-                slice(max(first - halo, 0), min(first + side + halo, length)),
-            )
-            for first in range(0, length, side)
-        ]
-        for length in shape
-    ]
-    return [Tile((row[0], col[0]), (row[1], col[1])) for row, col in itertools.product(*parts)]
+    height, width = shape
+    side = -(-side // step) * step
+    tiles = []
+    for top, left in itertools.product(range(0, height, side), range(0, width, side)):
+        inner = slice(top, min(top + side, height)), slice(left, min(left + side, width))
+        rows, cols = grown(inner, halo, step)
+        outer = slice(rows.start, min(rows.stop, height)), slice(cols.start, min(cols.stop, width))
+        tiles.append(Tile(inner, outer))
+    return tiles
 
 
 def denoise_tiles(

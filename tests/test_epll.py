@@ -32,10 +32,14 @@ def mse(a: Any, b: Any) -> float:
     return float(np.mean((a - b) ** 2))
 
 
-def run_planes(model: Any, planes: Any, passes: tuple[Pass, ...], stride: int = 3) -> Any:
+def run_planes(
+    model: Any, planes: Any, passes: tuple[Pass, ...], stride: int = 3, adapts: bool = True
+) -> Any:
     rng = np.random.default_rng(0)
     p = round(model.n_features_in_**0.5)
-    epll = EPLL(model, SIGMA, p, stride, rng, passes)
+    # With a map of the noise, here of even noise, the weights of shapes are the prior's.
+    even = None if adapts else np.ones(planes.shape[1:])
+    epll = EPLL(model, SIGMA, p, stride, rng, passes, even)
     with Progress(epll.n_steps(planes.shape), "", enabled=False) as bar:
         return epll(planes, bar)
 
@@ -108,8 +112,18 @@ def test_a_pass_equals_the_patchwise_computation(noisy: Any, monkeypatch: Any) -
     X = fastgsm.sample_patches(image, 5, 2000, random_state=0)
     model = fastgsm.MoGSM(3, 2, tol=0.1, random_state=0).fit(X)
     expected = one_pass_patch_by_patch(model, image, beta=4, share=0.3)
-    result = run(model, image, (Pass(4, 0.3, 0),), stride=1)
+    [result] = run_planes(model, image[None], (Pass(4, 0.3, 0),), stride=1, adapts=False)
     np.testing.assert_allclose(result, expected, atol=1e-9)
+
+
+def test_weights_of_shapes_are_learned_in_the_first_pass() -> None:
+    """From the noisy image, for all passes: of few shapes, as of stripes, it helps much."""
+    clean = np.tile(0.5 + 0.1 * np.sin(np.arange(96) * 0.9), (96, 1))
+    noisy = fastgsm.datasets.add_noise(clean, SIGMA, random_state=0)
+    model, passes = fastgsm.load_prior("mogsm"), schedule(SIGMA)
+    mine = run(model, noisy, passes, stride=4)
+    [priors] = run_planes(model, noisy[None], passes, stride=4, adapts=False)
+    assert mse(mine, clean) < 0.8 * mse(priors, clean)
 
 
 def test_passes_follow_one_another(noisy: Any) -> None:
@@ -137,7 +151,8 @@ def test_shapes_are_chosen_in_the_luminance(noisy: Any, monkeypatch: Any) -> Non
     luminance, chroma = noisy[:60, :50], noisy[100:160, 90:140]
     X = fastgsm.sample_patches(noisy, 5, 2000, random_state=0)
     model = fastgsm.MoGSM(3, 2, tol=0.1, random_state=0).fit(X)
-    result = run_planes(model, np.stack([luminance, chroma]), (Pass(4, 0.3, 0),), stride=1)
+    planes = np.stack([luminance, chroma])
+    result = run_planes(model, planes, (Pass(4, 0.3, 0),), stride=1, adapts=False)
     expected = one_pass_patch_by_patch(model, chroma, 4, 0.3, luminance)
     np.testing.assert_allclose(result[1], expected, atol=1e-9)
     by_itself = one_pass_patch_by_patch(model, chroma, 4, 0.3)

@@ -23,8 +23,11 @@ from fastgsm.kernels.wiener import (
 
 
 @jit
-def _choose_shapes(Y, bank, scratch, best, shapes):
-    """Fill ``shapes`` (T,) with the shape of greatest density, all scales summed, of each lane."""
+def _choose_shapes(Y, bank, favours, scratch, best, shapes):
+    """Fill ``shapes`` (T,) with the shape of greatest density, all scales summed, of each lane.
+
+    ``favours`` (K, T) are logarithms that count besides the prior's weights.
+    """
     n_components = bank.forward.shape[0]
     log_prob, log_norm = scratch.log_prob, scratch.lane
     for t in range(TILE):
@@ -35,19 +38,25 @@ def _choose_shapes(Y, bank, scratch, best, shapes):
         shape_log_prob(centred, bank, k, scratch, log_prob)
         normalise_tile(log_prob, log_norm)
         for t in range(TILE):
-            better = log_norm[t] > best[t]
-            best[t] = log_norm[t] if better else best[t]
+            value = log_norm[t] + favours[k, t]
+            better = value > best[t]
+            best[t] = value if better else best[t]
             shapes[t] = k if better else shapes[t]
 
 
 @Kernel
-def best_shapes(image, rows, cols, patch_size, remove_mean, bank, shapes):
+def best_shapes(
+    image, rows, cols, patch_size, remove_mean, bank, log_ratios, row_blocks, col_blocks, shapes
+):
     """Fill ``shapes`` (n,), int32, with the most likely shape of every patch of ``image`` (H, W).
 
-    ``rows`` and ``cols`` are the grid (see ``kernels.patches``).
+    ``rows`` and ``cols`` are the grid (see ``kernels.patches``). A patch in grid row i and column j
+    belongs to the block ``log_ratios[row_blocks[i], col_blocks[j]]`` (K,), the logarithms of the
+    shapes' weights there over those of the prior.
     """
     d = patch_size * patch_size
-    n = shapes.shape[0]
+    n, n_cols = shapes.shape[0], cols.shape[0]
+    n_components = log_ratios.shape[2]
     for task in prange((n + TILE - 1) // TILE):
         first = np.intp(task) * TILE
         count = min(TILE, n - first)
@@ -57,10 +66,17 @@ def best_shapes(image, rows, cols, patch_size, remove_mean, bank, shapes):
         mean = np.empty(TILE, image.dtype)
         best = np.empty(TILE, image.dtype)
         chosen = np.empty(TILE, np.int32)
+        favours = new_tile(n_components, image.dtype)
+        favours[:] = 0.0
+        for t in range(count):
+            i, j = divmod(first + t, n_cols)
+            block = log_ratios[row_blocks[i], col_blocks[j]]
+            for k in range(n_components):
+                favours[k, t] = block[k]
         gather(image, rows, cols, first, count, patch_size, noisy)
         if remove_mean:
             subtract_mean(noisy, d, mean)
-        _choose_shapes(noisy, bank, scratch, best, chosen)
+        _choose_shapes(noisy, bank, favours, scratch, best, chosen)
         for t in range(count):
             shapes[first + t] = chosen[t]
 

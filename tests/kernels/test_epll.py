@@ -53,10 +53,16 @@ def shape_log_prob(patches: Any, density: Any) -> Any:
     )
 
 
-def chosen(image: Any, rows: Any, cols: Any, p: int, bank: Any) -> Any:
+def blocks(rows: Any, cols: Any, log_ratios: Any) -> tuple[Any, ...]:
+    """Let every second row and column of the grid belong to another block."""
+    n_rows, n_cols, _ = log_ratios.shape
+    return log_ratios, np.arange(rows.size) % n_rows, np.arange(cols.size) % n_cols
+
+
+def chosen(image: Any, rows: Any, cols: Any, p: int, bank: Any, log_ratios: Any) -> Any:
     def fill(kernel: Any) -> tuple[Any, ...]:
         shapes = np.full(rows.size * cols.size, -1, np.int32)
-        kernel(image, rows, cols, p, False, bank, shapes)
+        kernel(image, rows, cols, p, False, bank, *blocks(rows, cols, log_ratios), shapes)
         return (shapes,)
 
     return run(best_shapes, fill)[0]
@@ -68,8 +74,13 @@ def test_best_shapes_and_their_posterior_means(case: Case, dtype: Any) -> None:
     image, rows, cols, p, density = scene(case, dtype)
     bank = density.wiener_bank(NOISE_VARIANCE, dtype)
     patches = naive.extract(image, rows, cols, p).astype(np.float64)
-    shapes = chosen(image, rows, cols, p, bank)
-    np.testing.assert_array_equal(shapes, shape_log_prob(patches, density).argmax(axis=0))
+    log_prob = shape_log_prob(patches, density).reshape(-1, rows.size, cols.size)
+    for n_blocks in (1, 2):
+        log_ratios = np.random.default_rng(2).normal(size=(n_blocks, n_blocks, len(log_prob)))
+        shapes = chosen(image, rows, cols, p, bank, log_ratios.astype(dtype))
+        _, row_blocks, col_blocks = blocks(rows, cols, log_ratios)
+        favours = log_ratios[np.ix_(row_blocks, col_blocks)].transpose(2, 0, 1)
+        np.testing.assert_array_equal(shapes, (log_prob + favours).argmax(axis=0).ravel())
 
     def fill(kernel: Any) -> tuple[Any, ...]:
         restored = filled(patches.shape, dtype)
@@ -97,7 +108,8 @@ def test_the_mean_of_a_patch_is_kept() -> None:
     for level in (0.0, 7.0):
         shapes = np.empty(n, np.int32)
         patches = np.empty((n, p * p))
-        best_shapes(image + level, rows, cols, p, True, bank, shapes)
+        none = np.zeros((1, 1, len(density.weights)))
+        best_shapes(image + level, rows, cols, p, True, bank, *blocks(rows, cols, none), shapes)
         tiles = tiles_of_one_shape(shapes)
         restore_patches(image + level, rows, cols, p, True, bank, *tiles, patches)
         restored.append(patches)

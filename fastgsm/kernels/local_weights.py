@@ -1,0 +1,123 @@
+"""Weights of a mixture's shapes that are learned anew in every block of an image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels.patches import gather, subtract_mean
+from fastgsm.kernels.responsibilities import normalise_tile
+from fastgsm.kernels.rotation import TILE, new_tile
+from fastgsm.kernels.vmath import exp
+from fastgsm.kernels.wiener import new_scratch, rotate_in, shape_log_prob
+
+
+@Kernel
+def shape_evidence(image, rows, cols, patch_size, remove_mean, bank, evidence):
+    """Fill ``evidence`` (K, n) with the density of every patch with each shape, the greatest 1.
+
+    ``rows`` and ``cols`` are the grid (see ``kernels.patches``). A density is summed over scales
+    and includes the weight of the shape.
+    """
+    d = patch_size * patch_size
+    n_components, n = evidence.shape
+    for task in prange((n + TILE - 1) // TILE):
+        first = np.intp(task) * TILE
+        count = min(TILE, n - first)
+        scratch = new_scratch(bank, 1, image.dtype)
+        noisy = new_tile(bank.forward.shape[2], image.dtype)
+        noisy[:] = 0.0
+        mean = np.empty(TILE, image.dtype)
+        peak = np.empty(TILE, image.dtype)
+        peak[:] = -np.inf
+        log_prob = new_tile(n_components, image.dtype)
+        gather(image, rows, cols, first, count, patch_size, noisy)
+        if remove_mean:
+            subtract_mean(noisy, d, mean)
+        for k in range(n_components):
+            centred = rotate_in(noisy, bank, k, scratch)
+            shape_log_prob(centred, bank, k, scratch, scratch.log_prob)
+            log_norm = scratch.lane
+            normalise_tile(scratch.log_prob, log_norm)
+            for t in range(TILE):
+                log_prob[k, t] = log_norm[t]
+                peak[t] = log_norm[t] if log_norm[t] > peak[t] else peak[t]
+        for k in range(n_components):
+            for t in range(TILE):
+                log_prob[k, t] = exp(log_prob[k, t] - peak[t])
+            for t in range(count):
+                evidence[k, first + t] = log_prob[k, t]
+
+
+@jit
+def _learn(by_shape, by_patch, inverse_weights, concentration, n_steps, ratios):
+    """EM on the ``ratios`` (K,) of the shapes' weights in a block to those of the prior.
+
+    The evidence of the block's patches, ``by_shape`` (K, n) and ``by_patch`` (n, K), is there
+    twice, so that every sum runs over rows: in one order, and in vectors.
+    """
+    n_components, n = by_shape.shape
+    totals = np.empty(n, ratios.dtype)
+    sums = np.empty(n_components, ratios.dtype)
+    imagined = concentration * n
+    ratios[:] = 1.0
+    for _ in range(n_steps if n > 0 else 0):
+        totals[:] = 0.0
+        for k in range(n_components):
+            ratio, row = ratios[k], by_shape[k]
+            for i in range(n):
+                totals[i] += ratio * row[i]
+        sums[:] = 0.0
+        for i in range(n):
+            share, row = 1.0 / totals[i], by_patch[i]
+            for k in range(n_components):
+                sums[k] += share * row[k]
+        for k in range(n_components):
+            found = ratios[k] * sums[k] * inverse_weights[k]
+            ratios[k] = (imagined + found) / (imagined + n)
+
+
+@Kernel
+def local_weights(
+    evidence, n_cols, row_blocks, col_blocks, inverse_weights, concentration, n_steps, ratios,
+    shapes,
+):  # fmt: skip
+    """Learn the weights of the shapes in each block of a grid of patches, and choose the shapes.
+
+    Patch (i, j) of the grid has column ``i * n_cols + j`` of ``evidence`` (K, n). A row of
+    ``row_blocks`` (R, 4) are the grid rows at which a block's window begins, the block, and where
+    both end: (window, block, block's end, window's end); ``col_blocks`` (C, 4) likewise. Fills
+    ``ratios`` (R, C, K): the maximum a posteriori of the weights, given the patches of the window
+    and ``concentration`` times as many imagined ones of the prior, over the prior's weights. Fills
+    ``shapes`` (n,) with the likeliest shape of every patch under the weights of its block.
+    """
+    n_components = evidence.shape[0]
+    dtype = evidence.dtype
+    for task in prange(row_blocks.shape[0] * col_blocks.shape[0]):
+        r, c = divmod(np.intp(task), col_blocks.shape[0])
+        top, first_row, last_row, bottom = row_blocks[r]
+        left, first_col, last_col, right = col_blocks[c]
+        width = right - left
+        n = (bottom - top) * width
+        by_shape = np.empty((n_components, n), dtype)
+        by_patch = np.empty((n, n_components), dtype)
+        for k in range(n_components):
+            for y in range(bottom - top):
+                begin = (top + y) * n_cols + left
+                for x in range(width):
+                    by_shape[k, y * width + x] = evidence[k, begin + x]
+        for i in range(n):
+            for k in range(n_components):
+                by_patch[i, k] = by_shape[k, i]
+        mine = ratios[r, c]
+        _learn(by_shape, by_patch, inverse_weights, concentration, n_steps, mine)
+        for row in range(first_row, last_row):
+            for col in range(first_col, last_col):
+                densities = by_patch[(row - top) * width + col - left]
+                best, greatest = 0, densities[0] * mine[0]
+                for k in range(1, n_components):
+                    density = densities[k] * mine[k]
+                    if density > greatest:
+                        best, greatest = k, density
+                shapes[row * n_cols + col] = best
