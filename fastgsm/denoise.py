@@ -99,8 +99,9 @@ def denoise(
     quality : {"fast", "balanced", "best"}
         Method, and the prior that goes with it. "fast" restores every patch once, under a Gaussian
         scale mixture [1]_. "balanced" alternates between patches and pixels (EPLL [2]_), under a
-        mixture of scale mixtures. "best" refines its result by a Gaussian for every group of
-        similar patches of the image itself [3]_.
+        mixture of scale mixtures whose weights are adapted to each part of the image. "best"
+        refines its result by a Gaussian for every group of similar patches of the image itself
+        [3]_.
     aggregation : {"mean", "center"}
         "mean" averages all the patches that cover a pixel; the single pass weights each by the
         precision that it expects of itself. "center" keeps each patch's central
