@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,6 +132,21 @@ def test_tiles_cover_every_pixel_once() -> None:
         view[tile.cut] += 1
         assert view[tile.cut].shape == count[tile.inner].shape
     assert (count == 1).all()
+
+
+def test_memory_does_not_grow_with_the_image(noisy: Any, tmp_path: Path) -> None:
+    peaks = []
+    for n in (1, 1, 3):  # the first call prepares the prior
+        np.save(tmp_path / "noisy.npy", np.tile(noisy, (n, n)))
+        image = np.load(tmp_path / "noisy.npy", mmap_mode="r")
+        out = np.lib.format.open_memmap(
+            tmp_path / "out.npy", "w+", dtype=image.dtype, shape=image.shape
+        )
+        tracemalloc.start()
+        fastgsm.denoise_tiles(image, out, SIGMA, quality="fast", tile=96)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.2 * peaks[1]
 
 
 class Store:
