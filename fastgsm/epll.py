@@ -210,7 +210,7 @@ class EPLL:
         bank = self._mixture.wiener_bank(sigma, plane.dtype, CHOICE_TAIL_LOSS)
         strips = self._strips(rows, cols)
         weights = self._mixture._density.weights.sum(axis=1)
-        if local is None and self._adapts:
+        if local is None and self._adapts and weights.size > 1:
             shapes, local = learn_local_weights(
                 plane, rows, cols, self._patch_size, self._remove_mean, bank, weights
             )

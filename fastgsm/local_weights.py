@@ -105,8 +105,9 @@ def learn_local_weights(
     row_blocks, col_blocks = _blocks(rows), _blocks(cols)
     ratios = np.empty((len(row_blocks), len(col_blocks), n_shapes), dtype)
     shapes = np.empty(rows.size * cols.size, np.int32)
-    with np.errstate(divide="ignore"):
-        inverse_weights = np.where(weights > 0, 1 / weights, 0).astype(dtype)
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse_weights = (1 / weights).astype(dtype)
+    inverse_weights[np.isinf(inverse_weights)] = 0  # of shapes that no patch is of
     strips = _strips(row_blocks, cols.size)
     most = max(row_blocks[strip][-1, 3] - row_blocks[strip][0, 0] for strip in strips)
     room = np.empty(most * cols.size * n_shapes, dtype)

@@ -23,25 +23,26 @@ from fastgsm.kernels.wiener import (
 
 
 @jit
-def _choose_shapes(Y, bank, favours, scratch, best, shapes):
-    """Fill ``shapes`` (T,) with the shape of greatest density, all scales summed, of each lane.
+def patch_log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank, result):
+    """Fill ``result`` (K, T): log-densities of ``count`` patches with each shape, scales summed.
 
-    ``favours`` (K, T) are logarithms that count besides the prior's weights.
+    They are those from number ``first`` on of the grid ``rows`` and ``cols``; lanes beyond them
+    hold what is of no patch.
     """
-    n_components = bank.forward.shape[0]
-    log_prob, log_norm = scratch.log_prob, scratch.lane
-    for t in range(TILE):
-        best[t] = -np.inf
-        shapes[t] = 0
-    for k in range(n_components):
-        centred = rotate_in(Y, bank, k, scratch)
-        shape_log_prob(centred, bank, k, scratch, log_prob)
-        normalise_tile(log_prob, log_norm)
+    scratch = new_scratch(bank, 1, image.dtype)
+    noisy = new_tile(bank.forward.shape[2], image.dtype)
+    noisy[:] = 0.0
+    mean = np.empty(TILE, image.dtype)
+    gather(image, rows, cols, first, count, patch_size, noisy)
+    if remove_mean:
+        subtract_mean(noisy, patch_size * patch_size, mean)
+    log_norm = scratch.lane
+    for k in range(result.shape[0]):
+        centred = rotate_in(noisy, bank, k, scratch)
+        shape_log_prob(centred, bank, k, scratch, scratch.log_prob)
+        normalise_tile(scratch.log_prob, log_norm)
         for t in range(TILE):
-            value = log_norm[t] + favours[k, t]
-            better = value > best[t]
-            best[t] = value if better else best[t]
-            shapes[t] = k if better else shapes[t]
+            result[k, t] = log_norm[t]
 
 
 @Kernel
@@ -54,29 +55,28 @@ def best_shapes(
     belongs to the block ``log_ratios[row_blocks[i], col_blocks[j]]`` (K,), the logarithms of the
     shapes' weights there over those of the prior.
     """
-    d = patch_size * patch_size
     n, n_cols = shapes.shape[0], cols.shape[0]
     n_components = log_ratios.shape[2]
     for task in prange((n + TILE - 1) // TILE):
         first = np.intp(task) * TILE
         count = min(TILE, n - first)
-        scratch = new_scratch(bank, 1, image.dtype)
-        noisy = new_tile(bank.forward.shape[2], image.dtype)
-        noisy[:] = 0.0
-        mean = np.empty(TILE, image.dtype)
-        best = np.empty(TILE, image.dtype)
-        chosen = np.empty(TILE, np.int32)
-        favours = new_tile(n_components, image.dtype)
-        favours[:] = 0.0
+        log_densities = new_tile(n_components, image.dtype)
+        patch_log_densities(
+            image, rows, cols, first, count, patch_size, remove_mean, bank, log_densities
+        )
         for t in range(count):
             i, j = divmod(first + t, n_cols)
             block = log_ratios[row_blocks[i], col_blocks[j]]
             for k in range(n_components):
-                favours[k, t] = block[k]
-        gather(image, rows, cols, first, count, patch_size, noisy)
-        if remove_mean:
-            subtract_mean(noisy, d, mean)
-        _choose_shapes(noisy, bank, favours, scratch, best, chosen)
+                log_densities[k, t] += block[k]
+        best = log_densities[0]
+        chosen = np.zeros(TILE, np.int32)
+        for k in range(1, n_components):
+            row = log_densities[k]
+            for t in range(TILE):
+                better = row[t] > best[t]
+                best[t] = row[t] if better else best[t]
+                chosen[t] = k if better else chosen[t]
         for t in range(count):
             shapes[first + t] = chosen[t]
 

@@ -6,11 +6,9 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
-from fastgsm.kernels.patches import gather, subtract_mean
-from fastgsm.kernels.responsibilities import normalise_tile
+from fastgsm.kernels.epll import patch_log_densities
 from fastgsm.kernels.rotation import TILE, new_tile
 from fastgsm.kernels.vmath import exp
-from fastgsm.kernels.wiener import new_scratch, rotate_in, shape_log_prob
 
 
 @Kernel
@@ -20,34 +18,26 @@ def shape_evidence(image, rows, cols, patch_size, remove_mean, bank, evidence):
     ``rows`` and ``cols`` are the grid (see ``kernels.patches``). A density is summed over scales
     and includes the weight of the shape.
     """
-    d = patch_size * patch_size
     n_components, n = evidence.shape
     for task in prange((n + TILE - 1) // TILE):
         first = np.intp(task) * TILE
         count = min(TILE, n - first)
-        scratch = new_scratch(bank, 1, image.dtype)
-        noisy = new_tile(bank.forward.shape[2], image.dtype)
-        noisy[:] = 0.0
-        mean = np.empty(TILE, image.dtype)
+        log_densities = new_tile(n_components, image.dtype)
+        patch_log_densities(
+            image, rows, cols, first, count, patch_size, remove_mean, bank, log_densities
+        )
         peak = np.empty(TILE, image.dtype)
         peak[:] = -np.inf
-        log_prob = new_tile(n_components, image.dtype)
-        gather(image, rows, cols, first, count, patch_size, noisy)
-        if remove_mean:
-            subtract_mean(noisy, d, mean)
         for k in range(n_components):
-            centred = rotate_in(noisy, bank, k, scratch)
-            shape_log_prob(centred, bank, k, scratch, scratch.log_prob)
-            log_norm = scratch.lane
-            normalise_tile(scratch.log_prob, log_norm)
+            row = log_densities[k]
             for t in range(TILE):
-                log_prob[k, t] = log_norm[t]
-                peak[t] = log_norm[t] if log_norm[t] > peak[t] else peak[t]
+                peak[t] = row[t] if row[t] > peak[t] else peak[t]
         for k in range(n_components):
+            row = log_densities[k]
             for t in range(TILE):
-                log_prob[k, t] = exp(log_prob[k, t] - peak[t])
+                row[t] = exp(row[t] - peak[t])
             for t in range(count):
-                evidence[k, first + t] = log_prob[k, t]
+                evidence[k, first + t] = row[t]
 
 
 @jit
@@ -60,7 +50,9 @@ def _learn(by_shape, by_patch, inverse_weights, concentration, n_steps, ratios):
     n_components, n = by_shape.shape
     totals = np.empty(n, ratios.dtype)
     sums = np.empty(n_components, ratios.dtype)
-    imagined = concentration * n
+    # In the type of the evidence: with Python's 1.0 the loop over shapes would be one of float64.
+    one, n_patches = ratios.dtype.type(1.0), ratios.dtype.type(n)
+    imagined = concentration * n_patches
     ratios[:] = 1.0
     for _ in range(n_steps if n > 0 else 0):
         totals[:] = 0.0
@@ -70,12 +62,12 @@ def _learn(by_shape, by_patch, inverse_weights, concentration, n_steps, ratios):
                 totals[i] += ratio * row[i]
         sums[:] = 0.0
         for i in range(n):
-            share, row = 1.0 / totals[i], by_patch[i]
+            share, row = one / totals[i], by_patch[i]
             for k in range(n_components):
                 sums[k] += share * row[k]
         for k in range(n_components):
             found = ratios[k] * sums[k] * inverse_weights[k]
-            ratios[k] = (imagined + found) / (imagined + n)
+            ratios[k] = (imagined + found) / (imagined + n_patches)
 
 
 @Kernel

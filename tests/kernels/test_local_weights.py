@@ -120,9 +120,10 @@ def test_an_image_in_strips(case: Case, monkeypatch: Any) -> None:
     np.testing.assert_allclose(np.exp(local.log_ratios[r, c]), wanted, rtol=1e-8)
 
 
-def test_a_shape_without_weight_is_never_chosen() -> None:
+@pytest.mark.parametrize("weight", [0.0, 1e-40, 1e-100])
+def test_a_shape_without_weight_is_never_chosen(weight: float) -> None:
     image, rows, cols, p, density = scene((*CASES[-1][:4], 3, 2), np.float32)
-    density.weights[1] = 0
+    density.weights[1] = weight
     bank = density.wiener_bank(NOISE_VARIANCE, np.float32)
     weights = density.weights.sum(axis=1)
     shapes, local = learn_local_weights(image, rows, cols, p, False, bank, weights)
