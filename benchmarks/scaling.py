@@ -10,6 +10,8 @@ writes its part of docs/scaling.md.
 from __future__ import annotations
 
 import argparse
+import functools
+import operator
 import pickle
 import tempfile
 import time
@@ -24,6 +26,7 @@ import numpy as np
 import fastgsm
 from fastgsm.distributed import FAN_IN, _drawn_chunks, _Sums, denoise_dask, fit_images
 from fastgsm.kernels._jit import limit_workers
+from fastgsm.models import _statistics
 from fastgsm.models._statistics import Chunk, group_statistics, shape_statistics
 from fastgsm.tiles import TILE
 
@@ -57,9 +60,9 @@ class Costs:
     patch: float
     """Of drawing a patch and of its E-step, in all passes of an iteration, on one core."""
     size: int
-    """Of the statistics."""
+    """Of the statistics of all passes."""
     addition: float
-    """Of two statistics."""
+    """Of two statistics of each pass."""
     m_step: float
     task: float
     """Of the scheduler, per task."""
@@ -87,8 +90,8 @@ def predicted(costs: Costs, n_patches: float, chunk: int, workers: int) -> dict[
     rounds = np.ceil(n_tasks / workers)
     parts = {
         "compute": rounds * chunk * costs.patch,
-        "additions": costs.passes * rounds * costs.exchange,
-        "last additions": costs.passes * float(depth * (FAN_IN - 1) * costs.exchange),
+        "additions": rounds * costs.exchange,
+        "last additions": float(depth * (FAN_IN - 1) * costs.exchange),
         "M-step": costs.m_step,
         "scheduler": costs.passes * n_tasks * (1 + 1 / (FAN_IN - 1)) * costs.task,
     }
@@ -100,23 +103,22 @@ def model_costs(model: Any, X: Array, drawing: float, task: float, bandwidth: fl
     """Measure what does not depend on the number of workers, on one core."""
     fit(model, X[: shrunk(20_000, 400)])
     chunk = Chunk.of(X)
+    statistics = model.sufficient_statistics(X[: shrunk(20_000, 400)])
+    passes = passes_of(model)
     with limit_workers(1):
-        passes = passes_of(model)
-        e_step = sum(seconds(lambda each=each: each(chunk)) for each in passes)  # type: ignore[misc]
-        all_statistics = [each(chunk) for each in passes]
+        e_step = sum(seconds(functools.partial(each, chunk)) for each in passes)
+        sums = [each(chunk) for each in passes]
         start = time.perf_counter()
-        model.m_step(model.sufficient_statistics(X[: shrunk(20_000, 400)]))
+        model.m_step(statistics)
         m_step = time.perf_counter() - start
-    statistics = max(all_statistics, key=lambda each: len(pickle.dumps(each)))
-    addition = seconds(lambda: statistics + statistics)
     return Costs(
-        e_step / len(X) + len(passes) * drawing,
-        len(pickle.dumps(statistics)),
-        addition,
-        m_step,
-        task,
-        bandwidth,
-        len(passes),
+        patch=e_step / len(X) + len(passes) * drawing,
+        size=sum(len(pickle.dumps(each)) for each in sums),
+        addition=sum(seconds(functools.partial(operator.add, each, each)) for each in sums),
+        m_step=m_step,
+        task=task,
+        bandwidth=bandwidth,
+        passes=len(passes),
     )
 
 
@@ -178,7 +180,7 @@ def tested(costs: Costs, chunk: int, workers: int, chunks_each: int) -> tuple[fl
     costs = replace(costs, bandwidth=np.inf, m_step=0.0)
     from distributed import Client, LocalCluster
 
-    statistics = np.ones(costs.size // 8)
+    statistics = np.ones(costs.size // 8 // costs.passes)
     duration = chunk * costs.patch / costs.passes
 
     def wait(_: Any) -> Array:
@@ -214,7 +216,7 @@ def costs_table(costs: dict[str, Costs]) -> str:
             f"{c.size / 1e6:.2f}",
             f"{1e3 * c.addition:.1f}",
             f"{1e3 * c.m_step:.0f}",
-            f"{c.passes * c.size / (LARGE_CHUNK * 64 * 4):.4f}",
+            f"{c.size / (LARGE_CHUNK * 64 * 4):.4f}",
         )
         for name, c in costs.items()
     ]
@@ -347,6 +349,11 @@ def denoise_large(folder: Path) -> list[tuple[str, ...]]:
     return rows
 
 
+def keep_nothing() -> None:
+    """Let a worker compute all distances anew, as those of far more patches would have to be."""
+    _statistics.KEPT_BYTES = 0
+
+
 def fit_large(folder: Path) -> list[tuple[str, ...]]:
     """Fit to 20 million patches, 5 GB, of the image of 1 GB, and predict how long that takes."""
     import zarr
@@ -363,6 +370,7 @@ def fit_large(folder: Path) -> list[tuple[str, ...]]:
             times.append(em.seconds)
 
         with local_cluster(memory_limit="1500MB") as cluster, Client(cluster) as client:
+            client.run(keep_nothing)
             task, bandwidth = scheduler_costs(client)
             images = [zarr.open_array(folder / "noisy.zarr", mode="r")]
             with warnings.catch_warnings():

@@ -30,6 +30,7 @@ from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.models._data import Chunks
 from fastgsm.models._statistics import BLOCK, Chunk
 from fastgsm.patches import sample_patches
+from fastgsm.presets import Part
 from fastgsm.tiles import (
     TILE,
     Tile,
@@ -85,7 +86,9 @@ def denoise_dask(
     Returns
     -------
     dask.array.Array
-        Of the same shape and dtype; its chunks are the tiles.
+        Of the same shape and dtype; its chunks are the tiles. If no data range was given and a tile
+        is far too bright for that of the type, there is a warning where the tile is computed: of a
+        cluster, in the worker's log.
 
     Raises
     ------
@@ -409,7 +412,7 @@ def fit_images(
     blocks: list[tuple[tuple[Any, ...], int]] = []
     dtypes = []
     for name, image in _images(images, tile):
-        if not is_dask(image) and not _is_zarr(image):
+        if not is_dask(image) and not isinstance(image, _Plane):
             image = da.from_array(image, chunks=tile)
         if image.ndim != 2:
             raise ValueError(
@@ -435,22 +438,47 @@ def fit_images(
     return _fit(model, sources, shape, dtype, callback, progress, checkpoint)
 
 
+class _Plane:
+    """A grey image in Zarr, or one of a stack of them, read where it is indexed.
+
+    Dask does not look into objects of this class, as it would into those of Zarr, for each task.
+    """
+
+    ndim = 2
+
+    def __init__(self, array: Any, *place: int) -> None:
+        self._array, self._place = array, place
+        self.shape, self.dtype = array.shape[len(place) :], array.dtype
+
+    def __getitem__(self, part: Part) -> Any:
+        return self._array[(*self._place, *part)]
+
+
 def _images(images: Any, tile: int) -> Iterator[tuple[str, Any]]:
     """Give one image after the other, with its name in error messages."""
     if isinstance(images, (str, os.PathLike)):
         raise TypeError(f"images is the path {images!r}; wanted arrays: open it with Zarr or Dask.")
     if hasattr(images, "array_keys"):  # a Zarr group
         for key in sorted(images.array_keys()):
-            yield f"images[{key!r}]", images[key]
+            yield f"images[{key!r}]", _of_zarr(images[key])
         return
     n_axes = getattr(images, "ndim", None)
     if n_axes == 2:
-        yield "images", images.data if _is_xarray(images) else images
+        yield "images", _of_zarr(images.data if _is_xarray(images) else images)
+        return
+    if n_axes == 3 and _is_zarr(images):
+        for number in range(images.shape[0]):
+            yield f"images[{number}]", _Plane(images, number)
         return
     if n_axes == 3 and not is_dask(images):  # lest iterating reads it
         images = import_extra("dask.array", "dask").from_array(images, chunks=(1, tile, tile))
     for number, image in enumerate(images):
-        yield f"images[{number}]", image.data if _is_xarray(image) else image
+        yield f"images[{number}]", _of_zarr(image.data if _is_xarray(image) else image)
+
+
+def _of_zarr(image: Any) -> Any:
+    """Give an image as it is, but a grey one of Zarr as a `_Plane`."""
+    return _Plane(image) if _is_zarr(image) and image.ndim == 2 else image
 
 
 def _is_xarray(image: Any) -> bool:
@@ -521,7 +549,8 @@ class _Sums:
         while len(parts) > 1:
             parts = [add(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
         with _no_warning_of_size():
-            return parts[0].compute()
+            total = parts[0].persist()  # with a cluster, this submits and does not wait
+        return total.compute()
 
     def _sent(self, value: Any) -> Any:
         # Pickled, since Dask would look for its own objects in all that it is made of.

@@ -396,7 +396,8 @@ def test_scaling_is_measured_and_predicted(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(tested) == 1 + len(scaling.TESTED_MODELS)
     [large] = markdown.read_tables(scaling.measure_large())
     assert all(float(row[-1]) < 1.5 for row in large[1:])
-    assert [row[2] > "0" for row in large[1:]] == [False, True, True]
+    assert [row[2] for row in large[1:2]] == [""]
+    assert all(float(row[2]) > 0 for row in large[2:])
     [speed] = markdown.read_tables(scaling.measure_beside())
     assert len(speed) == 4
 
@@ -411,9 +412,7 @@ def test_prediction_shares_out_what_can_be_shared() -> None:
     crowd = scaling.predicted(costs, 1e9, 10**4, 10**5)
     assert crowd["total"] == pytest.approx(1e5 * 8 / 7 * 1e-4 + 0.1)
     twice = scaling.predicted(dataclasses.replace(costs, passes=2), 1e9, 10**6, 10)
-    assert twice["compute"] == ten["compute"]
-    for part in ("additions", "last additions", "scheduler"):
-        assert twice[part] == pytest.approx(2 * ten[part])
+    assert twice == {**ten, "scheduler": 2 * ten["scheduler"]}
 
 
 def test_the_tables_of_scaling_parse() -> None:

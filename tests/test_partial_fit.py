@@ -14,7 +14,7 @@ import pytest
 import fastgsm
 from fastgsm.models._data import Chunks, drawn
 from fastgsm.models._density import ScaleMixtureDensity, mahalanobis_distances
-from fastgsm.models._statistics import Chunk, KeptDistances, Moments
+from fastgsm.models._statistics import Chunk, KeptDistances, Moments, ScaleGroups
 
 MODELS: dict[str, Any] = {
     "MVN": fastgsm.MVN(),
@@ -327,8 +327,38 @@ def test_distances_kept_between_passes_change_no_bit(X: Any, monkeypatch: Any) -
     for density in (some_kept, none_kept):
         np.testing.assert_array_equal(density.covariances, all_kept.covariances)
         np.testing.assert_array_equal(density.scales, all_kept.scales)
-    copy = pickle.loads(pickle.dumps(KeptDistances(all_kept)))
-    np.testing.assert_array_equal(copy.origin.whiteners, all_kept.whiteners)
+
+
+@pytest.mark.parametrize("key", ["GSM", "ICA"])
+def test_distances_of_scales_are_computed_once(key: str, X: Any, monkeypatch: Any) -> None:
+    calls = []
+    computed = ScaleGroups.distances
+
+    def counted(self: ScaleGroups, X: Any) -> Any:
+        calls.append(len(X))
+        return computed(self, X)
+
+    monkeypatch.setattr(ScaleGroups, "distances", counted)
+    model = new(key)
+    model._fit_data(in_process(X, np.ones(len(X)), [400, 2000]), None, False, None)
+    assert model.n_iter_ > 2
+    assert sum(calls) == 2 * len(X)  # for the start, and for all iterations
+
+
+def test_kept_distances_have_their_limit(X: Any, monkeypatch: Any) -> None:
+    model = fitted("MoGSM", X)
+    first, second = Chunk.of(X[:100], first=0), Chunk.of(X[100:250], first=100)
+    distances = [model._density.distances(block.X) for block in (first, second)]
+    monkeypatch.setattr("fastgsm.models._statistics.KEPT_BYTES", distances[1].nbytes)
+    kept = KeptDistances(model._density)
+    kept.keep(first, distances[0])
+    kept.keep(second, distances[1])  # no room
+    assert kept.of(second) is not distances[1]
+    assert pickle.loads(pickle.dumps(kept)).of(first) is not distances[0]
+    assert kept.of(first) is distances[0]
+    assert kept.of(first) is not distances[0]
+    kept.keep(second, distances[1])
+    assert kept.of(second) is distances[1]
 
 
 def test_moments_of_parts_add_far_from_the_origin() -> None:

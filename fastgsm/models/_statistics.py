@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -275,17 +276,25 @@ class KeptDistances:
     def __init__(self, origin: ScaleMixtureDensity | ScaleGroups) -> None:
         self.origin = origin
         self._kept: dict[int, FloatArray] = {}
+        self._room = KEPT_BYTES
+        self._lock = Lock()
 
     def of(self, block: Chunk) -> FloatArray:
         """Distances (K, n) of a block. They are not kept any more."""
-        kept = self._kept.pop(int(block.numbers[0]), None)
-        return self.origin.distances(block.X) if kept is None else kept
+        with self._lock:
+            kept = self._kept.pop(int(block.numbers[0]), None)
+            if kept is not None:
+                self._room += kept.nbytes
+                return kept
+        return self.origin.distances(block.X)
 
     def keep(self, block: Chunk, distances: FloatArray) -> None:
         """Keep the distances of a block, if there is room for them."""
-        size = distances.nbytes + sum(kept.nbytes for kept in list(self._kept.values()))
-        if size <= KEPT_BYTES:
-            self._kept[int(block.numbers[0])] = distances
+        number = int(block.numbers[0])
+        with self._lock:
+            if number not in self._kept and distances.nbytes <= self._room:
+                self._kept[number] = distances
+                self._room -= distances.nbytes
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.origin,)
@@ -642,9 +651,9 @@ class Reduction(Protocol):
         """
 
     def share(self, value: Any) -> Any:
-        """Give what stands for a value that is sent once to each worker, and stays there.
+        """Give what stands for a value that is sent once to each worker.
 
-        A worker's functions all see one object, until the last reference to the result is gone.
+        A worker's functions see one object, as a rule: a copy may be dropped, and sent anew.
         """
 
 
