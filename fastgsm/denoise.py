@@ -181,11 +181,11 @@ def denoise(
 
     Masked pixels, and noise that differs from pixel to pixel, are for EPLL: patches are restored at
     falling noise levels, and a pixel takes less of the noisy image the noisier it is, and nothing
-    where it is masked. So "fast" does what "balanced" does (its own prior fills little better than
-    linear interpolation), ``aggregation="center"`` is refused, and "best" refines only where the
-    noise of all trusted pixels is equal and not 0. Masked pixels, however few, make "balanced" take
-    some seven times as long, because they are approached in twenty passes more; a map makes it
-    take about twice as long.
+    where it is masked. The mixture's weights are not adapted then. "fast" does what "balanced" does
+    (its own prior fills little better than linear interpolation), ``aggregation="center"`` is
+    refused, and "best" refines only where the noise of all trusted pixels is equal and not 0.
+    Masked pixels, however few, make "balanced" take some seven times as long, because they are
+    approached in twenty passes more; a map makes it take about twice as long.
 
     References
     ----------

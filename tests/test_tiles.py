@@ -37,6 +37,35 @@ def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, tile: int) ->
     np.testing.assert_array_equal(by_tiles(image, quality=quality, tile=tile), whole)
 
 
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((60, 420), {"quality": "balanced", "tile": 40}),
+        ((420, 60), {"quality": "balanced", "tile": 40, "dtype": np.float64}),
+        ((60, 500), {"quality": "best", "tile": 40}),
+        ((400, 50), {"quality": "balanced", "tile": 90, "stride": 3}),
+        ((50, 420), {"quality": "balanced", "tile": 40, "patch_size": 5}),
+        ((50, 400), {"quality": "balanced", "tile": 40, "n_channels": 3}),
+    ],
+)
+def test_long_images_have_several_tiles_along_either_axis(shape: Any, options: Any) -> None:
+    """Longer than a tile and two halos, so that no tile sees all of them."""
+    options = dict(options)
+    dtype, patch_size, n = (
+        options.pop(name, default)
+        for name, default in (("dtype", np.float32), ("patch_size", 8), ("n_channels", 1))
+    )
+    clean = fastgsm.datasets.dead_leaves((n * shape[0], shape[1]), random_state=1)
+    image = fastgsm.datasets.add_noise(clean, SIGMA, random_state=1).astype(dtype)
+    if n > 1:
+        image, options["channel_axis"] = image.reshape(n, *shape), 0
+    if patch_size != 8:
+        X = fastgsm.sample_patches(clean, patch_size, 3000, random_state=0)
+        options["prior"] = fastgsm.MoGSM(4, 3, max_iter=5, tol=0.1, random_state=0).fit(X)
+    whole = fastgsm.denoise(image, SIGMA, **{k: v for k, v in options.items() if k != "tile"})
+    np.testing.assert_array_equal(by_tiles(image, **options), whole)
+
+
 @pytest.mark.parametrize("quality", ["fast", "balanced"])
 def test_a_smaller_halo_would_not_do(noisy: Any, quality: str, monkeypatch: Any) -> None:
     """The reach of a preset is no wild guess: halos are whole steps, and fewer do not do.
