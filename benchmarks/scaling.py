@@ -139,13 +139,12 @@ def passes_of(model: Any) -> list[Callable[[Chunk], fastgsm.SufficientStatistics
     return [lambda chunk: shape_statistics(chunk, density)]
 
 
-def drawing_costs() -> float:
-    """Seconds in which a task draws a patch from its part of an image, on one core."""
-    part = add_noise(image(0, shrunk(2048, 64))).astype(np.float32)
-    n = shrunk(CHUNK, 400)
+def drawing_costs(image: Any, n: int) -> float:
+    """Seconds per patch in which a task draws n patches from an image, on one core."""
+    part = image, (slice(None), slice(None))
 
     def draw() -> None:
-        for _ in _drawn_chunks((part, ...), n, 0, 0, 8, "patch", np.dtype(np.float32)):
+        for _ in _drawn_chunks(part, n, 0, 0, 8, "patch", np.dtype(np.float32)):
             pass
 
     with limit_workers(1):
@@ -279,7 +278,8 @@ def measure_model() -> str:
     X = patches(0, CHUNK).astype(np.float32)
     with local_cluster() as cluster, Client(cluster) as client:
         task, bandwidth = scheduler_costs(client)
-    drawing = drawing_costs()
+    noisy = add_noise(image(0, shrunk(2048, 64))).astype(np.float32)
+    drawing = drawing_costs(noisy, shrunk(CHUNK, 400))
     costs = {
         name: model_costs(make(), X, drawing, task, bandwidth) for name, make in MODELS.items()
     }
@@ -356,13 +356,29 @@ def keep_nothing() -> None:
     _statistics.KEPT_BYTES = 0
 
 
+def reading_costs(array: Any, n: int) -> float:
+    """Seconds per patch in which a worker reads a tile of an image, and draws n patches from it."""
+    side = slice(0, min(TILE + 7, array.shape[0]))
+    return drawing_costs(_OneTile(array, side), n)
+
+
+class _OneTile:
+    """A tile of an image in Zarr, read anew whenever it is asked for."""
+
+    def __init__(self, array: Any, side: slice) -> None:
+        self._array, self._side = array, side
+
+    def __getitem__(self, _: Any) -> Array:
+        return np.asarray(self._array[self._side, self._side])
+
+
 def fit_large(folder: Path) -> list[tuple[str, ...]]:
     """Fit to 20 million patches, 5 GB, of the image of 1 GB, and predict how long that takes."""
     import zarr
     from distributed import Client
 
     n_patches = shrunk(20_000_000, 5000)
-    X, drawing = patches(0, CHUNK).astype(np.float32), drawing_costs()
+    X = patches(0, CHUNK).astype(np.float32)
     rows = []
     for name in ("GSM(8)", "MoGSM(32, 8)"):
         model = MODELS[name]().set_params(max_iter=4, tol=0.0)
@@ -375,17 +391,18 @@ def fit_large(folder: Path) -> list[tuple[str, ...]]:
             client.run(keep_nothing)
             task, bandwidth = scheduler_costs(client)
             images = [zarr.open_array(folder / "noisy.zarr", mode="r")]
+            n_tasks = max(1, images[0].shape[0] // TILE) ** 2
+            drawing = client.submit(reading_costs, images[0], n_patches // n_tasks).result()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
                 fit_images(model, images, n_patches, random_state=0, callback=watch)
             peak = peak_of_workers(client)
         costs = model_costs(MODELS[name](), X, drawing, task, bandwidth)
-        n_tasks = (images[0].shape[0] // TILE) ** 2
         rows.append(
             (
                 f"fit_images({name}), {n_patches:,} patches, an iteration",
                 f"{np.diff(times).min():.1f}",
-                f"{predicted(costs, n_patches, n_patches // max(n_tasks, 1), 2)['total']:.1f}",
+                f"{predicted(costs, n_patches, n_patches // n_tasks, 2)['total']:.1f}",
                 f"{peak:.2f}",
             )
         )

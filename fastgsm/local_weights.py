@@ -38,9 +38,9 @@ from fastgsm.kernels.wiener import WienerBank
 #   weights and covariances of the whole image  0.062 / 0.088 / 0.123   several times as long
 #
 # On all of BSD68, which no prior knows, "balanced" gains 0.07, 0.08 and 0.08 dB and "best", whose
-# refinement learns from the image too, 0.04, 0.04 and 0.07; on CBSD68 they gain 0.03, 0.05 and 0.06,
-# and 0.00, 0.02 and 0.03. Weights of scales, learned as well, gained nothing, and a second run with
-# what the first one's result teaches lost up to 0.09 dB.
+# refinement learns from the image too, 0.04, 0.04 and 0.07. On CBSD68 they gain 0.03, 0.05 and
+# 0.06, and 0.00, 0.02 and 0.03. Weights of scales, learned as well, gained nothing, and a second
+# run with what the first one's result teaches lost up to 0.09 dB.
 BLOCK = 24
 MARGIN = 8
 CONCENTRATION = 0.1
