@@ -447,7 +447,13 @@ def as_zarr(array: Any) -> Any:
     return zarr.create_array({}, data=array, chunks=(33,) * array.ndim)
 
 
-@pytest.mark.parametrize("store", [Store, as_zarr])
+def as_hdf5(array: Any) -> Any:
+    h5py = pytest.importorskip("h5py")
+    file = h5py.File.in_memory()
+    return file.create_dataset("image", data=array, chunks=True)
+
+
+@pytest.mark.parametrize("store", [Store, as_zarr, as_hdf5])
 def test_denoise_reads_and_writes_stored_arrays_by_tiles(
     noisy: Any, tiles_called: Any, store: Any
 ) -> None:
