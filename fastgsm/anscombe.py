@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from fastgsm._validation import (
     FloatArray,
     as_float_image,
+    caller_level,
     channels_first,
     check_nonnegative,
     check_positive,
@@ -214,5 +215,5 @@ def _warn_no_photons(image: Any, gain: float, offset: float) -> None:
         warnings.warn(
             f"image has at most {brightest:.2g} photons in a pixel. If it is not in photons, give "
             f"noise=(gain, offset, read_noise), with the value of one photon as the gain.",
-            stacklevel=4,
+            stacklevel=caller_level(),
         )

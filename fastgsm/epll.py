@@ -90,9 +90,11 @@ class EPLL:
     passes : sequence of Pass
     precision : ndarray of shape (height, width), optional
         For noise that differs from pixel to pixel: `sigma` squared over each pixel's own variance.
-        It multiplies the shares, which stay at most 1; the shapes' weights are then the prior's.
+        It multiplies the shares, which stay at most 1.
     chroma : fitted model, optional
         For the planes after the first. Both models are mixtures, of as many shapes.
+    adapts : bool
+        Adapt the weights of the shapes; not where the noise is far from even.
 
     References
     ----------
@@ -110,9 +112,11 @@ class EPLL:
         passes: Sequence[Pass],
         precision: FloatArray | None = None,
         chroma: PatchModel | None = None,
+        *,
+        adapts: bool = True,
     ) -> None:
         self._precision = precision
-        self._adapts = precision is None
+        self._adapts = adapts
         self._passes = passes
         self._model = model
         self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]

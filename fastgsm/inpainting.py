@@ -209,7 +209,9 @@ def _one_scale(
         for i, (now, following) in enumerate(itertools.pairwise(levels))
     ]
     last = [each._replace(grid=each.grid + len(first)) for each in schedule(least, grids)]
-    return EPLL(model, least, patch_size, stride, rng, first + last, precision, chroma)
+    return EPLL(
+        model, least, patch_size, stride, rng, first + last, precision, chroma, adapts=not first
+    )
 
 
 def descending_levels(noise: FloatArray) -> list[float]:

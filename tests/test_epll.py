@@ -37,9 +37,7 @@ def run_planes(
 ) -> Any:
     rng = np.random.default_rng(0)
     p = round(model.n_features_in_**0.5)
-    # With a map of the noise, here of even noise, the weights of shapes are the prior's.
-    even = None if adapts else np.ones(planes.shape[1:])
-    epll = EPLL(model, SIGMA, p, stride, rng, passes, even)
+    epll = EPLL(model, SIGMA, p, stride, rng, passes, adapts=adapts)
     with Progress(epll.n_steps(planes.shape), "", enabled=False) as bar:
         return epll(planes, bar)
 
