@@ -139,9 +139,9 @@ def passes_of(model: Any) -> list[Callable[[Chunk], fastgsm.SufficientStatistics
     return [lambda chunk: shape_statistics(chunk, density)]
 
 
-def drawing_costs(image: Any, n: int) -> float:
-    """Seconds per patch in which a task draws n patches from an image, on one core."""
-    part = image, (slice(None), slice(None))
+def drawing_costs(image: Any, n: int, side: slice = slice(None)) -> float:
+    """Seconds per patch in which a task reads a square of an image and draws n patches from it."""
+    part = image, (side, side)
 
     def draw() -> None:
         for _ in _drawn_chunks(part, n, 0, 0, 8, "patch", np.dtype(np.float32)):
@@ -356,22 +356,6 @@ def keep_nothing() -> None:
     _statistics.KEPT_BYTES = 0
 
 
-def reading_costs(array: Any, n: int) -> float:
-    """Seconds per patch in which a worker reads a tile of an image, and draws n patches from it."""
-    side = slice(0, min(TILE + 7, array.shape[0]))
-    return drawing_costs(_OneTile(array, side), n)
-
-
-class _OneTile:
-    """A tile of an image in Zarr, read anew whenever it is asked for."""
-
-    def __init__(self, array: Any, side: slice) -> None:
-        self._array, self._side = array, side
-
-    def __getitem__(self, _: Any) -> Array:
-        return np.asarray(self._array[self._side, self._side])
-
-
 def fit_large(folder: Path) -> list[tuple[str, ...]]:
     """Fit to 20 million patches, 5 GB, of the image of 1 GB, and predict how long that takes."""
     import zarr
@@ -392,7 +376,8 @@ def fit_large(folder: Path) -> list[tuple[str, ...]]:
             task, bandwidth = scheduler_costs(client)
             images = [zarr.open_array(folder / "noisy.zarr", mode="r")]
             n_tasks = max(1, images[0].shape[0] // TILE) ** 2
-            drawing = client.submit(reading_costs, images[0], n_patches // n_tasks).result()
+            side = slice(0, TILE + 7)  # of a task: patches begin in it
+            drawing = client.submit(drawing_costs, images[0], n_patches // n_tasks, side).result()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
                 fit_images(model, images, n_patches, random_state=0, callback=watch)

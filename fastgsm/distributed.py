@@ -180,10 +180,11 @@ def _denoise_part(
 ) -> Any:
     """Denoise a tile; warn where the data range, if it was ``assumed``, is far too small for it."""
     check_no_nan(noisy, part.outer)
-    unit = options["data_range"]
-    peak = peak_of(noisy) / unit
-    if assumed and peak > TOO_BRIGHT:
-        warn_unlikely_range(peak, unit)
+    if assumed:
+        unit = options["data_range"]
+        peak = peak_of(noisy) / unit
+        if peak > TOO_BRIGHT:
+            warn_unlikely_range(peak, unit)
     return denoise_part(noisy, float(sigma), part, {**options, "prior": prior}, rng)
 
 

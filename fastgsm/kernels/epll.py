@@ -23,8 +23,8 @@ from fastgsm.kernels.wiener import (
 
 
 @jit
-def patch_log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank, result):
-    """Fill ``result`` (K, T): log-densities of ``count`` patches with each shape, scales summed.
+def patch_log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank):
+    """Give a tile (K, T): log-densities of ``count`` patches with each shape, scales summed.
 
     They are those from number ``first`` on of the grid ``rows`` and ``cols``; lanes beyond them
     hold what is of no patch.
@@ -36,13 +36,16 @@ def patch_log_densities(image, rows, cols, first, count, patch_size, remove_mean
     gather(image, rows, cols, first, count, patch_size, noisy)
     if remove_mean:
         subtract_mean(noisy, patch_size * patch_size, mean)
+    n_components = bank.forward.shape[0]
+    result = new_tile(n_components, image.dtype)
     log_norm = scratch.lane
-    for k in range(result.shape[0]):
+    for k in range(n_components):
         centred = rotate_in(noisy, bank, k, scratch)
         shape_log_prob(centred, bank, k, scratch, scratch.log_prob)
         normalise_tile(scratch.log_prob, log_norm)
         for t in range(TILE):
             result[k, t] = log_norm[t]
+    return result
 
 
 @Kernel
@@ -60,9 +63,8 @@ def best_shapes(
     for task in prange((n + TILE - 1) // TILE):
         first = np.intp(task) * TILE
         count = min(TILE, n - first)
-        log_densities = new_tile(n_components, image.dtype)
-        patch_log_densities(
-            image, rows, cols, first, count, patch_size, remove_mean, bank, log_densities
+        log_densities = patch_log_densities(
+            image, rows, cols, first, count, patch_size, remove_mean, bank
         )
         for t in range(count):
             i, j = divmod(first + t, n_cols)

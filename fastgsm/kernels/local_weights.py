@@ -7,7 +7,7 @@ from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.epll import patch_log_densities
-from fastgsm.kernels.rotation import TILE, new_tile
+from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.vmath import exp
 
 
@@ -22,9 +22,8 @@ def shape_evidence(image, rows, cols, patch_size, remove_mean, bank, evidence):
     for task in prange((n + TILE - 1) // TILE):
         first = np.intp(task) * TILE
         count = min(TILE, n - first)
-        log_densities = new_tile(n_components, image.dtype)
-        patch_log_densities(
-            image, rows, cols, first, count, patch_size, remove_mean, bank, log_densities
+        log_densities = patch_log_densities(
+            image, rows, cols, first, count, patch_size, remove_mean, bank
         )
         peak = np.empty(TILE, image.dtype)
         peak[:] = -np.inf
