@@ -28,11 +28,11 @@ import numba
 
 from fastgsm._kernel_cache import keep_on_disk
 
-# "contract" lets a*b + c become one fused multiply-add. Flags that assume the absence of NaN or
-# infinity would break log-sum-exp, whose empty components are -inf; "reassoc" would let the
-# compiler sum in an order that depends on the vector width and on a lane's place in its tile.
+# No "fastmath": every flag of it lets LLVM choose, and it chooses differently in the two builds of a
+# kernel. "contract" fuses multiplications and additions at will (see kernels/fma.py), "reassoc" sums
+# in an order that depends on the vector width and on a lane's place in its tile, and those that
+# assume the absence of NaN or infinity break log-sum-exp, whose empty components are -inf.
 OPTIONS: dict[str, Any] = {
-    "fastmath": {"contract", "nsz"},
     "error_model": "numpy",
     "nogil": True,
 }
@@ -77,9 +77,9 @@ def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Calla
     copy.__qualname__ = f"{function.__qualname__}-{suffix}-{_DIGEST}"
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
-    compiled = numba.njit(**OPTIONS, **options)(copy)
-    keep_on_disk(compiled, copy)
-    return compiled
+    dispatcher: Callable[..., Any] = numba.njit(**OPTIONS, **options)(copy)
+    keep_on_disk(dispatcher, copy)
+    return dispatcher
 
 
 def jit(function: _Function) -> _Function:
@@ -87,14 +87,19 @@ def jit(function: _Function) -> _Function:
     return _compile(function, "block")  # type: ignore[return-value]
 
 
-def compiled_or(plain: _Function, compiled: Any) -> _Function:
-    """Give an intrinsic to compiled code, or what does the same in Python, decorated with `jit`.
-
-    The latter runs where Numba is off, and is compiled where bounds are checked: an intrinsic's
-    instructions never are.
-    """
+def compiled(plain: _Function, intrinsic: Any) -> _Function:
+    """Return ``intrinsic`` for compiled code, or ``plain`` where Numba is switched off."""
     disabled: int = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
-    return plain if disabled or CHECKS_BOUNDS else compiled
+    return plain if disabled else intrinsic
+
+
+def compiled_or_checked(plain: _Function, intrinsic: Any) -> _Function:
+    """Return ``intrinsic`` for compiled code, or ``plain``, which is decorated with `jit`.
+
+    ``plain`` runs where Numba is switched off, and is compiled where bounds are checked: those of
+    an intrinsic's instructions never are.
+    """
+    return plain if CHECKS_BOUNDS else compiled(plain, intrinsic)
 
 
 class Kernel:

@@ -7,6 +7,7 @@ from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.epll import patch_log_densities
+from fastgsm.kernels.fma import fma
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.vmath import exp
 
@@ -58,12 +59,12 @@ def _learn(by_shape, by_patch, inverse_weights, concentration, n_steps, ratios):
         for k in range(n_components):
             ratio, row = ratios[k], by_shape[k]
             for i in range(n):
-                totals[i] += ratio * row[i]
+                totals[i] = fma(ratio, row[i], totals[i])
         sums[:] = 0.0
         for i in range(n):
             share, row = one / totals[i], by_patch[i]
             for k in range(n_components):
-                sums[k] += share * row[k]
+                sums[k] = fma(share, row[k], sums[k])
         for k in range(n_components):
             found = ratios[k] * sums[k] * inverse_weights[k]
             ratios[k] = (imagined + found) / (imagined + n_patches)

@@ -23,6 +23,7 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels.fma import fma
 
 # References matched side by side: their distances at 25x25 displacements take 80 kB.
 LANES = 32
@@ -79,11 +80,11 @@ def _column_distances(pixels, corner, shift, width, p, n, out):
         if y == 0:
             for x in range(n):
                 e, f = a0[x] - b0[x], a1[x] - b1[x]
-                out[x] = e * e + f * f
+                out[x] = fma(f, f, e * e)
         else:
             for x in range(n):
                 e, f = a0[x] - b0[x], a1[x] - b1[x]
-                out[x] = out[x] + e * e + f * f
+                out[x] = fma(f, f, fma(e, e, out[x]))
 
 
 @jit
@@ -245,10 +246,13 @@ def _add_four_rows(a, b, n, c):
     S = COLUMNS
     for t in range(n):
         b0, b1, b2, b3 = b[t], b[t + S], b[t + 2 * S], b[t + 3 * S]
-        c[t] = c[t] + a00 * b0 + a01 * b1 + a02 * b2 + a03 * b3
-        c[t + S] = c[t + S] + a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
-        c[t + 2 * S] = c[t + 2 * S] + a20 * b0 + a21 * b1 + a22 * b2 + a23 * b3
-        c[t + 3 * S] = c[t + 3 * S] + a30 * b0 + a31 * b1 + a32 * b2 + a33 * b3
+        c[t] = fma(a03, b3, fma(a02, b2, fma(a01, b1, fma(a00, b0, c[t]))))
+        place = t + S
+        c[place] = fma(a13, b3, fma(a12, b2, fma(a11, b1, fma(a10, b0, c[place]))))
+        place = t + 2 * S
+        c[place] = fma(a23, b3, fma(a22, b2, fma(a21, b1, fma(a20, b0, c[place]))))
+        place = t + 3 * S
+        c[place] = fma(a33, b3, fma(a32, b2, fma(a31, b1, fma(a30, b0, c[place]))))
 
 
 @jit
@@ -304,19 +308,19 @@ def _eliminate_within(rows, k, n):
     f1, f2, f3 = rows[k + 1] / rows[k], rows[k + 2] / rows[k], rows[k + 3] / rows[k]
     for x in range(n):
         top = rows[x]
-        rows[x + S] -= f1 * top
-        rows[x + 2 * S] -= f2 * top
-        rows[x + 3 * S] -= f3 * top
+        rows[x + S] = fma(-f1, top, rows[x + S])
+        rows[x + 2 * S] = fma(-f2, top, rows[x + 2 * S])
+        rows[x + 3 * S] = fma(-f3, top, rows[x + 3 * S])
     k += 1
     f2, f3 = rows[S + k + 1] / rows[S + k], rows[S + k + 2] / rows[S + k]
     for x in range(n):
         top = rows[x + S]
-        rows[x + 2 * S] -= f2 * top
-        rows[x + 3 * S] -= f3 * top
+        rows[x + 2 * S] = fma(-f2, top, rows[x + 2 * S])
+        rows[x + 3 * S] = fma(-f3, top, rows[x + 3 * S])
     k += 1
     f3 = rows[2 * S + k + 1] / rows[2 * S + k]
     for x in range(n):
-        rows[x + 3 * S] -= f3 * rows[x + 2 * S]
+        rows[x + 3 * S] = fma(-f3, rows[x + 2 * S], rows[x + 3 * S])
 
 
 @jit
@@ -325,12 +329,14 @@ def _substitute_within(upper, rows, n):
     S = COLUMNS
     u01, u02, u03 = upper[1], upper[2], upper[3]
     u12, u13, u23 = upper[S + 2], upper[S + 3], upper[2 * S + 3]
-    v0, v1, v2, v3 = 1 / upper[0], 1 / upper[S + 1], 1 / upper[2 * S + 2], 1 / upper[3 * S + 3]
+    one = rows.dtype.type(1.0)  # an integer 1 would make float64 of float32
+    v0, v1 = one / upper[0], one / upper[S + 1]
+    v2, v3 = one / upper[2 * S + 2], one / upper[3 * S + 3]
     for x in range(n):
         x3 = rows[x + 3 * S] * v3
-        x2 = (rows[x + 2 * S] - u23 * x3) * v2
-        x1 = (rows[x + S] - u13 * x3 - u12 * x2) * v1
-        rows[x] = (rows[x] - u03 * x3 - u02 * x2 - u01 * x1) * v0
+        x2 = fma(-u23, x3, rows[x + 2 * S]) * v2
+        x1 = fma(-u12, x2, fma(-u13, x3, rows[x + S])) * v1
+        rows[x] = fma(-u01, x1, fma(-u02, x2, fma(-u03, x3, rows[x]))) * v0
         rows[x + S], rows[x + 2 * S], rows[x + 3 * S] = x1, x2, x3
 
 
@@ -401,7 +407,7 @@ def _restore_group(noisy, pilot, corners, matching, scratch, shift, sums):
     _gather_rows(pilot, corners, p, scratch.pilot)
     _subtract_mean(scratch.pilot, n, d, scratch.mean)
     # All equations are multiplied by n - 1, so that the covariance need not be divided by it.
-    scale = max(n - 1, 1) * matching.noise_variance
+    scale = sums.dtype.type(max(n - 1, 1) * matching.noise_variance)
     first = (d + 7) // 8 * 8
     entries = scratch.equations.reshape(-1)
     for i in range(d):
@@ -431,7 +437,7 @@ def _restore_group(noisy, pilot, corners, matching, scratch, shift, sums):
             row = entries[begin : begin + n]
             for t in range(n):
                 pixel = corners[t] + offset
-                total[pixel - shift] += source[pixel] - scale * row[t]
+                total[pixel - shift] += fma(-scale, row[t], source[pixel])
 
 
 @jit

@@ -3,8 +3,8 @@
 A loop in Python leaves the vectors to LLVM, which takes only half of the registers' width on
 Intel's processors with AVX-512, and adds every few terms to sums in memory. Here the sums stay in
 registers until all terms are added, in vectors of 64 bytes, which LLVM cuts into what the processor
-has. Terms are added one after the other, by fused multiply-adds where there are any, so that an
-element's bits do not depend on the columns beside it.
+has. Terms are added one after the other, by fused multiply-adds where the processor has them (see
+kernels/fma.py), so that an element's bits do not depend on the columns beside it.
 
 GFLOP/s on two cores, 64x64 by tiles of 128 columns in float32 / float64, on an Intel Xeon with
 AVX-512, where NumPy's product of large matrices reaches 400 / 190, and on the same processor kept
@@ -30,7 +30,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastgsm.kernels._jit import compiled_or, jit
+from fastgsm.kernels._jit import compiled_or_checked, jit
+from fastgsm.kernels.fma import emit_fma, fuses
 
 # Rows of one product, and what its number of columns has to be a multiple of.
 ROWS = 4
@@ -60,7 +61,13 @@ def has_wide_registers(features: str | None) -> bool:
 
 
 def emit(
-    builder: ir.IRBuilder, operands: Operands, item: ir.Type, *, wide: bool, add: bool
+    builder: ir.IRBuilder,
+    operands: Operands,
+    item: ir.Type,
+    *,
+    wide: bool,
+    fused: bool,
+    add: bool,
 ) -> None:
     """Write the product's instructions; ``item`` is the type of the elements."""
     lanes = VECTOR_BYTES // (4 if isinstance(item, ir.FloatType) else 8)
@@ -72,7 +79,7 @@ def emit(
         stop = builder.sub(operands.n_columns, rest)
 
         def block(column: ir.Value, _: Any, n_vectors: int = n_vectors) -> list[ir.Value]:
-            _emit_block(builder, operands, vector, column, n_vectors, add)
+            _emit_block(builder, operands, vector, column, n_vectors, fused=fused, add=add)
             return []
 
         _emit_loop(builder, start, stop, step, [], block)
@@ -85,6 +92,8 @@ def _emit_block(
     vector: ir.VectorType,
     column: ir.Value,
     n_vectors: int,
+    *,
+    fused: bool,
     add: bool,
 ) -> None:
     """Write the product of some columns, ``n_vectors`` vectors wide."""
@@ -93,10 +102,6 @@ def _emit_block(
     align = VECTOR_BYTES // lanes
     undefined = ir.Constant(vector, ir.Undefined)
     to_all = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
-    name = f"llvm.fmuladd.v{lanes}{'f32' if align == 4 else 'f64'}"
-    fused = builder.module.globals.get(name) or ir.Function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), name
-    )
 
     def vectors_at(pointer: ir.Value, first: ir.Value) -> list[ir.Value]:
         places = [builder.add(first, _index(i * lanes)) for i in range(n_vectors)]
@@ -116,7 +121,7 @@ def _emit_block(
             factors = builder.shuffle_vector(lane, undefined, to_all)
             mine = sums[row * n_vectors : (row + 1) * n_vectors]
             added += [
-                builder.call(fused, [factors, other, total])
+                emit_fma(builder, fused, factors, other, total)
                 for other, total in zip(terms, mine, strict=True)
             ]
         return added
@@ -199,7 +204,7 @@ def _intrinsic(add: bool) -> Any:
             # Not the host's: Numba's settings may keep it from some of them.
             _, _, features = context.codegen().magic_tuple()
             wide = has_wide_registers(features)
-            emit(builder, Operands(*operands), item, wide=wide, add=add)
+            emit(builder, Operands(*operands), item, wide=wide, fused=fuses(context), add=add)
             return context.get_dummy_value()
 
         return signature, generate
@@ -244,5 +249,5 @@ def _add_products(
             total += a[row * row_step + k * term_step] * _run(b, k * b_step, n_columns)
 
 
-set_products = compiled_or(_set_products, _intrinsic(add=False))
-add_products = compiled_or(_add_products, _intrinsic(add=True))
+set_products = compiled_or_checked(_set_products, _intrinsic(add=False))
+add_products = compiled_or_checked(_add_products, _intrinsic(add=True))

@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels.fma import fma
 from fastgsm.kernels.vmath import exp, log
 
 # Lanes of a tile here: all components of all lanes stay in the L1/L2 cache.
@@ -82,7 +83,7 @@ def scaled_log_prob(distances, log_weights, precisions, log_prob):
             half = precisions[k, j] * log_prob.dtype.type(0.5)
             target = log_prob[k * n_scales + j]
             for t in range(LANES):
-                target[t] = log_weight - half * row[t]
+                target[t] = fma(-half, row[t], log_weight)
 
 
 @Kernel
@@ -124,7 +125,7 @@ def _add_scale_statistics(distances, posterior, total, weight, likelihood, count
             for t in range(LANES):
                 value = row[t] * weight[t]
                 count[t] += value
-                weighted_row[t] += value * near[t]
+                weighted_row[t] = fma(value, near[t], weighted_row[t])
 
 
 @Kernel
@@ -204,7 +205,7 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
                     row, precision = tile[k * n_scales + j], precisions[k, j]
                     for t in range(LANES):
                         responsibility[t] += row[t]
-                        weight[t] += row[t] * precision
+                        weight[t] = fma(row[t], precision, weight[t])
                 sums = held[k]
                 for t in range(LANES):
                     kept = given[0, t] if responsibility[t] > NEGLIGIBLE else 0.0

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgsm.kernels._jit import jit
+from fastgsm.kernels.fma import fma
 from fastgsm.kernels.products import COLUMNS, ROWS, add_products, set_products
 
 TILE = 128
@@ -76,7 +77,7 @@ def add_trapezoid_energy(A, excess, B, scratch, energy):
         set_products(a[i * n_terms :], n_terms, 1, n_nonzero, b, TILE, c, TILE, TILE)
         for t in range(TILE):
             c0, c1, c2, c3 = c[t], c[t + TILE], c[t + 2 * TILE], c[t + 3 * TILE]
-            energy[t] = energy[t] + c0 * c0 + c1 * c1 + c2 * c2 + c3 * c3
+            energy[t] = fma(c3, c3, fma(c2, c2, fma(c1, c1, fma(c0, c0, energy[t]))))
 
 
 @jit

@@ -6,6 +6,7 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel
+from fastgsm.kernels.fma import fma
 from fastgsm.kernels.vmath import exp
 
 # Samples that one task restores.
@@ -31,19 +32,19 @@ def shrink_coordinates(z, log_weights, half_precisions, shrinkages, restored):
         for sample in range(first, min(n, first + CHUNK)):
             row = z[sample]
             for i in range(r):
-                log_prob[0, i] = log_weights[0, i] - half_precisions[0, i] * (row[i] * row[i])
+                log_prob[0, i] = fma(-half_precisions[0, i], row[i] * row[i], log_weights[0, i])
                 peak[i] = log_prob[0, i]
                 total[i] = 0.0
                 blended[i] = 0.0
             for j in range(1, n_scales):
                 for i in range(r):
-                    value = log_weights[j, i] - half_precisions[j, i] * (row[i] * row[i])
+                    value = fma(-half_precisions[j, i], row[i] * row[i], log_weights[j, i])
                     log_prob[j, i] = value
                     peak[i] = max(peak[i], value)
             for j in range(n_scales):
                 for i in range(r):
                     value = exp(log_prob[j, i] - peak[i])
                     total[i] += value
-                    blended[i] += value * shrinkages[j, i]
+                    blended[i] = fma(value, shrinkages[j, i], blended[i])
             for i in range(r):
                 restored[sample, i] = row[i] * blended[i] / total[i]

@@ -22,6 +22,7 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels.fma import fma
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -48,12 +49,12 @@ def _add_rows(coefficients, rows, count, out):
         )
         r0, r1, r2, r3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
         for t in range(m):
-            out[t] = out[t] + c0 * r0[t] + c1 * r1[t] + c2 * r2[t] + c3 * r3[t]
+            out[t] = fma(c3, r3[t], fma(c2, r2[t], fma(c1, r1[t], fma(c0, r0[t], out[t]))))
     for j in range(whole, count):
         c = coefficients[j]
         row = rows[j]
         for t in range(m):
-            out[t] += c * row[t]
+            out[t] = fma(c, row[t], out[t])
 
 
 @jit
@@ -92,7 +93,7 @@ def _tridiagonalise(A, diagonal, beside, halves):
             row = A[j, :i]
             vj, pj = v[j], p[j]
             for t in range(i):
-                row[t] -= vj * p[t] + pj * v[t]
+                row[t] = fma(-pj, v[t], fma(-vj, p[t], row[t]))
     diagonal[0] = A[0, 0]
 
 
@@ -130,8 +131,8 @@ def _ql_step(diagonal, beside, p, q, rows):
         upper, lower = rows[k], rows[k + 1]
         for t in range(upper.size):
             u, l = upper[t], lower[t]
-            upper[t] = c * u - s * l
-            lower[t] = c * l + s * u
+            upper[t] = fma(-s, l, c * u)
+            lower[t] = fma(s, u, c * l)
 
 
 @jit
@@ -173,7 +174,7 @@ def _turn_back(A, halves, V):
             c = v[j] / halves[i]
             row = V[j]
             for t in range(n):
-                row[t] -= c * product[t]
+                row[t] = fma(-c, product[t], row[t])
 
 
 @jit

@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastgsm.kernels._jit import jit
+from fastgsm.kernels.fma import fma
 
 _i32, _f32, _i64, _f64 = np.int32, np.float32, np.int64, np.float64
 
@@ -65,33 +66,33 @@ _D1, _D2, _D3, _D4, _D5, _D6, _D7 = map(
 @jit
 def _exp32(x):
     x = _ZERO_32 if x < _LEAST_32 else x
-    shifted = _f32(x * _LOG2E_32 + _ROUND_32)
+    shifted = _f32(fma(x, _LOG2E_32, _ROUND_32))
     n = shifted - _ROUND_32
-    r = (x - n * _LN2_HIGH_32) - n * _LN2_LOW_32
-    p = _A5 + r * _A6
-    p = _A4 + r * p
-    p = _A3 + r * p
-    p = _A2 + r * p
-    p = _ONE_32 + (r + r * r * p)
+    r = fma(-n, _LN2_LOW_32, fma(-n, _LN2_HIGH_32, x))
+    p = fma(r, _A6, _A5)
+    p = fma(r, p, _A4)
+    p = fma(r, p, _A3)
+    p = fma(r, p, _A2)
+    p = _ONE_32 + fma(r * r, p, r)
     return p * _i32(shifted.view(_i32) << 23).view(_f32)
 
 
 @jit
 def _exp64(x):
     x = _ZERO_64 if x < _LEAST_64 else x
-    shifted = _f64(x * _LOG2E_64 + _ROUND_64)
+    shifted = _f64(fma(x, _LOG2E_64, _ROUND_64))
     n = shifted - _ROUND_64
-    r = (x - n * _LN2_HIGH_64) - n * _LN2_LOW_64
-    p = _B10 + r * _B11
-    p = _B9 + r * p
-    p = _B8 + r * p
-    p = _B7 + r * p
-    p = _B6 + r * p
-    p = _B5 + r * p
-    p = _B4 + r * p
-    p = _B3 + r * p
-    p = _B2 + r * p
-    p = 1.0 + (r + r * r * p)
+    r = fma(-n, _LN2_LOW_64, fma(-n, _LN2_HIGH_64, x))
+    p = fma(r, _B11, _B10)
+    p = fma(r, p, _B9)
+    p = fma(r, p, _B8)
+    p = fma(r, p, _B7)
+    p = fma(r, p, _B6)
+    p = fma(r, p, _B5)
+    p = fma(r, p, _B4)
+    p = fma(r, p, _B3)
+    p = fma(r, p, _B2)
+    p = 1.0 + fma(r * r, p, r)
     return p * _i64(shifted.view(_i64) << 52).view(_f64)
 
 
@@ -115,10 +116,10 @@ def _log32(x):
     f = _i32(bits - _i32(exponent << 23)).view(_f32) - _ONE_32
     s = f / (_TWO_32 + f)
     z = s * s
-    p = _C2 + z * _C3
-    p = _C1 + z * p
-    y = f - s * (f - z * p)
-    y = (y + n * _LN2_LOW_32) + n * _LN2_HIGH_32
+    p = fma(z, _C3, _C2)
+    p = fma(z, p, _C1)
+    y = fma(-s, fma(-z, p, f), f)
+    y = fma(n, _LN2_HIGH_32, fma(n, _LN2_LOW_32, y))
     y = y if x < _INF_32 else x
     return y if not x < _SMALLEST_32 else -_INF_32
 
@@ -131,14 +132,14 @@ def _log64(x):
     f = _i64(bits - (exponent << 52)).view(_f64) - 1.0
     s = f / (2.0 + f)
     z = s * s
-    p = _D6 + z * _D7
-    p = _D5 + z * p
-    p = _D4 + z * p
-    p = _D3 + z * p
-    p = _D2 + z * p
-    p = _D1 + z * p
-    y = f - s * (f - z * p)
-    y = (y + n * _LN2_LOW_64) + n * _LN2_HIGH_64
+    p = fma(z, _D7, _D6)
+    p = fma(z, p, _D5)
+    p = fma(z, p, _D4)
+    p = fma(z, p, _D3)
+    p = fma(z, p, _D2)
+    p = fma(z, p, _D1)
+    y = fma(-s, fma(-z, p, f), f)
+    y = fma(n, _LN2_HIGH_64, fma(n, _LN2_LOW_64, y))
     y = y if x < _INF_64 else x
     return y if not x < _SMALLEST_64 else -_INF_64
 

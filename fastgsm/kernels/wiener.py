@@ -14,6 +14,7 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels.fma import fma
 from fastgsm.kernels.mahalanobis import load_transposed
 from fastgsm.kernels.responsibilities import NEGLIGIBLE, normalise_tile
 from fastgsm.kernels.rotation import TILE, new_tile, rotate, rotate_add
@@ -111,12 +112,12 @@ def shape_log_prob(centred, bank, k, scratch, log_prob):
         # kept ones are taken off again by the precisions, which are relative to the tail's.
         for i in range(centred.shape[0]):
             for t in range(TILE):
-                energy[t] += centred[i, t] * centred[i, t]
+                energy[t] = fma(centred[i, t], centred[i, t], energy[t])
     half = log_prob.dtype.type(0.5)
     for j in range(log_prob.shape[0]):
         log_weight, tail = bank.log_weights[k, j], bank.tail_precisions[k, j]
         for t in range(TILE):
-            log_prob[j, t] = log_weight - half * (log_prob[j, t] + tail * energy[t])
+            log_prob[j, t] = fma(-half, fma(tail, energy[t], log_prob[j, t]), log_weight)
 
 
 @jit
@@ -181,7 +182,7 @@ def add_filtered(centred, posterior, bank, k, scratch, X):
         _weighted_sum(bank.tail_shrinkages[k], posterior, lane)
         for i in range(X.shape[0]):
             for t in range(TILE):
-                X[i, t] += lane[t] * centred[i, t]
+                X[i, t] = fma(lane[t], centred[i, t], X[i, t])
     if bank.means.shape[0] > 0:
         lane[:] = 0.0
         for j in range(posterior.shape[0]):
@@ -190,7 +191,7 @@ def add_filtered(centred, posterior, bank, k, scratch, X):
         for i in range(X.shape[0]):
             mean = bank.means[k, i]
             for t in range(TILE):
-                X[i, t] += lane[t] * mean
+                X[i, t] = fma(lane[t], mean, X[i, t])
 
 
 @jit
@@ -199,7 +200,7 @@ def _weighted_sum(weights, rows, total):
     total[:] = 0.0
     for j in range(rows.shape[0]):
         for t in range(total.shape[0]):
-            total[t] += weights[j] * rows[j, t]
+            total[t] = fma(weights[j], rows[j, t], total[t])
 
 
 @jit
@@ -239,15 +240,17 @@ def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
         rotate_add(squared, scratch.factors, variance)
         _weighted_sum(bank.tail_shrinkages[k], posterior, scratch.lane)
         for i in range(room):
+            inside = noise_variance * bank.support[i]
             for t in range(TILE):
-                variance[i, t] += noise_variance * bank.support[i] * scratch.lane[t]
+                variance[i, t] = fma(inside, scratch.lane[t], variance[i, t])
         for j in range(n_scales):
             if _any_positive(posterior[j]):
                 _component_mean(centred, bank, k, j, scratch, mean)
                 for i in range(room):
                     for t in range(TILE):
                         deviation = mean[i, t] - X[i, t]
-                        variance[i, t] += posterior[j, t] * deviation * deviation
+                        share = posterior[j, t] * deviation
+                        variance[i, t] = fma(share, deviation, variance[i, t])
 
 
 @jit
@@ -257,7 +260,7 @@ def _component_mean(centred, bank, k, j, scratch, mean):
     for i in range(mean.shape[0]):
         centre = bank.means[k, i] if bank.means.shape[0] > 0 else mean.dtype.type(0.0)
         for t in range(TILE):
-            mean[i, t] = centre + tail * centred[i, t]
+            mean[i, t] = fma(tail, centred[i, t], centre)
     rank = bank.ranks[k]
     for r in range(rank):
         shrinkage = bank.shrinkages[k, r, j]

@@ -91,9 +91,9 @@ from fastgsm.kernels import products
 
 emit = products.emit
 
-def report(*args, wide, add):
+def report(*args, wide, **others):
     print(wide)
-    emit(*args, wide=wide, add=add)
+    emit(*args, wide=wide, **others)
 
 products.emit = report
 function = products._intrinsic(add=False)
