@@ -90,7 +90,7 @@ def log(dtype: str) -> Case:
 
 
 def mahalanobis(dtype: str) -> Case:
-    from fastgsm.models._density import mahalanobis_distances
+    from fastgsm.learning.density import mahalanobis_distances
 
     X, means = _random(dtype, shrunk(50_000, 400), D), _random(dtype, N_SHAPES, D)
     whiteners = np.tril(_random(dtype, N_SHAPES, D, D))
@@ -129,7 +129,7 @@ def responsibilities(dtype: str) -> Case:
 
 
 def moments(dtype: str) -> Case:
-    from fastgsm.models._em import weighted_moments
+    from fastgsm.learning.sums import weighted_moments
 
     X, means = _random(dtype, shrunk(50_000, 400), D), np.zeros((N_SHAPES, D), dtype)
     weights = np.square(_random(dtype, N_SHAPES, len(X)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numba
 
-from fastgsm._study import machine
+from fastgsm.study.measure import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

@@ -32,9 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgsm
-from fastgsm import _study
 from fastgsm.io import image_files, read_image, write_image
 from fastgsm.metrics import psnr
+from fastgsm.study import measure as _study
 
 from . import markdown
 

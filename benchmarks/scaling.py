@@ -24,10 +24,12 @@ from typing import Any
 import numpy as np
 
 import fastgsm
-from fastgsm.distributed import FAN_IN, _drawn_chunks, _Sums, denoise_dask, fit_images
+from fastgsm.distributed import _drawn_chunks, denoise_dask, fit_images
 from fastgsm.kernels._jit import limit_workers
-from fastgsm.models import _statistics
-from fastgsm.models._statistics import Chunk, group_statistics, shape_statistics
+from fastgsm.learning import statistics as _statistics
+from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.dask import FAN_IN, _Sums
+from fastgsm.learning.statistics import group_statistics, shape_statistics
 from fastgsm.tiles import TILE
 
 from . import markdown

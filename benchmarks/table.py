@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 import fastgsm
-from fastgsm._study import sample_images
 from fastgsm.io import read_grey_images
 from fastgsm.metrics import psnr
+from fastgsm.study.measure import sample_images
 
 from . import markdown, rivals
 from .common import SIGMA, Array, add_noise, fit, limit_blas, seconds, shrunk

@@ -1,8 +1,8 @@
 """Everything that `import fastgsm` offers by name; `fastgsm/__init__.py` says why it is here."""
 
 from fastgsm import datasets
+from fastgsm._denoise import denoise
 from fastgsm._warmup import warmup
-from fastgsm.denoise import denoise
 from fastgsm.models import (
     GMM,
     GSM,
@@ -15,7 +15,7 @@ from fastgsm.models import (
     SufficientStatistics,
     load,
 )
-from fastgsm.noise import estimate_sigma
+from fastgsm.noise.white import estimate_sigma
 from fastgsm.patch_sampler import PatchSampler
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.priors import list_priors, load_prior

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._validation import FloatArray
+from fastgsm._denoise import denoise
+from fastgsm._types import FloatArray
 from fastgsm.datasets import dead_leaves
-from fastgsm.denoise import denoise
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.models import GMM, GSM, ICA, MVN, MoGSM, PatchModel
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
-from fastgsm.presets import PRESETS
+from fastgsm.restore.presets import PRESETS
 
 SIGMA = 0.1
 # More work than EM on scales leaves to one thread, so that its parallel build runs too.

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._dct import dct_matrix
-from fastgsm._validation import FloatArray, as_float_image, peak_of, warn_unlikely_range
+from fastgsm._arrays import peak_of
+from fastgsm._images import as_float_image, warn_unlikely_range
+from fastgsm._types import FloatArray
 
 # Weights of red, green and blue in ITU-R BT.601.
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -67,3 +68,13 @@ def mixing_matrix(n_channels: int) -> FloatArray:
     it, they have the contrast of a grey image, which the priors know.
     """
     return decorrelating_matrix(n_channels) / math.sqrt(n_channels)
+
+
+def dct_matrix(n: int) -> FloatArray:
+    """Give the orthonormal DCT-II of n values, (n, n); its first row is constant.
+
+    Written out, because importing `scipy.fft` for it would take longer than importing Numba.
+    """
+    k = np.arange(n)
+    cosines = np.cos(np.pi / n * np.outer(k, k + 0.5))
+    return np.asarray(cosines / np.linalg.norm(cosines, axis=1, keepdims=True))

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastgsm._validation import (
-    FloatArray,
+from fastgsm._arrays import plain_array
+from fastgsm._checks import (
     check_nonnegative,
     check_numbers,
     check_positive,
     check_random_state,
     check_shape_2d,
-    plain_array,
 )
+from fastgsm._types import FloatArray
 
 __all__ = ["add_noise", "dead_leaves"]
 

@@ -2,56 +2,34 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 
-from fastgsm._containers import is_dask
-from fastgsm._extras import import_extra
-from fastgsm._validation import (
-    TOO_BRIGHT,
-    as_float_image,
-    check_channel_axis,
+from fastgsm._arrays import is_dask, peak_of
+from fastgsm._checks import (
     check_choice,
     check_integer,
     check_nonnegative,
     check_random_state,
     check_shape_2d,
-    peak_of,
-    warn_unlikely_range,
 )
+from fastgsm._extras import import_extra
+from fastgsm._images import TOO_BRIGHT, as_float_image, check_channel_axis, warn_unlikely_range
+from fastgsm._parts import Part, Tile, check_no_nan, index, pixel_shape, with_channels
+from fastgsm.learning.chunks import BLOCK, Chunk
+from fastgsm.learning.dask import Source, _Sums
+from fastgsm.learning.data import Chunks
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
-from fastgsm.models._data import Chunks
-from fastgsm.models._statistics import BLOCK, Chunk
+from fastgsm.noise.scan import scan, scan_blocks, sigma_of_scans
 from fastgsm.patches import sample_patches
-from fastgsm.presets import Part
-from fastgsm.tiles import (
-    TILE,
-    Tile,
-    check_no_nan,
-    denoise_part,
-    index,
-    pixel_shape,
-    plan,
-    scan,
-    scan_blocks,
-    sigma_of_scans,
-    with_channels,
-)
+from fastgsm.tiles import TILE, denoise_part, plan
 
 Model = TypeVar("Model", bound=PatchModel)
-
-# A function that gives chunks, and its arguments: what a task begins with.
-Source = tuple[Callable[..., Iterator[Chunk]], tuple[Any, ...]]
-
-# Results that one task adds up: 8 results of 6.5 MB (200 covariances of 8x8 patches) are soon sent.
-FAN_IN = 8
 
 
 def denoise_dask(
@@ -530,43 +508,6 @@ def _fit(
     return model
 
 
-class _Sums:
-    """What adds up functions of all chunks, on Dask: a `Reduction`."""
-
-    def __init__(self, sources: list[Source]) -> None:
-        self._sources = sources
-        self._delayed = import_extra("dask", "dask").delayed
-
-    def share(self, value: Any) -> Any:
-        """Give a task of its own, whose result every worker is sent once."""
-        with _no_warning_of_size():
-            return self._sent(value).persist()
-
-    def __call__(self, function: Callable[..., Any], *args: Any, **shared: Any) -> Any:
-        given = self._sent(args)
-        task = self._delayed(_total, pure=False)
-        parts = [task(function, chunks, given, shared, *chunk) for chunks, chunk in self._sources]
-        add = self._delayed(_added, pure=False)
-        while len(parts) > 1:
-            parts = [add(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
-        with _no_warning_of_size():
-            total = parts[0].persist()  # with a cluster, this submits and does not wait
-        return total.compute()
-
-    def _sent(self, value: Any) -> Any:
-        # Pickled, since Dask would look for its own objects in all that it is made of.
-        return self._delayed(pickle.loads, pure=False)(pickle.dumps(value))
-
-
-def _no_warning_of_size() -> Any:
-    """Give a context in which the parameters of 200 shapes, 13 MB, are sent without a warning.
-
-    It would advise to scatter them, and what is scattered is lost with the worker that holds it.
-    """
-    name = "distributed.admin.large-graph-warning-threshold"
-    return import_extra("dask.config", "dask").set({name: "1 GB"})
-
-
 def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> Iterator[Chunk]:
     yield Chunk.of(X, sample_weight, n_features, first)
 
@@ -588,18 +529,3 @@ def _drawn_chunks(
         n = min(BLOCK, count - done)
         X = sample_patches(plane, patch_size, n, center=center, random_state=rng)
         yield Chunk.of(X, first=first + done)
-
-
-def _total(
-    function: Callable[..., Any],
-    chunks: Callable[..., Iterator[Chunk]],
-    args: tuple[Any, ...],
-    shared: dict[str, Any],
-    *given: Any,
-) -> Any:
-    """Add up what a function gives of chunks."""
-    return _added(function(chunk, *args, **shared) for chunk in chunks(*given))
-
-
-def _added(parts: Iterable[Any]) -> Any:
-    return functools.reduce(operator.add, parts)

@@ -8,20 +8,20 @@ profile, alpha) travels beside them, so that it can be written back; so do a TIF
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgsm import _pillow, _png16, _tiff
-from fastgsm._validation import check_integer
+from fastgsm._checks import check_integer
 from fastgsm.colour import grey
+from fastgsm.files import pillow as _pillow
+from fastgsm.files import png16 as _png16
+from fastgsm.files import tiff as _tiff
+from fastgsm.files.image_file import ImageFile, image_file
+from fastgsm.files.paths import atomic_path, check_output_path, check_regular, reason
 
 FORMATS = {
     ".png": "PNG",
@@ -34,45 +34,6 @@ FORMATS = {
 
 # Cameras and scanners stay below it; decoded, so many pixels of 16-bit colour take 1 GiB.
 MAX_PIXELS = 178_956_970
-MAX_REASON = 300  # characters
-
-
-@dataclass(frozen=True, eq=False)
-class ImageFile:
-    """What an image file holds.
-
-    Attributes
-    ----------
-    array : ndarray of shape (height, width) or (height, width, 3)
-        Grey or RGB pixels in the file's own type.
-    alpha : ndarray of shape (height, width), optional
-        Opacity, in the type of `array`; None when the file has none.
-    orientation : int
-        EXIF orientation, 1 (as stored) to 8; viewers turn the pixels by it, fastgsm does not.
-    icc_profile : bytes, optional
-        The colour profile that the pixel values are meant in.
-    tags : optional
-        What else a TIFF says of a page (resolution, description, ImageJ's and other tags), to be
-        written to another TIFF; None of other files.
-    """
-
-    array: np.ndarray
-    alpha: np.ndarray | None = None
-    orientation: int = 1
-    icc_profile: bytes | None = None
-    tags: _tiff.Tags | None = None
-
-    @property
-    def channel_axis(self) -> int | None:
-        """Axis of the colours, -1, or None for a grey image: as `fastgsm.denoise` wants it."""
-        return -1 if self.array.ndim == 3 else None
-
-    @property
-    def stored(self) -> np.ndarray:
-        """Pixels with alpha as the last channel: (height, width[, 2, 3 or 4])."""
-        if self.alpha is None:
-            return np.ascontiguousarray(self.array)
-        return np.ascontiguousarray(np.dstack([self.array, self.alpha]))
 
 
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> ImageFile:
@@ -168,31 +129,11 @@ def _read(path: Path, max_pixels: int, max_pages: int) -> list[ImageFile]:
     with open(path, "rb") as file:
         try:
             pages = decode(file, max_pixels, max_pages)
-            return [_image_file(*page) for page in pages]
+            return [image_file(*page) for page in pages]
         except (MemoryError, ImportError):
             raise
         except Exception as error:  # a decoder may raise anything at a damaged file
             raise ValueError(f"cannot read {path}: {reason(error)}") from error
-
-
-def check_regular(path: Path) -> None:
-    """Raise if `path` is a pipe or a device, whose reading might never end."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise ValueError(f"{path} is not a regular file; save what it gives to one first")
-
-
-def reason(error: Exception) -> str:
-    """Say in one line of bounded length what a decoder found wrong, whatever the file made it say.
-
-    Examples
-    --------
-    >>> from fastgsm.io import reason
-    >>> reason(ValueError("too   long")), reason(EOFError())
-    ('too long', 'EOFError')
-    """
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} ..."
 
 
 def read_grey_images(
@@ -287,7 +228,7 @@ def write_image(
         ...
     ValueError: PNG holds uint8 or uint16 pixels, not float64; write TIFF (.tif) or NPY (.npy)
     """
-    image = image if isinstance(image, ImageFile) else _image_file(image)
+    image = image if isinstance(image, ImageFile) else image_file(image)
     write_pages(path, [image], source=source)
 
 
@@ -362,39 +303,6 @@ def _check_held(format_: str, image: ImageFile) -> None:
         raise ValueError("JPEG holds no alpha channel; write PNG (.png) or TIFF (.tif)")
 
 
-def check_output_path(path: str | os.PathLike[str]) -> None:
-    """Raise if no regular file can be written at `path`."""
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give a file name in it")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no such folder: {path.parent}; create it first")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not a regular file; give another output file")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(f"{path} is write-protected; give another output file")
-
-
-@contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; it becomes `path` only if the block succeeds.
-
-    The temporary file has the extension of `path`. Links are followed. Whatever goes wrong, an
-    interrupt from the keyboard too, the temporary file is removed.
-    """
-    target = Path(path).resolve()
-    temporary = target.with_name(f".fastgsm-{secrets.token_hex(8)}{target.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # the content is on disk before the name points to it
-        if target.exists():
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _format_of(path: Path) -> str:
     try:
         return FORMATS[path.suffix.lower()]
@@ -412,30 +320,6 @@ def image_files(path: Path) -> list[Path]:
     if not files:
         raise ValueError(f"no image ({', '.join(FORMATS)}) in the folder {path}")
     return files
-
-
-def _image_file(
-    stored: np.ndarray,
-    orientation: int = 1,
-    icc: bytes | None = None,
-    tags: _tiff.Tags | None = None,
-) -> ImageFile:
-    """Split alpha from `stored`, which has it as its last channel; native byte order."""
-    if 0 in stored.shape:
-        raise ValueError(f"the image is empty: its shape is {stored.shape}")
-    channels = stored.shape[2] if stored.ndim == 3 else None
-    if stored.ndim not in (2, 3) or channels not in (None, 2, 3, 4):
-        raise ValueError(
-            "an image has shape (height, width), or (height, width, channels) with 2 (grey, alpha),"
-            f" 3 (RGB) or 4 (RGB, alpha) channels, not {stored.shape}"
-        )
-    stored = stored.astype(stored.dtype.newbyteorder("="), order="C", copy=False)
-    orientation = orientation if orientation in range(1, 9) else 1
-    array, alpha = stored, None
-    if channels in (2, 4):
-        array = np.ascontiguousarray(stored[..., 0] if channels == 2 else stored[..., :3])
-        alpha = np.ascontiguousarray(stored[..., -1])
-    return ImageFile(array, alpha, orientation, icc, tags)
 
 
 def _read_picture(file: BinaryIO, max_pixels: int, max_pages: int) -> list[tuple[Any, ...]]:
@@ -466,7 +350,7 @@ def _write_jpeg(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
     _pillow.write_jpeg(file, image.stored, image.orientation, image.icc_profile)
 
 
-# A decoder gives of each page what `_image_file` takes.
+# A decoder gives of each page what `image_file` takes.
 _DECODERS: dict[str, Callable[[BinaryIO, int, int], list[tuple[Any, ...]]]] = {
     "PNG": _read_picture,
     "JPEG": _read_picture,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgsm._validation import real_array
+from fastgsm._arrays import real_array
 
 __all__ = ["mse", "psnr"]
 

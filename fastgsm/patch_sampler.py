@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
+from fastgsm._checks import check_choice, check_integer, check_random_state
 from fastgsm._estimator import Estimator
-from fastgsm._validation import FloatArray, check_choice, check_integer, check_random_state
+from fastgsm._types import FloatArray
 from fastgsm.patches import sample_patches
 
 

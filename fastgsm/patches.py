@@ -8,17 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._validation import (
-    FloatArray,
-    as_float_image,
-    check_choice,
-    check_image_2d,
-    check_integer,
-    check_random_state,
-    check_samples,
-    check_shape_2d,
-)
+from fastgsm._checks import check_choice, check_integer, check_random_state, check_shape_2d
+from fastgsm._images import as_float_image, check_image_2d
+from fastgsm._types import FloatArray
 from fastgsm.kernels import patches as kernels
+from fastgsm.learning.samples import check_samples
 
 CENTERS = ("patch", "global", None)
 

@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastgsm
-from fastgsm import _html, _study, _tables, _verdict
-from fastgsm._pillow import write_png
-from fastgsm._study import sample_images
-from fastgsm._validation import check_image_2d
-from fastgsm.io import atomic_path, read_grey_images
+from fastgsm._images import check_image_2d
+from fastgsm.files.paths import atomic_path
+from fastgsm.files.pillow import write_png
+from fastgsm.io import read_grey_images
 from fastgsm.metrics import mse, psnr
+from fastgsm.study import measure as _study
+from fastgsm.study import page as _html
+from fastgsm.study import tables as _tables
+from fastgsm.study import verdict as _verdict
+from fastgsm.study.measure import sample_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

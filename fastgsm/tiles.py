@@ -9,90 +9,34 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import itertools
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from fastgsm._progress import Progress
-from fastgsm._stored import share_pixels
-from fastgsm._validation import (
-    TOO_BRIGHT,
-    as_float_image,
-    channels_first,
-    check_channel_axis,
+from fastgsm._arrays import peak_of, share_pixels
+from fastgsm._checks import (
     check_choice,
     check_integer,
     check_nonnegative,
     check_positive,
     check_random_state,
-    check_shape_2d,
+)
+from fastgsm._denoise import denoise_array
+from fastgsm._images import (
+    TOO_BRIGHT,
     default_data_range,
-    peak_of,
-    plain_array,
     warn_unlikely_range,
 )
-from fastgsm.denoise import denoise_array
-from fastgsm.io import atomic_path, check_output_path
+from fastgsm._parts import Tile, index, pixel_shape, read_part, tiles_of
+from fastgsm._progress import Progress
+from fastgsm.files.tile_log import Checkpoint
 from fastgsm.models import PatchModel
-from fastgsm.noise import (
-    PATCH,
-    exponent_of_unit,
-    grid_patches,
-    grid_stride,
-    sigma_of_variances,
-    variance_of_patches,
-)
-from fastgsm.presets import PRESETS, Part, grown, patch_size_of, reach, resolve_priors, stride_of
-from fastgsm.single_pass import centring
+from fastgsm.noise.scan import estimate_sigma_by_tiles
+from fastgsm.restore.method import centring
+from fastgsm.restore.presets import PRESETS, patch_size_of, reach, resolve_priors, stride_of
 
 TILE = 2048
-# Of a checkpoint's file, so that no other file is taken for one, and overwritten.
-FIRST_WORD = b"fastgsm-tiles-1 "
-
-
-class Tile(NamedTuple):
-    """A part of an image, as (rows, columns), and what must be known to restore it."""
-
-    inner: Part
-    outer: Part
-    """The inner part with its margins."""
-
-    @property
-    def cut(self) -> Part:
-        """The inner part within the outer one."""
-        first, second = (
-            slice(i.start - o.start, i.stop - o.start)
-            for i, o in zip(self.inner, self.outer, strict=True)
-        )
-        return first, second
-
-
-def tiles_of(shape: tuple[int, int], side: int, halo: int, step: int) -> list[Tile]:
-    """Cut an image into tiles of at least ``side`` pixels, in the order of reading.
-
-    Parameters
-    ----------
-    shape : (height, width)
-    side : int
-        In pixels; rounded up to a multiple of `step`.
-    halo : int
-        Least width of the margins.
-    step : int
-        Tiles and their margins begin at multiples of this.
-    """
-    height, width = shape
-    side = -(-side // step) * step
-    tiles = []
-    for top, left in itertools.product(range(0, height, side), range(0, width, side)):
-        inner = slice(top, min(top + side, height)), slice(left, min(left + side, width))
-        rows, cols = grown(inner, halo, step)
-        outer = slice(rows.start, min(rows.stop, height)), slice(cols.start, min(cols.stop, width))
-        tiles.append(Tile(inner, outer))
-    return tiles
 
 
 def denoise_tiles(
@@ -184,7 +128,7 @@ def denoise_tiles(
     with Progress(len(tiles), "denoising tiles", enabled=progress) as bar:
         for number, part in enumerate(tiles):
             if number not in log.done:
-                noisy = _read(image, part.outer, channel_axis)
+                noisy = read_part(image, part.outer, channel_axis)
                 # One tile shows that an image is too bright; that it is too dark, only all of them.
                 before, peak = peak, max(peak, peak_of(noisy) / unit)
                 if data_range is None and before <= TOO_BRIGHT < peak:
@@ -253,82 +197,6 @@ def denoise_part(
     return clean[index(part.cut, options["channel_axis"])]
 
 
-class Scan(NamedTuple):
-    """What the noise of an image is estimated from, in one part of it, by channels."""
-
-    place: tuple[int, int]
-    """Row and column of the first patch in the grid of the whole image."""
-    patches: list[Any]
-    low: list[Any]
-    high: list[Any]
-    unit: float
-
-
-def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[Part]]:
-    """Give the stride of the patches that `scan` looks at, and the parts that it wants."""
-    stride = grid_stride(shape)
-    blocks = tiles_of(shape, -(-tile // stride) * stride, 0, stride)
-    # A patch belongs to the part that its first pixel is in.
-    parts = [
-        (
-            slice(rows.start, min(rows.stop + PATCH - 1, shape[0])),
-            slice(cols.start, min(cols.stop + PATCH - 1, shape[1])),
-        )
-        for rows, cols in (block.inner for block in blocks)
-    ]
-    return stride, parts
-
-
-def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan:
-    """Look at one part of an image."""
-    scaled, unit = as_float_image(pixels)
-    planes = channels_first(scaled, channel_axis)
-    fits = min(planes.shape[1:]) >= PATCH
-    return Scan(
-        (part[0].start // stride, part[1].start // stride),
-        [grid_patches(plane, stride).copy() for plane in planes] if fits else [],
-        [plane.min() for plane in planes],
-        [plane.max() for plane in planes],
-        unit,
-    )
-
-
-def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> float:
-    """Estimate the noise of an image as `estimate_sigma` does, from scans of all its parts."""
-    grid_shape = [(length - PATCH) // stride + 1 for length in shape]
-    extremes = [[*each.low, *each.high] for each in scans]
-    exponent = exponent_of_unit(float(np.abs(extremes).max()))
-    variances = []
-    for channel in range(len(scans[0].low)):
-        dtype = scans[0].low[channel].dtype
-        grid = np.empty((PATCH, PATCH, *grid_shape), dtype)
-        for each in scans:
-            if each.patches:
-                patches, (top, left) = each.patches[channel], each.place
-                height, width = patches.shape[2:]
-                grid[:, :, top : top + height, left : left + width] = patches
-        low = min(each.low[channel] for each in scans)
-        high = max(each.high[channel] for each in scans)
-        if exponent:
-            grid, low, high = (np.ldexp(values, -exponent) for values in (grid, low, high))
-        variances.append(variance_of_patches(grid, low, high))
-    return sigma_of_variances(variances, scans[0].unit, exponent)
-
-
-def estimate_sigma_by_tiles(
-    image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None, progress: bool
-) -> float:
-    """Estimate the noise of an image as `estimate_sigma` does, from parts of it."""
-    stride, parts = scan_blocks(shape, tile)
-    scans = []
-    with Progress(len(parts), "estimating the noise", enabled=progress) as bar:
-        for part in parts:
-            pixels = _read(image, part, channel_axis)
-            scans.append(scan(pixels, part, stride, channel_axis))
-            bar.update()
-    return sigma_of_scans(scans, shape, stride)
-
-
 def _digest(
     image: Any, sigma: float, tiles: list[Tile], options: dict[str, Any], rng: np.random.Generator
 ) -> str:
@@ -341,29 +209,13 @@ def _digest(
         if isinstance(prior, PatchModel):
             for values in prior._arrays().values():
                 digest.update(values.tobytes())
-    first = _read(image, tiles[0].inner, options["channel_axis"])
+    first = read_part(image, tiles[0].inner, options["channel_axis"])
     digest.update(first.tobytes())
     return digest.hexdigest()
 
 
 def _digest_of_pixels(pixels: Any) -> str:
     return hashlib.sha256(np.asarray(pixels).tobytes()).hexdigest()[:16]
-
-
-def pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
-    """Give (height, width) of an image that has a shape."""
-    try:
-        shape = tuple(image.shape)
-        _ = np.dtype(image.dtype)
-    except (AttributeError, TypeError):
-        raise TypeError(
-            f"image is a {type(image).__name__}; wanted an array with shape, dtype and indexing: "
-            f"a NumPy, Zarr or HDF5 array."
-        ) from None
-    sides = list(shape)
-    if channel_axis is not None:
-        del sides[check_channel_axis(shape, channel_axis)]
-    return check_shape_2d(sides, "the shape of image", PATCH)
 
 
 def _check_out(image: Any, out: Any) -> None:
@@ -378,134 +230,3 @@ def _check_out(image: Any, out: Any) -> None:
             "out shares memory, a file or a data set with image, whose noisy pixels the next tiles "
             "need; wanted an array of its own."
         )
-
-
-def index(part: Part, channel_axis: int | None) -> tuple[slice, ...]:
-    """Give the index of a part of the pixels, with all channels."""
-    return with_channels(part, slice(None), channel_axis)
-
-
-def with_channels(pixels: tuple[Any, Any], channels: Any, axis: int | None) -> tuple[Any, ...]:
-    """Put what is of the channels between what is of rows and of columns, where their axis is."""
-    both = list(pixels)
-    if axis is not None:
-        both.insert(axis % 3, channels)
-    return tuple(both)
-
-
-def _read(image: Any, part: Part, channel_axis: int | None) -> Any:
-    pixels = plain_array(image[index(part, channel_axis)], "image")
-    check_no_nan(pixels, part)
-    return pixels
-
-
-def check_no_nan(pixels: Any, part: Part) -> None:
-    """Raise ValueError if a part of an image holds NaN."""
-    if pixels.dtype.kind == "f" and np.isnan(pixels).any():
-        rows, cols = part
-        raise ValueError(
-            f"image holds NaN in rows {rows.start} to {rows.stop} and columns {cols.start} to "
-            f"{cols.stop}; wanted finite pixels. Missing pixels are filled by denoise alone, in "
-            f"an array of NumPy that is in memory."
-        )
-
-
-class Checkpoint:
-    """The tiles that are done, in a file; there is none until the first of them is.
-
-    Its first line names the run. Each of the others is the number of a tile and a digest of what
-    `out` holds there.
-
-    Parameters
-    ----------
-    path : path or None
-        File to write, and to go on from if it exists; None for no checkpoint.
-
-    Attributes
-    ----------
-    done : dict of int to str
-        Tiles and their digests; empty until `begin` has found that they are of this run.
-    """
-
-    def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        self.done: dict[int, str] = {}
-        self._path = None if path is None else Path(path)
-        self._run, self._listed = "", dict[int, str]()
-        if self._path is not None:
-            check_output_path(self._path)
-            if self._path.exists() and self._path.stat().st_size:
-                self._run, self._listed = _read_checkpoint(self._path)
-
-    def begin(
-        self, run: Callable[[], str], held: Callable[[int], str], progress: bool = False
-    ) -> None:
-        """Raise ValueError if the file is of another run, or `out` does not hold what is done.
-
-        Parameters
-        ----------
-        run : callable
-            Gives the name of this run.
-        held : callable
-            Gives the digest of what `out` holds of a tile.
-        """
-        if self._path is None:
-            return
-        name, self._held = run(), held
-        if self._run not in ("", name):
-            raise ValueError(
-                f"{self._path} is the checkpoint of another run: image, sigma, tile, random_state "
-                f"or options differ. Give those of that run, or delete the file to begin anew."
-            )
-        self._run = name
-        if not self._listed:
-            return
-        with Progress(len(self._listed), "checking tiles", enabled=progress) as bar:
-            for number, pixels in self._listed.items():
-                if held(number) != pixels:
-                    raise ValueError(
-                        f"out does not hold tile {number}, which is done according to "
-                        f"{self._path}; wanted the array of that run as that run left it. Open it "
-                        f"without emptying it (mode 'r+', not 'w+'), or delete {self._path} to "
-                        f"begin anew."
-                    )
-                bar.update()
-        self.done = self._listed
-        self._write()  # without a line that was cut short
-
-    def add(self, number: int) -> None:
-        """Note that a tile is done."""
-        if self._path is None:
-            return
-        self.done[number] = self._held(number)
-        if len(self.done) == 1:
-            self._write()
-        else:
-            with self._path.open("a") as file:
-                file.write(f"{number} {self.done[number]}\n")
-
-    def _write(self) -> None:
-        assert self._path is not None
-        lines = [self._run, *(f"{number} {pixels}" for number, pixels in self.done.items())]
-        with atomic_path(self._path) as temporary:
-            temporary.write_bytes(FIRST_WORD + "".join(f"{line}\n" for line in lines).encode())
-
-    def remove(self) -> None:
-        """Delete the file: the run is done."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-
-
-def _read_checkpoint(path: Path) -> tuple[str, dict[int, str]]:
-    """Give the name of a run, and the tiles that are done; raise if it is any other file."""
-    with path.open("rb") as file:
-        ours = file.read(len(FIRST_WORD)) == FIRST_WORD
-        content = file.read() if ours else b""
-    try:
-        # A line that a kill left unfinished counts as none.
-        run, *lines = content.decode("ascii").split("\n")[:-1]
-        return run, {int(number): pixels for number, pixels in map(str.split, lines)}
-    except ValueError:
-        raise ValueError(
-            f"{path} exists and is no checkpoint of tiles; wanted one, or a name that is free. "
-            f"Give checkpoint another name, or delete the file."
-        ) from None

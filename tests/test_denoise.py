@@ -89,7 +89,7 @@ def naive_denoise(image, sigma, model, p, stride=1):
 
 @pytest.fixture
 def no_flat_tail(monkeypatch):
-    monkeypatch.setattr(fastgsm.single_pass, "FLAT_TAIL_LOSS", 0.0)
+    monkeypatch.setattr(fastgsm.restore.single_pass, "FLAT_TAIL_LOSS", 0.0)
 
 
 @pytest.mark.usefixtures("no_flat_tail")
@@ -121,7 +121,7 @@ def test_centre_takes_the_central_pixel_of_each_patch(noisy, models, name):
 def test_the_flat_tail_costs_what_is_said(clean, monkeypatch, sigma):
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=0)
     approximate = single_pass(noisy, sigma)
-    monkeypatch.setattr(fastgsm.single_pass, "FLAT_TAIL_LOSS", 0.0)
+    monkeypatch.setattr(fastgsm.restore.single_pass, "FLAT_TAIL_LOSS", 0.0)
     exact = single_pass(noisy, sigma)
     assert (approximate != exact).any()
     assert mse(approximate, clean) < (1 + 0.002) * mse(exact, clean)
@@ -235,7 +235,7 @@ def test_the_bits_do_not_depend_on_the_workers(denoise, noisy, models, name, dty
 
 def test_the_bits_do_not_depend_on_the_calls(noisy, monkeypatch):
     expected = single_pass(noisy, SIGMA)
-    monkeypatch.setattr(fastgsm.single_pass, "BANDS_PER_CALL", 1)
+    monkeypatch.setattr(fastgsm.restore.single_pass, "BANDS_PER_CALL", 1)
     np.testing.assert_array_equal(single_pass(noisy, SIGMA), expected)
 
 

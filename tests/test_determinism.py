@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import epll, nonlocal_mvn, single_pass
 from fastgsm.kernels._jit import limit_workers
-from fastgsm.models import PatchModel, _density, _em
+from fastgsm.learning import density as _density
+from fastgsm.learning import em as _em
+from fastgsm.models import PatchModel
+from fastgsm.restore import epll, nonlocal_mvn, single_pass
 
 PRESETS = ("fast", "balanced", "best")
 

@@ -211,7 +211,7 @@ def test_a_worker_lost_in_a_fit_changes_nothing(X: Any, tmp_path: Any, cluster: 
 def test_an_interrupted_fit_goes_on_with_other_workers(
     X: Any, tmp_path: Any, monkeypatch: Any, cluster: Any
 ) -> None:
-    monkeypatch.setattr("fastgsm.models._checkpoint.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("fastgsm.learning.checkpoint.SAVE_SECONDS", 0.0)
     path = tmp_path / "fit.npz"
     lazy = da.from_array(X, (1000, 16))
 

@@ -47,8 +47,7 @@ def run_python(code: str, path: Path = IMPORTED_FROM, **environment: str) -> str
 
 MODULES = sorted(
     ".".join(path.relative_to(IMPORTED_FROM).with_suffix("").parts)
-    for folder in (".", "models", "cli")
-    for path in (IMPORTED_FROM / "fastgsm" / folder).glob("*.py")
+    for path in (IMPORTED_FROM / "fastgsm").rglob("*.py")
     if not path.stem.startswith("__")
 )
 

@@ -25,7 +25,7 @@ few = settings(settings.get_profile("few"))
 def exact_filters() -> Iterator[None]:
     """Without the flat tail, which leaves out part of a pair of eigenvectors of equal rank."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fastgsm.single_pass, "FLAT_TAIL_LOSS", 0.0)
+        patch.setattr(fastgsm.restore.single_pass, "FLAT_TAIL_LOSS", 0.0)
         yield
 
 

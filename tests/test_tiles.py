@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm._stored import share_pixels
-from fastgsm.presets import halos, reach
-from fastgsm.tiles import estimate_sigma_by_tiles, tiles_of
+from fastgsm._arrays import share_pixels
+from fastgsm._parts import tiles_of
+from fastgsm.noise.scan import estimate_sigma_by_tiles
+from fastgsm.restore.presets import halos, reach
 
 SIGMA = 0.1
 
@@ -89,7 +90,7 @@ def test_smaller_halos_of_the_stages_would_not_do(
 ) -> None:
     """One step less than what the stages have; of the 40 pixels of "balanced", two steps."""
     too_small = halos(quality, 8)._replace(**smaller)
-    monkeypatch.setattr("fastgsm.presets.halos", lambda *_: too_small)
+    monkeypatch.setattr("fastgsm.restore.presets.halos", lambda *_: too_small)
     image = noisy[:, :200]
     whole = fastgsm.denoise(image, SIGMA, quality=quality)
     assert (by_tiles(image, quality=quality, tile=70) != whole).any()

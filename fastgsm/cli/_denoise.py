@@ -14,7 +14,7 @@ from fastgsm.cli import _options
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastgsm.io import ImageFile
+    from fastgsm.files.image_file import ImageFile
 
 # Of one image of several; without memory for one, the next may still be small enough.
 ERRORS = (ValueError, TypeError, OSError, MemoryError)

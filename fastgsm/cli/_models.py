@@ -75,7 +75,7 @@ def _load(name_or_file: str) -> Any:
 
 def describe(model: Any) -> dict[str, Any]:
     """Give what a model is, as JSON knows it."""
-    from fastgsm.models._files import plain_options
+    from fastgsm.models._load import plain_options
 
     side = math.isqrt(model.n_features_in_)
     mixture = model.eigenvalues_.ndim == 2  # an ICA has one basis, and scales for each coordinate
@@ -118,7 +118,7 @@ def _info(args: argparse.Namespace) -> int:
 
 def _plot(args: argparse.Namespace) -> int:
     from fastgsm import plot
-    from fastgsm.io import atomic_path
+    from fastgsm.files.paths import atomic_path
 
     output = _options.check_new_file(args.output, ".png", "a picture", args.force)
     models = {name: _load(name) for name in args.models}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from fastgsm.io import ImageFile
+    from fastgsm.files.image_file import ImageFile
 
 QUIET = "print nothing but warnings and errors"
 
@@ -156,7 +156,7 @@ def say(args: argparse.Namespace, line: str) -> None:
 
 def check_new_file(output: str, suffix: str, what: str, force: bool) -> Path:
     """Raise, before any work, if a file cannot or must not be written; give its path."""
-    from fastgsm.io import check_output_path
+    from fastgsm.files.paths import check_output_path
 
     path = Path(output)
     if path.suffix != suffix:

@@ -13,7 +13,11 @@ from fastgsm.cli import _options
 
 def run(args: argparse.Namespace) -> int:
     """Denoise one image by tiles; give the exit status."""
-    from fastgsm import _stored, tiles
+    from fastgsm import tiles
+    from fastgsm._parts import pixel_shape
+    from fastgsm.files import stored as _stored
+    from fastgsm.files.tile_log import Checkpoint
+    from fastgsm.noise.scan import estimate_sigma_by_tiles
 
     source, output = _one_image(args)
     start = time.perf_counter()
@@ -28,17 +32,17 @@ def run(args: argparse.Namespace) -> int:
             "channel_axis": axis,
             "data_range": args.data_range,
         }
-        shape = tiles.pixel_shape(array, axis)
+        shape = pixel_shape(array, axis)
         [first, *_], _ = tiles.plan(array, shape, **options)
         sides = [side.stop for side in first.inner]
         result = _stored.Result(output, image, (*sides, *array.shape[2:]))
-        log = tiles.Checkpoint(None)
+        log = Checkpoint(None)
         try:
             with result.written() as out:
-                log = tiles.Checkpoint(result.checkpoint)
+                log = Checkpoint(result.checkpoint)
                 sigma = args.sigma
                 if sigma is None:
-                    sigma = tiles.estimate_sigma_by_tiles(array, shape, args.tile, axis, progress)
+                    sigma = estimate_sigma_by_tiles(array, shape, args.tile, axis, progress)
                 tiles.denoise_tiles(
                     array,
                     out,
@@ -77,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 def refuse_zarr(args: argparse.Namespace) -> None:
     """Raise if an array of Zarr is to be read or written without --tile."""
-    from fastgsm._stored import is_zarr
+    from fastgsm.files.stored import is_zarr
 
     for name in [*args.inputs, args.output]:
         if is_zarr(Path(name)):

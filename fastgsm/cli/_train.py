@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Train a model and write it."""
     import fastgsm
     from fastgsm import io
-    from fastgsm._validation import check_image_2d
+    from fastgsm._images import check_image_2d
 
     output = _options.check_new_file(args.output, ".npz", "a model", args.force)
     model = _new_model(args)

@@ -26,12 +26,12 @@ from typing import Any, TypeVar
 
 import numba
 
-from fastgsm._kernel_cache import keep_on_disk
+from fastgsm.kernels._cache import keep_on_disk
 
-# No "fastmath": every flag of it lets LLVM choose, and it chooses differently in the two builds of a
-# kernel. "contract" fuses multiplications and additions at will (see kernels/fma.py), "reassoc" sums
-# in an order that depends on the vector width and on a lane's place in its tile, and those that
-# assume the absence of NaN or infinity break log-sum-exp, whose empty components are -inf.
+# No "fastmath": every flag of it lets LLVM choose, and it chooses differently in the two builds of
+# a kernel. "contract" fuses multiplications and additions at will (see kernels/fma.py), "reassoc"
+# sums in an order that depends on the vector width and on a lane's place in its tile, and flags
+# that assume the absence of NaN or infinity break log-sum-exp, whose empty components are -inf.
 OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "nogil": True,
@@ -102,6 +102,10 @@ def compiled_or_checked(plain: _Function, intrinsic: Any) -> _Function:
     return plain if CHECKS_BOUNDS else compiled(plain, intrinsic)
 
 
+# Every entry point by its name, once its module has been imported.
+KERNELS: dict[str, Kernel] = {}
+
+
 class Kernel:
     """A compiled entry point that runs on as many threads as its caller may use.
 
@@ -123,6 +127,7 @@ class Kernel:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
+        KERNELS[self.__name__] = self
 
     @functools.cached_property
     def serial(self) -> Callable[..., Any]:

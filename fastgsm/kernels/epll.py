@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
-from fastgsm.kernels.patches import gather, subtract_mean
+from fastgsm.kernels.patches import subtract_mean
 from fastgsm.kernels.responsibilities import normalise_tile
 from fastgsm.kernels.rotation import TILE, new_tile
 from fastgsm.kernels.wiener import (
@@ -20,67 +20,6 @@ from fastgsm.kernels.wiener import (
     rotate_in,
     shape_log_prob,
 )
-
-
-@jit
-def patch_log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank):
-    """Give a tile (K, T): log-densities of ``count`` patches with each shape, scales summed.
-
-    They are those from number ``first`` on of the grid ``rows`` and ``cols``; lanes beyond them
-    hold what is of no patch.
-    """
-    scratch = new_scratch(bank, 1, image.dtype)
-    noisy = new_tile(bank.forward.shape[2], image.dtype)
-    noisy[:] = 0.0
-    mean = np.empty(TILE, image.dtype)
-    gather(image, rows, cols, first, count, patch_size, noisy)
-    if remove_mean:
-        subtract_mean(noisy, patch_size * patch_size, mean)
-    n_components = bank.forward.shape[0]
-    result = new_tile(n_components, image.dtype)
-    log_norm = scratch.lane
-    for k in range(n_components):
-        centred = rotate_in(noisy, bank, k, scratch)
-        shape_log_prob(centred, bank, k, scratch, scratch.log_prob)
-        normalise_tile(scratch.log_prob, log_norm)
-        for t in range(TILE):
-            result[k, t] = log_norm[t]
-    return result
-
-
-@Kernel
-def best_shapes(
-    image, rows, cols, patch_size, remove_mean, bank, log_ratios, row_blocks, col_blocks, shapes
-):
-    """Fill ``shapes`` (n,), int32, with the most likely shape of every patch of ``image`` (H, W).
-
-    ``rows`` and ``cols`` are the grid (see ``kernels.patches``). A patch in grid row i and column j
-    belongs to the block ``log_ratios[row_blocks[i], col_blocks[j]]`` (K,), the logarithms of the
-    shapes' weights there over those of the prior.
-    """
-    n, n_cols = shapes.shape[0], cols.shape[0]
-    n_components = log_ratios.shape[2]
-    for task in prange((n + TILE - 1) // TILE):
-        first = np.intp(task) * TILE
-        count = min(TILE, n - first)
-        log_densities = patch_log_densities(
-            image, rows, cols, first, count, patch_size, remove_mean, bank
-        )
-        for t in range(count):
-            i, j = divmod(first + t, n_cols)
-            block = log_ratios[row_blocks[i], col_blocks[j]]
-            for k in range(n_components):
-                log_densities[k, t] += block[k]
-        best = log_densities[0]
-        chosen = np.zeros(TILE, np.int32)
-        for k in range(1, n_components):
-            row = log_densities[k]
-            for t in range(TILE):
-                better = row[t] > best[t]
-                best[t] = row[t] if better else best[t]
-                chosen[t] = k if better else chosen[t]
-        for t in range(count):
-            shapes[first + t] = chosen[t]
 
 
 @jit

@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
-from fastgsm.kernels.epll import patch_log_densities
 from fastgsm.kernels.fma import fma
 from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.shapes import patch_log_densities
 from fastgsm.kernels.vmath import exp
 
 

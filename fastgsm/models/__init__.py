@@ -1,10 +1,10 @@
 """Patch priors: one file per model, on one scale-mixture density and one EM loop."""
 
+from fastgsm.learning.em import ConvergenceWarning
+from fastgsm.learning.monitor import EMIteration
+from fastgsm.learning.statistics import SufficientStatistics
 from fastgsm.models._base import NotFittedError, PatchModel
-from fastgsm.models._em import ConvergenceWarning
-from fastgsm.models._files import load
-from fastgsm.models._monitor import EMIteration
-from fastgsm.models._statistics import SufficientStatistics
+from fastgsm.models._load import load
 from fastgsm.models.gmm import GMM
 from fastgsm.models.gsm import GSM
 from fastgsm.models.ica import ICA

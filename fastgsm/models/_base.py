@@ -12,29 +12,27 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastgsm._containers import is_dask
+from fastgsm._arrays import is_dask, peak_of
+from fastgsm._checks import caller_level, check_integer, check_nonnegative, check_random_state
 from fastgsm._estimator import Estimator
 from fastgsm._progress import Progress
-from fastgsm._validation import (
-    FloatArray,
-    caller_level,
+from fastgsm._types import FloatArray
+from fastgsm.learning.checkpoint import FitCheckpoint
+from fastgsm.learning.chunks import Moments
+from fastgsm.learning.data import Data, Samples
+from fastgsm.learning.em import ConvergenceWarning, History, run_em
+from fastgsm.learning.monitor import EMIteration, FitRun, Monitor
+from fastgsm.learning.samples import (
     check_deviations,
-    check_integer,
     check_magnitude,
-    check_nonnegative,
-    check_random_state,
     check_sample_weight,
     check_samples,
-    peak_of,
     total_weight,
 )
-from fastgsm.models._checkpoint import FitCheckpoint
-from fastgsm.models._data import Data, Samples
-from fastgsm.models._density import Support
-from fastgsm.models._em import LOST, ConvergenceWarning, EMSteps, History, run_em
-from fastgsm.models._monitor import EMIteration, FitRun, Monitor
-from fastgsm.models._partial_fit import LearnsByParts
-from fastgsm.models._statistics import Moments
+from fastgsm.learning.steps import EMSteps
+from fastgsm.learning.support import Support
+from fastgsm.learning.updates import LOST
+from fastgsm.models._by_parts import LearnsByParts
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -339,7 +337,7 @@ class PatchModel(Estimator, LearnsByParts, ABC):
         path : str or path
             Must end in ``.npz``. An existing file is replaced.
         """
-        from fastgsm.models._files import save_model
+        from fastgsm.models._load import save_model
 
         self._check_fitted()
         save_model(self, path)

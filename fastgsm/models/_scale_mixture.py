@@ -7,18 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._validation import FloatArray, check_integer, check_random_state
+from fastgsm._checks import check_integer, check_random_state
+from fastgsm._types import FloatArray
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
+from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.learning.statistics import SufficientStatistics, shape_statistics
+from fastgsm.learning.updates import updated_at_once, updated_mixture, updated_shapes
 from fastgsm.models._base import PatchModel
-from fastgsm.models._density import ScaleMixtureDensity
-from fastgsm.models._statistics import (
-    Chunk,
-    SufficientStatistics,
-    shape_statistics,
-    updated_at_once,
-    updated_mixture,
-    updated_shapes,
-)
 
 
 class ScaleMixtureModel(PatchModel):

@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._validation import FloatArray, check_choice, check_integer
-from fastgsm.models._data import Data
-from fastgsm.models._density import ScaleMixtureDensity, Support
-from fastgsm.models._em import History
-from fastgsm.models._init import (
+from fastgsm._checks import check_choice, check_integer
+from fastgsm._types import FloatArray
+from fastgsm.learning.data import Data
+from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.learning.em import History
+from fastgsm.learning.monitor import FitRun
+from fastgsm.learning.start import (
     check_distinct,
     gaussian_of,
     given_shapes,
     initial_shapes,
     initial_weights,
 )
-from fastgsm.models._monitor import FitRun
+from fastgsm.learning.support import Support
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 

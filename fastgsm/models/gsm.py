@@ -7,20 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._validation import FloatArray, check_choice, check_integer
-from fastgsm.models._data import Data
-from fastgsm.models._em import History
-from fastgsm.models._init import check_distinct, gaussian_of, initial_scales, initial_weights
-from fastgsm.models._monitor import FitRun
+from fastgsm._checks import check_choice, check_integer
+from fastgsm._types import FloatArray
+from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.data import Data
+from fastgsm.learning.em import History
+from fastgsm.learning.monitor import FitRun
+from fastgsm.learning.start import check_distinct, gaussian_of, initial_scales, initial_weights
+from fastgsm.learning.statistics import ScaleGroups, SufficientStatistics, group_statistics
+from fastgsm.learning.updates import own_statistics, updated_groups
 from fastgsm.models._scale_mixture import ScaleMixtureModel
-from fastgsm.models._statistics import (
-    Chunk,
-    ScaleGroups,
-    SufficientStatistics,
-    group_statistics,
-    own_statistics,
-    updated_groups,
-)
 
 
 class GSM(ScaleMixtureModel):

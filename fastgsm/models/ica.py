@@ -6,33 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._validation import (
-    FloatArray,
-    check_choice,
-    check_integer,
-    check_random_state,
-)
+from fastgsm._checks import check_choice, check_integer, check_random_state
+from fastgsm._types import FloatArray
 from fastgsm.kernels.separable import shrink_coordinates
-from fastgsm.models._base import PatchModel
-from fastgsm.models._data import Data
-from fastgsm.models._density import LOG_2PI, ScaleMixtureDensity, in_blocks
-from fastgsm.models._em import History
-from fastgsm.models._init import (
+from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.data import Data
+from fastgsm.learning.density import LOG_2PI, ScaleMixtureDensity, in_blocks
+from fastgsm.learning.em import History
+from fastgsm.learning.monitor import FitRun
+from fastgsm.learning.start import (
     check_distinct,
     gaussian_of,
     given_array,
     initial_scales,
     initial_weights,
 )
-from fastgsm.models._monitor import FitRun
-from fastgsm.models._statistics import (
-    Chunk,
-    ScaleGroups,
-    SufficientStatistics,
-    group_statistics,
-    own_statistics,
-    updated_groups,
-)
+from fastgsm.learning.statistics import ScaleGroups, SufficientStatistics, group_statistics
+from fastgsm.learning.updates import own_statistics, updated_groups
+from fastgsm.models._base import PatchModel
 
 
 class ICA(PatchModel):

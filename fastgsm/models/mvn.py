@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm.models._data import Data
-from fastgsm.models._em import History, check_likelihood
-from fastgsm.models._init import gaussian_of
-from fastgsm.models._monitor import EMIteration, FitRun
+from fastgsm.learning.data import Data
+from fastgsm.learning.em import History, check_likelihood
+from fastgsm.learning.monitor import EMIteration, FitRun
+from fastgsm.learning.start import gaussian_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 

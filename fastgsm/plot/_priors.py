@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._validation import FloatArray, as_float_image, check_integer
+from fastgsm._checks import check_integer
+from fastgsm._images import as_float_image
+from fastgsm._types import FloatArray
+from fastgsm.learning.density import in_blocks
 from fastgsm.models import ICA, PatchModel
-from fastgsm.models._density import in_blocks
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import extract_patches
 from fastgsm.plot._layout import COLOURS, caption, new_figure, panels, show, show_mosaic
-from fastgsm.presets import patch_size_of
-from fastgsm.single_pass import centring
+from fastgsm.restore.method import centring
+from fastgsm.restore.presets import patch_size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

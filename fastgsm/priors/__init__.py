@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from fastgsm.models._base import PatchModel
-from fastgsm.models._files import load
+from fastgsm.models._load import load
 
 _FOLDER = Path(__file__).parent
 

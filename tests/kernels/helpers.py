@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm.kernels._jit import Kernel, limit_workers
-from fastgsm.models._density import ScaleMixtureDensity
+from fastgsm.learning.density import ScaleMixtureDensity
 
 # Interpreted (NUMBA_DISABLE_JIT=1), a kernel is a thousand times slower: the cases are smaller.
 JIT = not numba.config.DISABLE_JIT

@@ -9,9 +9,10 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from fastgsm.epll import tiles_of_one_shape
-from fastgsm.kernels.epll import add_patches, best_shapes, restore_patches
+from fastgsm.kernels.epll import add_patches, restore_patches
 from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.shapes import best_shapes
+from fastgsm.restore.epll import tiles_of_one_shape
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, filled, mixture, pick, run
 

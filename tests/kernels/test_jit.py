@@ -190,7 +190,7 @@ def test_without_a_writable_cache_kernels_still_compile(monkeypatch: pytest.Monk
         requests.append(function.__name__)
         raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr("fastgsm._kernel_cache._Cache", refuse)
+    monkeypatch.setattr("fastgsm.kernels._cache._Cache", refuse)
 
     @_jit.jit
     def triple(x: float) -> float:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm import local_weights as module
-from fastgsm.kernels.epll import best_shapes
 from fastgsm.kernels.local_weights import local_weights, shape_evidence
 from fastgsm.kernels.rotation import TILE
-from fastgsm.local_weights import BLOCK, MARGIN, LocalWeights, learn_local_weights
+from fastgsm.kernels.shapes import best_shapes
+from fastgsm.restore import local_weights as module
+from fastgsm.restore.local_weights import BLOCK, MARGIN, LocalWeights, learn_local_weights
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, filled, pick, run
 from tests.kernels.test_epll import NOISE_VARIANCE, scene, shape_log_prob

@@ -9,8 +9,8 @@ import pytest
 
 from fastgsm._progress import Progress
 from fastgsm.kernels import nonlocal_mvn as kernels
-from fastgsm.nonlocal_mvn import BAND_ROWS, NonlocalMVN, default_gain
 from fastgsm.patches import grid_positions
+from fastgsm.restore.nonlocal_mvn import BAND_ROWS, NonlocalMVN, default_gain
 from tests.kernels.helpers import DTYPES, JIT, assert_same_bits, filled, pick, run
 
 # Interpreted, the columns that fill up the last vector, of no patch, take infinity from infinity.
@@ -151,9 +151,9 @@ def test_distances_and_selection_are_exact() -> None:
     side = 2 * radius + 1
     for y in (0, 2, height - p):
         up, down = min(radius, y), min(radius, height - p - y)
-        n_displacements = kernels._match(padded, matching, y, cols, up, down, scratch)
+        n_displacements = kernels.match_run(padded, matching, y, cols, up, down, scratch)
         assert n_displacements == (up + down + 1) * side
-        kernels._select(n_displacements, cols.size, up * side + radius, scratch)
+        kernels.select_nearest(n_displacements, cols.size, up * side + radius, scratch)
         for j, x in enumerate(cols):
             found = [divmod(int(k), side) for k in scratch.members[j, : scratch.counts[j]]]
             corners = [(y - up + dy, x - radius + dx) for dy, dx in found]
@@ -184,7 +184,7 @@ def test_the_equations_are_solved(dtype: Any) -> None:
         equations = np.zeros((d, kernels.COLUMNS), dtype)
         equations[:, :d] = np.triu(A)
         equations[:, first : first + n] = B
-        kernels._solve(equations, d, first, first + n)
+        kernels.solve(equations, d, first, first + n)
         np.testing.assert_allclose(
             equations[:, first : first + n], np.linalg.solve(A, B),
             atol={np.float32: 2e-4, np.float64: 1e-11}[dtype],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastgsm.kernels.single_pass import denoise_bands
-from fastgsm.models._density import ScaleMixtureDensity
+from fastgsm.learning.density import ScaleMixtureDensity
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, filled, pick, run
 

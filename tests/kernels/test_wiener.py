@@ -10,7 +10,7 @@ import pytest
 
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
-from fastgsm.models._density import ScaleMixtureDensity
+from fastgsm.learning.density import ScaleMixtureDensity
 from tests.kernels import naive
 from tests.kernels.helpers import (
     DTYPES,

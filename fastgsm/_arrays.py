@@ -1,0 +1,157 @@
+"""Images as other packages hold them; none of those is imported here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgsm._types import FloatArray
+
+# Modes of Pillow whose pixels are light: not numbers of a palette, opacity or another colour space.
+PILLOW_MODES = ("L", "I", "F", "RGB", "I;16", "I;16L", "I;16B", "I;16N")
+
+
+def check_pillow_mode(values: Any, name: str) -> None:
+    """Raise TypeError for a Pillow image whose numbers are no grey or red, green and blue."""
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is None or not isinstance(values, pillow.Image) or values.mode in PILLOW_MODES:
+        return
+    raise TypeError(
+        f"{name} is a Pillow image of mode {values.mode!r}; wanted grey or RGB pixels: use "
+        f"{name}.convert('L') or {name}.convert('RGB')."
+    )
+
+
+def is_dask(image: Any) -> bool:
+    """Say whether an image is an array of Dask."""
+    dask = sys.modules.get("dask.array")
+    return dask is not None and isinstance(image, dask.Array)
+
+
+def is_stored(image: Any) -> bool:
+    """Say whether an image is an array elsewhere than in memory: one of Zarr, HDF5 and their like.
+
+    That is what has `shape`, `dtype` and indexing without being an array of NumPy or xarray.
+    """
+    xarray = sys.modules.get("xarray")
+    return (
+        isinstance(getattr(image, "dtype", None), np.dtype)
+        and hasattr(image, "shape")
+        and hasattr(image, "__getitem__")
+        and not isinstance(image, (np.ndarray, np.generic))
+        and (xarray is None or not isinstance(image, xarray.DataArray))
+    )
+
+
+def as_given(image: Any, result: NDArray[Any]) -> Any:
+    """Give ``result``, of the shape of ``image``, as a DataArray like it if it is one of xarray's.
+
+    It then has the dimensions, coordinates, name and attributes of ``image``.
+    """
+    xarray = sys.modules.get("xarray")
+    if xarray is None or not isinstance(image, xarray.DataArray):
+        return result
+    return image.copy(data=result)
+
+
+def plain_array(values: Any, name: str) -> NDArray[Any]:
+    """Give ``values`` as an ndarray of any type; nothing is copied that is one already.
+
+    Raises
+    ------
+    TypeError
+        If it is a masked array with masked values, which would lose its mask, or a Pillow image
+        whose pixels are neither grey nor RGB.
+    ValueError
+        If it is a sequence of sequences of different lengths.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(
+            f"{name} is a masked array, with {np.count_nonzero(values.mask)} values masked; wanted "
+            f"a plain one. For an image give {name}.filled(0) to denoise, and "
+            f"mask=~np.ma.getmaskarray({name}); elsewhere leave masked values out first."
+        )
+    check_pillow_mode(values, name)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}.") from None
+
+
+def real_array(values: Any, name: str) -> NDArray[Any]:
+    """Give ``values`` as an ndarray of integers or real floats that is not empty."""
+    array = plain_array(values, name)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; wanted integers or real floats. "
+            f"Convert it first, e.g. with {name}.astype(np.float32)."
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}.")
+    return array
+
+
+def peak_of(values: FloatArray) -> float:
+    """Give the greatest absolute value."""
+    return max(float(values.max()), -float(values.min()))
+
+
+def share_pixels(one: Any, other: Any) -> bool:
+    """Say whether what is written to one array shows in the other, as far as can be told.
+
+    Arrays of NumPy share memory or what they map of a file. Those of Zarr and HDF5 are handles, of
+    which there may be several to one array.
+    """
+    if one is other:
+        return True
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.may_share_memory(one, other) or _map_the_same(one, other)
+    h5py = sys.modules.get("h5py")
+    if h5py is not None and isinstance(one, h5py.Dataset) and isinstance(other, h5py.Dataset):
+        return bool(one == other)
+    place = _place_in_zarr(one)
+    return place is not None and place == _place_in_zarr(other)
+
+
+def _map_the_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Say whether two arrays are mapped from bytes of one file that overlap."""
+    places = [_place_in_file(array) for array in (one, other)]
+    if None in places:
+        return False
+    (file, first, end), (file_2, first_2, end_2) = cast(Any, places)
+    if not (first < end_2 and first_2 < end):
+        return False
+    try:
+        return os.path.samefile(file, file_2)
+    except OSError:  # deleted, but mapped still
+        return bool(file == file_2)
+
+
+def _place_in_file(array: np.ndarray) -> tuple[Any, int, int] | None:
+    """Give the file that an array is mapped from, and which bytes of it; None if from none."""
+    whole = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if not isinstance(whole, np.memmap) or whole.filename is None:
+        return None
+    # A part of a mapped array keeps the offset of the whole.
+    start = np.lib.array_utils.byte_bounds(whole)[0] - whole.offset
+    first, end = np.lib.array_utils.byte_bounds(array)
+    return whole.filename, first - start, end - start
+
+
+def _place_in_zarr(array: Any) -> Any:
+    """Give what tells where an array of Zarr is from where others are; None for no such array."""
+    place = getattr(array, "store_path", None)
+    if place is None:
+        return None
+    folder = getattr(place.store, "root", None)
+    if isinstance(folder, Path):
+        return os.path.realpath(folder / place.path)
+    # The text names a store's address, which may be the same in two file systems elsewhere.
+    return str(place), getattr(place.store, "fs", None)

@@ -1,0 +1,307 @@
+"""Images on their way in, as floats, and out, in the type and units that they were given in."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastgsm._arrays import as_given, peak_of, real_array
+from fastgsm._checks import caller_level, check_nonnegative, check_positive
+from fastgsm._types import FloatArray
+
+# Peaks, in data ranges that nobody gave, beyond which those are probably wrong.
+TOO_BRIGHT, TOO_DARK = 10.0, 0.01
+
+
+def as_float_image(
+    image: ArrayLike, name: str = "image", data_range: float | None = None
+) -> tuple[FloatArray, float]:
+    """Give an image as floats in units of its data range, and that range.
+
+    Parameters
+    ----------
+    image : array_like
+        Integers or real floats, of any shape.
+    name : str
+        What the error messages call it.
+    data_range : float, optional
+        Value that becomes 1. By default 1.0 for floats and the type's maximum for integers.
+
+    Returns
+    -------
+    scaled : ndarray
+        float32 for float16, float32 and integers of up to 16 bits, otherwise float64. Aligned and
+        writeable; shares the memory of ``image`` where nothing had to be changed.
+    data_range : float
+
+    Raises
+    ------
+    TypeError
+        If the image is not of integers or real floats.
+    ValueError
+        If it is empty or holds NaN or infinity, or if ``data_range`` is not positive.
+    """
+    array = real_array(image, name)
+    narrow = array.dtype in (np.float16, np.float32) or (
+        array.dtype.kind in "iu" and array.dtype.itemsize <= 2
+    )
+    if data_range is None:
+        data_range = default_data_range(array.dtype)
+    else:
+        data_range = check_positive(data_range, "data_range")
+        limits = np.finfo(np.float32 if narrow else np.float64)
+        if not float(limits.tiny) <= data_range <= float(limits.max):
+            raise ValueError(
+                f"data_range is {data_range:g}, which {limits.dtype} cannot hold; wanted about the "
+                f"largest value of {name}."
+            )
+    scaled: FloatArray = array.astype(np.float32 if narrow else np.float64, copy=False)
+    if array.dtype.kind == "f":
+        n_bad = scaled.size - int(np.count_nonzero(np.isfinite(scaled)))
+        if n_bad:
+            raise ValueError(
+                f"{name} has {n_bad} NaN or infinite values of {scaled.size}; "
+                f"wanted finite pixels. Replace them first."
+            )
+    if not scaled.flags.behaved:
+        # A kernel would be compiled anew, for up to a minute, for arrays that are read-only.
+        scaled = scaled.copy()
+    if data_range != 1.0:
+        scaled = np.divide(scaled, data_range, dtype=scaled.dtype)
+    return scaled, data_range
+
+
+def default_data_range(dtype: np.dtype[Any]) -> float:
+    """Give the value that is 1 where nobody says: 1.0 for floats, the maximum for integers."""
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+
+
+def warn_unlikely_range(peak: float, data_range: float, name: str = "image") -> None:
+    """Warn if an image's peak, in data ranges that nobody gave, is far too bright or dark.
+
+    That is how 8-bit values in a wider type look: nearly black as 32-bit integers, 255 times
+    white as floats.
+    """
+    if peak > TOO_BRIGHT or 0 < peak < TOO_DARK:
+        warnings.warn(
+            f"{name} has values up to {peak * data_range:g}, but its data range is taken to be "
+            f"{data_range:g}, the default of its type. Give data_range, e.g. 255 for 8-bit values.",
+            stacklevel=caller_level(),
+        )
+
+
+def channels_first(image: NDArray[Any], channel_axis: Any, name: str = "image") -> NDArray[Any]:
+    """Give a view (channels, height, width) of an image; of a grey one (None), one channel."""
+    if channel_axis is None:
+        if image.ndim != 2:
+            raise ValueError(
+                f"{name} has {image.ndim} dimensions, shape {image.shape}; wanted (height, width). "
+                f"For a colour image give channel_axis (channel_axis=-1 if the channels are last)."
+            )
+        return image[None]
+    return np.moveaxis(image, check_channel_axis(image.shape, channel_axis, name), 0)
+
+
+def check_channel_axis(
+    shape: tuple[int, ...], channel_axis: Any, name: str = "image", *, stack: bool = False
+) -> int:
+    """Give ``channel_axis`` as an int, or raise unless it is one of the three axes of ``shape``.
+
+    Of a ``stack``, one of the last three.
+    """
+    if isinstance(channel_axis, bool) or not isinstance(channel_axis, (int, np.integer)):
+        raise TypeError(f"channel_axis is {channel_axis!r}; wanted an integer or None.")
+    n = len(shape)
+    enough = n >= 3 if stack else n == 3
+    if not enough or not (-3 <= channel_axis < 0 or n - 3 <= channel_axis < n):
+        which = ", as the last three" if stack else ""
+        raise ValueError(
+            f"{name} has shape {shape} and channel_axis is {channel_axis}; wanted two axes of "
+            f"pixels and one of channels{which}."
+        )
+    return int(channel_axis)
+
+
+def check_image_2d(image: NDArray[Any], patch_size: int, name: str = "image") -> None:
+    """Raise ValueError unless ``image`` is 2-D and at least one patch large."""
+    if image.ndim != 2:
+        raise ValueError(
+            f"{name} has {image.ndim} dimensions, shape {image.shape}; wanted (height, width). "
+            f"For an image with channels give channel_axis where the function has it, "
+            f"or pass the channels one by one."
+        )
+    if min(image.shape) < patch_size:
+        raise ValueError(
+            f"{name} of {image.shape[0]}x{image.shape[1]} pixels is smaller than one patch of "
+            f"{patch_size}x{patch_size}; wanted at least {patch_size} pixels along both axes."
+        )
+
+
+# Values and noise up to so many data ranges are denoised: far beyond any sense, and with squares
+# that float32 holds.
+MOST_RANGES = 1e9
+
+
+# Noise of so few roundings of the type in which the image is computed (1e-6 of the data range in
+# float32, 2e-15 in float64) is about what sums of some hundred patches lose to rounding: with
+# quality="best" in float32, 5e-7 of the data range, at most 3e-6.
+NEGLIGIBLE_ROUNDINGS = 8
+
+
+def with_median(
+    image: NDArray[Any], trusted: NDArray[np.bool_], channel_axis: int | None
+) -> NDArray[Any]:
+    """Give a copy with the trusted pixels' median where a pixel may hold anything, NaN too."""
+    known = image.copy()
+    planes = channels_first(known, channel_axis)
+    median = np.median(planes[:, trusted])
+    planes[:, ~trusted] = median if np.isfinite(median) else 0
+    return known
+
+
+def check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:
+    """Give the noise level as a float, or as an array (height, width) if it is not constant."""
+    if np.ndim(sigma) == 0:
+        return check_nonnegative(sigma, "sigma")
+    levels = check_sigma_map(sigma, shape)
+    constant = (levels == levels.flat[0]).all()
+    return float(levels.flat[0]) if constant else levels
+
+
+def noise_level(sigma: Any, data_range: float, pixels: FloatArray) -> Any:
+    """Give the noise level in units of the data range, as ``pixels`` are; 0 where negligible."""
+    peak = peak_of(pixels)
+    if peak > MOST_RANGES:
+        raise ValueError(
+            f"image has values up to {peak * data_range:g}, {peak:.2g} times its data range of "
+            f"{data_range:g}; wanted at most {MOST_RANGES:g} times. Give data_range."
+        )
+    with np.errstate(over="ignore"):
+        level = np.asarray(sigma) / data_range
+    if level.max() > MOST_RANGES:
+        raise ValueError(
+            f"sigma is up to {np.max(sigma):g} and the data range {data_range:g}; wanted noise of "
+            f"at most {MOST_RANGES:g} data ranges. Give sigma and data_range in the image's own "
+            f"units."
+        )
+    negligible = level < NEGLIGIBLE_ROUNDINGS * np.finfo(pixels.dtype).eps
+    level = np.where(negligible, 0.0, level)
+    return level if level.ndim else float(level)
+
+
+def check_out(out: Any, image: NDArray[Any]) -> None:
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}; wanted a NumPy array.")
+    if out.shape != image.shape or out.dtype != image.dtype or not out.flags.writeable:
+        raise ValueError(
+            f"out has shape {out.shape} and dtype {out.dtype}; wanted a writable array of shape "
+            f"{image.shape} and dtype {image.dtype}."
+        )
+
+
+def delivered(result: NDArray[Any], out: NDArray[Any] | None, image: Any) -> Any:
+    if out is None:
+        return as_given(image, np.ascontiguousarray(result))
+    out[...] = result
+    return out
+
+
+def channels_back(planes: FloatArray, channel_axis: int | None) -> FloatArray:
+    """Undo `channels_first`."""
+    return planes[0] if channel_axis is None else np.moveaxis(planes, 0, channel_axis)
+
+
+def as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDArray[Any]:
+    """Give the restored values in the image's own units and type."""
+    if data_range != 1.0:
+        with np.errstate(over="ignore"):  # infinity is clipped below
+            values = values * values.dtype.type(data_range)
+    if dtype.kind == "f" and (data_range != 1.0 or dtype == np.float16):
+        largest = np.finfo(dtype).max
+        values = np.clip(values, -largest, largest)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        # The largest 64-bit integers are no floats: clip to the last float inside the range.
+        top = float(limits.max)
+        top = top if int(top) <= limits.max else float(np.nextafter(top, 0))
+        values = np.clip(np.rint(values.astype(np.float64)), float(limits.min), top)
+    return values.astype(dtype, copy=False)
+
+
+def trusted_pixels(
+    image: NDArray[Any], mask: Any, channel_axis: int | None
+) -> NDArray[np.bool_] | None:
+    """Give where pixels are to be trusted, (height, width); None if all are.
+
+    Parameters
+    ----------
+    image : ndarray
+        NaN in any channel masks the pixel.
+    mask : array_like of bool, or None
+        Of the shape of the pixels (height, width) or of the whole image.
+    channel_axis : int or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the mask is not of booleans or of another shape, or leaves nothing.
+    """
+    planes = channels_first(image, channel_axis)
+    trusted = np.ones(planes.shape[1:], bool)
+    if mask is not None:
+        given = np.asarray(mask)
+        if given.dtype != np.bool_:
+            raise TypeError(
+                f"mask has dtype {given.dtype}; wanted booleans, True where a pixel is to be "
+                f"trusted. Convert it first, e.g. with mask > 0."
+            )
+        if given.shape == image.shape:
+            trusted &= channels_first(given, channel_axis).all(axis=0)
+        elif given.shape == trusted.shape:
+            trusted &= given
+        else:
+            raise ValueError(
+                f"mask has shape {given.shape}; wanted {trusted.shape}, one value for each pixel "
+                f"of the image."
+            )
+    if image.dtype.kind == "f":
+        trusted &= ~np.isnan(planes).any(axis=0)
+    if trusted.size and not trusted.any():
+        raise ValueError(
+            f"all of the {trusted.size} pixels are masked or NaN; wanted some to fill the others "
+            f"from. mask is True where a pixel is to be trusted: if yours is True where one is "
+            f"missing, give ~mask."
+        )
+    return None if trusted.all() else trusted
+
+
+def check_sigma_map(sigma: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Give a noise level for every pixel as float64 (height, width).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not of real numbers or of another shape, or holds NaN, infinity or negative values.
+    """
+    levels = np.asarray(sigma)
+    if levels.dtype.kind not in "iuf":
+        raise TypeError(
+            f"sigma has dtype {levels.dtype}; wanted real numbers: one, or one for each pixel."
+        )
+    if levels.shape != shape:
+        raise ValueError(
+            f"sigma has shape {levels.shape}; wanted one number, or one for each pixel of the "
+            f"image: shape {shape}, equal for all channels."
+        )
+    n_bad = levels.size - int(np.count_nonzero(np.isfinite(levels) & (levels >= 0)))
+    if n_bad:
+        raise ValueError(
+            f"sigma has {n_bad} negative, NaN or infinite values of {levels.size}; wanted finite "
+            f"numbers of at least 0. Where a pixel is not to be trusted at all, give a mask."
+        )
+    return levels.astype(np.float64)

@@ -1,0 +1,1 @@
+"""What EM needs and knows no model: its loop, steps, updates, sums and starting values."""

@@ -1,0 +1,361 @@
+"""The density that four of the models share: a mixture of K shapes at J scales.
+
+    p(x) = sum_k sum_j  pi_kj  N(x; mu_k, r2_kj Sigma_k),    Sigma_k = U_k diag(lambda_k) U_k^T
+
+on the support of the data, a subspace of ``rank`` dimensions (all of them, or one less for
+patches whose mean was removed).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgsm._types import FloatArray
+from fastgsm.kernels.mahalanobis import mahalanobis
+from fastgsm.kernels.responsibilities import responsibilities
+from fastgsm.kernels.rotation import padded
+from fastgsm.kernels.wiener import WienerBank
+from fastgsm.learning.support import Support, lower_trapezoidal
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+# Samples whose K*J responsibilities are held at once where only their sum is wanted.
+BLOCK = 16_384
+
+# Multiplications that a step over samples and shapes leaves to one call of a kernel, half a second
+# on two cores: Ctrl-C is heard between calls. No fewer shapes than this, so that all threads have
+# something to do.
+WORK_PER_CALL = 2**36
+SHAPES_PER_CALL = 8
+
+
+@dataclass(frozen=True)
+class ScaleMixtureDensity:
+    """Parameters of the mixture, and what follows from them.
+
+    Attributes
+    ----------
+    weights, scales : ndarray of shape (K, J)
+        pi and r2.
+    means : ndarray of shape (K, d)
+    eigenvalues : ndarray of shape (K, rank)
+        Descending.
+    eigenvectors : ndarray of shape (K, d, rank)
+    """
+
+    weights: FloatArray
+    scales: FloatArray
+    means: FloatArray
+    eigenvalues: FloatArray
+    eigenvectors: FloatArray
+
+    def check(self) -> None:
+        """Raise ValueError unless the arrays are the parameters of a density."""
+        w, v = self.weights, self.eigenvectors
+        shapes_fit = (
+            w.ndim == 2
+            and v.ndim == 3
+            and self.scales.shape == w.shape
+            and self.means.shape == v.shape[:2]
+            and self.eigenvalues.shape == (v.shape[0], v.shape[2])
+            and w.shape[0] == v.shape[0]
+            and 0 < v.shape[2] <= v.shape[1]
+            and w.size > 0
+        )
+        if not shapes_fit:
+            raise ValueError("the shapes of its arrays do not fit together")
+        if not all(np.isfinite(getattr(self, field.name)).all() for field in fields(self)):
+            raise ValueError("its parameters hold NaN or infinity")
+        if (w < 0).any() or abs(w.sum() - 1) > 1e-5:
+            raise ValueError("its weights are not at least 0 with sum 1")
+        if (self.scales <= 0).any() or (self.eigenvalues <= 0).any():
+            raise ValueError("its scales or eigenvalues are not above 0")
+        if (np.diff(self.eigenvalues) > 0).any():
+            raise ValueError("its eigenvalues are not in descending order")
+        with np.errstate(over="ignore", under="ignore"):
+            largest = self.scales.max() * self.eigenvalues.max()
+            least = self.scales.min() * self.eigenvalues.min()
+        if not (np.isfinite(largest) and least > 0):
+            raise ValueError("its variances, scales times eigenvalues, leave the range of floats")
+        gram = v.transpose(0, 2, 1) @ v
+        if np.abs(gram - np.eye(v.shape[2])).max() > 1e-4:
+            raise ValueError("its eigenvectors are not orthonormal")
+
+    @property
+    def n_features(self) -> int:
+        return self.eigenvectors.shape[1]
+
+    @property
+    def rank(self) -> int:
+        return self.eigenvectors.shape[2]
+
+    @cached_property
+    def covariances(self) -> FloatArray:
+        """Sigma_k, (K, d, d)."""
+        scaled = self.eigenvectors * self.eigenvalues[:, None, :]
+        return scaled @ self.eigenvectors.transpose(0, 2, 1)
+
+    @property
+    def mean(self) -> FloatArray:
+        """Mean of the whole mixture, (d,)."""
+        return self.weights.sum(axis=1) @ self.means
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance of the whole mixture, (d, d)."""
+        variances = (self.weights * self.scales).sum(axis=1)
+        deviations = self.means - self.mean
+        between = (deviations * self.weights.sum(axis=1)[:, None]).T @ deviations
+        return np.tensordot(variances, self.covariances, 1) + between
+
+    @cached_property
+    def spread(self) -> float:
+        """Standard deviation along the support, root mean square over its directions."""
+        return float(np.sqrt(np.trace(self.covariance) / self.rank))
+
+    @property
+    def log_weights(self) -> FloatArray:
+        """Logarithms (K, J) of the weights over the Gaussians' normalising constants."""
+        log_dets = np.log(self.eigenvalues).sum(axis=1)
+        return normalised_log_weights(self.weights, self.scales, log_dets, self.rank)
+
+    @cached_property
+    def whiteners(self) -> FloatArray:
+        """Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k, (K, rank, d)."""
+        roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
+        return lower_trapezoidal(roots)
+
+    def with_scales(self, weights: FloatArray, scales: FloatArray) -> ScaleMixtureDensity:
+        """Give the mixture with other weights and scales, and the same whiteners."""
+        density = replace(self, weights=weights, scales=scales)
+        density.__dict__["whiteners"] = self.whiteners
+        return density
+
+    @cached_property
+    def null_basis(self) -> FloatArray:
+        """Orthonormal basis (d, d - rank) of the directions in which the density has no extent."""
+        if self.rank == self.n_features:
+            return np.empty((self.n_features, 0))
+        return np.linalg.svd(self.eigenvectors[0])[0][:, self.rank :]
+
+    def distances(self, X: FloatArray) -> FloatArray:
+        """Squared Mahalanobis distances (K, n) of X (n, d) at scale 1."""
+        return mahalanobis_distances(X, self.means, self.whiteners)
+
+    def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d) on the support.
+
+        All shapes share the support, so what leaves it changes no responsibility.
+        """
+        posterior = np.empty((self.weights.size, X.shape[0]), X.dtype)
+        log_norm = np.empty(X.shape[0], X.dtype)
+        log_weights = self.log_weights.astype(X.dtype)
+        precisions = (1 / self.scales).astype(X.dtype)
+        responsibilities(self.distances(X), log_weights, precisions, posterior, log_norm)
+        return posterior, log_norm
+
+    def score_samples(self, X: FloatArray) -> FloatArray:
+        """Log-likelihood (n,) in nats of each sample of X (n, d)."""
+        blocks = [self.posterior(part)[1] for part in in_blocks(X)]
+        return self.without_density_off_support(X, np.concatenate(blocks))
+
+    def off_support(self, X: FloatArray) -> NDArray[np.bool_]:
+        """Whether each sample of X (n, d) leaves the support, by more than rounding."""
+        deviation = X - self.means[0].astype(X.dtype)
+        distance = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
+        allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
+        outside: NDArray[np.bool_] = distance > allowed
+        return outside
+
+    def without_density_off_support(self, X: FloatArray, log_likelihood: FloatArray) -> FloatArray:
+        """Give ``log_likelihood`` (n,), with -inf (and a warning) where X leaves the support."""
+        if self.null_basis.size == 0:
+            return log_likelihood
+        outside = self.off_support(X)
+        if not outside.any():
+            return log_likelihood
+        warnings.warn(
+            f"{np.count_nonzero(outside)} of {X.shape[0]} samples lie outside of the subspace of "
+            f"the training data, which has rank {self.rank} of {self.n_features}: their "
+            f"log-likelihood is -inf. If the model was trained on patches whose mean was removed, "
+            f'remove it here too (center="patch"); otherwise train on more samples.',
+            stacklevel=4,
+        )
+        return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
+
+    def check_support(self, X: FloatArray) -> None:
+        """Raise ValueError if samples to learn from lie where the density has no extent."""
+        n_outside = 0 if self.null_basis.size == 0 else np.count_nonzero(self.off_support(X))
+        if n_outside == 0:
+            return
+        raise ValueError(
+            f"{n_outside} of {X.shape[0]} samples lie outside of the "
+            f"subspace of the samples that the model was first fitted to, which has rank "
+            f"{self.rank} of {self.n_features}, and it cannot learn what is there. If those were "
+            f'patches whose mean was removed, remove it here too (center="patch"); otherwise begin '
+            f"with more samples."
+        )
+
+    @property
+    def support(self) -> Support:
+        """The support, with the mean variance of the whole mixture."""
+        basis: FloatArray = np.eye(self.n_features)
+        if self.rank < self.n_features:
+            basis = lower_trapezoidal(self.eigenvectors[0].T).T
+        return Support(basis, self.spread**2)
+
+    def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
+        """Fewest eigenvectors (K,) of each shape that restore patches nearly as well as all.
+
+        The others share their mean eigenvalue, so that they are filtered with a gain f' instead
+        of f = v / (v + s2), which adds (f' - f)^2 (v + s2) to the mean squared error. All of this
+        together may be ``tolerance`` times the error v s2 / (v + s2) that the right gains leave.
+        """
+        v = self.scales[:, :, None] * self.eigenvalues[:, None, :]
+        gains = v / (v + noise_variance)
+        allowed = tolerance * noise_variance * self._mixed(gains).sum(axis=1, keepdims=True)
+        # Sums over the tails that begin at each eigenvalue.
+        n = np.arange(self.rank, 0, -1)
+        sum_v, sum_gv = (np.cumsum(x[:, :, ::-1], axis=2)[:, :, ::-1] for x in (v, gains * v))
+        shared = sum_v / (sum_v + n * noise_variance)
+        # The sum of (f' - f)^2 (v + s2) is f'^2 (sum v + n s2) - 2 f' sum v + sum f v, and
+        # f' (sum v + n s2) = sum v.
+        added = self._mixed(sum_gv - shared * sum_v)
+        fits = added[:, ::4] <= allowed  # kernels pad to multiples of 4
+        return np.where(fits.any(axis=1), 4 * fits.argmax(axis=1), self.rank)
+
+    def _mixed(self, values: FloatArray) -> FloatArray:
+        """Sums (K, n) over the scales of values (K, J, n), by weights."""
+        return np.einsum("kj,kji->ki", self.weights, values)
+
+    def wiener_bank(
+        self, noise_variance: float, dtype: Any, ranks: NDArray[np.intp] | None = None
+    ) -> WienerBank:
+        """What the denoising kernels need, at one noise level.
+
+        Only ``ranks`` (K,) leading eigenvectors of each shape are rotated into; the others share
+        their mean eigenvalue (the flat tail). The patches must then lie in the support.
+        """
+        n_shapes, n_scales = self.weights.shape
+        ranks = np.full(n_shapes, self.rank) if ranks is None else ranks
+        kept = np.arange(self.rank) < ranks[:, None]
+        n_tail = self.rank - ranks[:, None]
+        lbar = np.where(kept, 0.0, self.eigenvalues).sum(axis=1) / np.maximum(n_tail[:, 0], 1)
+        tail = self.scales * lbar[:, None]
+        tail_precisions = np.where(n_tail, 1 / (tail + noise_variance), 0.0)
+        tail_shrinkages = tail * tail_precisions
+        v = self.scales[:, :, None] * self.eigenvalues[:, None, :]
+        noisy = v + noise_variance
+        log_det = np.where(kept[:, None], np.log(noisy), 0.0).sum(axis=2)
+        log_det += n_tail * np.log(tail + noise_variance)
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights) - 0.5 * (self.rank * LOG_2PI + log_det)
+        precisions = np.where(kept[:, None], 1 / noisy - tail_precisions[:, :, None], 0.0)
+        shrinkages = np.where(kept[:, None], v / noisy - tail_shrinkages[:, :, None], 0.0)
+        forward, backward = self._rotations(dtype)
+        K, J, (d, R) = n_shapes, padded(n_scales), backward.shape[1:]
+        return WienerBank(
+            ranks=np.array([padded(int(rank)) for rank in ranks]),
+            forward=forward,
+            backward=backward,
+            means=_pad(self.means, (K if self.means.any() else 0, d), dtype),
+            log_weights=_pad(log_weights, (K, J), dtype, -np.inf),
+            precisions=_pad(precisions, (K, J, R), dtype),
+            shrinkages=_pad(shrinkages.transpose(0, 2, 1), (K, R, J), dtype),
+            tail_precisions=_pad(tail_precisions, (K, J), dtype),
+            tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
+            support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
+            traces=_pad((v / noisy).sum(axis=2) + self.n_features - self.rank, (K, J), dtype),
+        )
+
+    def _rotations(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """U_k^T (K, R', d') and U_k (K, d', R'), padded with zeros; every bank shares them."""
+        dtype = np.dtype(dtype)
+        if dtype not in self._rotations_of:
+            K, d, R = len(self.weights), padded(self.n_features), padded(self.rank)
+            self._rotations_of[dtype] = (
+                _pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype),
+                _pad(self.eigenvectors, (K, d, R), dtype),
+            )
+        return self._rotations_of[dtype]
+
+    @cached_property
+    def _rotations_of(self) -> dict[np.dtype[Any], tuple[NDArray[Any], NDArray[Any]]]:
+        return {}
+
+    @cached_property
+    def wiener_bank_of(self) -> Callable[[float, np.dtype[Any], float], WienerBank]:
+        """`wiener_bank` for a noise variance, a type and the tail's tolerance, 0 for no tail.
+
+        Remembers the last ones: image after image at one noise level, they would take a fifth of
+        the time of ``denoise(quality="balanced")`` at 481x321.
+        """
+
+        @lru_cache(maxsize=32)
+        def bank(noise_variance: float, dtype: np.dtype[Any], tolerance: float) -> WienerBank:
+            ranks = self.flat_tail_ranks(noise_variance, tolerance) if tolerance else None
+            return self.wiener_bank(noise_variance, dtype, ranks)
+
+        return bank
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies and pickles do without what is remembered, but for the whiteners: LAPACK may give
+        # other last bits of them in another process, with another number of threads.
+        state = {name: self.__dict__[name] for name in ("whiteners",) if name in self.__dict__}
+        return type(self), tuple(getattr(self, field.name) for field in fields(self)), state
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ScaleMixtureDensity:
+        return self  # never changed
+
+
+def in_blocks(samples: FloatArray) -> list[FloatArray]:
+    """Give views of BLOCK rows of ``samples`` (n, d) each."""
+    return [samples[i : i + BLOCK] for i in range(0, samples.shape[0], BLOCK)]
+
+
+def normalised_log_weights(
+    weights: FloatArray, scales: FloatArray, log_dets: FloatArray, dimension: int
+) -> FloatArray:
+    """Logarithms (K, J) of weights over the normalising constants of Gaussians at J scales.
+
+    ``log_dets`` (K,) are the log-determinants of the covariances of the given dimension at scale 1.
+    """
+    with np.errstate(divide="ignore"):  # the weight of a dead component is 0
+        log_pi = np.log(weights)
+    return log_pi - 0.5 * (dimension * (LOG_2PI + np.log(scales)) + log_dets[:, None])
+
+
+def mahalanobis_distances(
+    X: FloatArray, means: FloatArray, whiteners: FloatArray
+) -> NDArray[np.floating[Any]]:
+    """Squared distances (K, n) of X (n, d) for lower-trapezoidal ``whiteners`` (K, rank, d)."""
+    n_shapes, rank, d = whiteners.shape
+    distances = np.empty((n_shapes, X.shape[0]), X.dtype)
+    padded_whiteners = _pad(whiteners, (n_shapes, padded(rank), padded(d)), X.dtype)
+    centres = means.astype(X.dtype)
+    for part in shape_groups(n_shapes, X):
+        mahalanobis(X, centres[part], padded_whiteners[part], rank, distances[part])
+    return distances
+
+
+def shape_groups(n_shapes: int, X: FloatArray) -> list[slice]:
+    """Give the shapes to be handled together in one call of a kernel on X (n, d)."""
+    step = max(SHAPES_PER_CALL, WORK_PER_CALL // (X.size * X.shape[1]))
+    return [slice(first, first + step) for first in range(0, n_shapes, step)]
+
+
+def _pad(
+    values: FloatArray, shape: tuple[int, ...], dtype: Any, fill: float = 0.0
+) -> NDArray[np.floating[Any]]:
+    """Copy ``values`` into the leading corner of an array of ``shape`` filled with ``fill``."""
+    result = np.full(shape, fill, dtype)
+    corner = tuple(slice(min(n, room)) for n, room in zip(values.shape, shape, strict=True))
+    result[corner] = values[corner]
+    return result

@@ -1,0 +1,94 @@
+"""The one EM loop, and the steps that the models plug into it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastgsm._checks import caller_level
+from fastgsm.learning.monitor import EMIteration
+from fastgsm.learning.steps import EMSteps
+
+if TYPE_CHECKING:
+    from fastgsm.learning.checkpoint import FitCheckpoint
+
+# A fall of the log-likelihood by more than this share of it is no matter of float32's rounding.
+ROUNDING = 1e-6
+
+
+class ConvergenceWarning(UserWarning):
+    """EM did not end as it should: it never settled, lost digits, or lost components."""
+
+
+@dataclass(frozen=True)
+class History:
+    """How EM went: mean log-likelihood per sample at each E-step, and whether it settled."""
+
+    lower_bounds: list[float]
+    converged: bool
+
+
+def run_em(
+    steps: EMSteps,
+    *,
+    tol: float,
+    max_iter: int,
+    monitor: Callable[[EMIteration], bool],
+    name: str,
+    checkpoint: FitCheckpoint | None = None,
+) -> History:
+    """Alternate E- and M-steps until the log-likelihood gains less than ``tol`` in an iteration.
+
+    On convergence no M-step follows, so that the last value belongs to the parameters that stay;
+    nor does one where the monitor asks to stop. With a checkpoint, EM goes on where that was left.
+    """
+    lower_bounds: list[float] = []
+    if checkpoint is not None and checkpoint.saved is not None:
+        steps.state, lower_bounds = checkpoint.saved
+    gain = float(np.diff(lower_bounds)[-1]) if len(lower_bounds) > 1 else np.inf
+    start = time.perf_counter()
+    for iteration in range(len(lower_bounds) + 1, max_iter + 1):
+        lower_bounds.append(steps.e_step())
+        gain = lower_bounds[-1] - lower_bounds[-2] if iteration > 1 else np.inf
+        check_likelihood(lower_bounds[-1], name, iteration)
+        seconds = time.perf_counter() - start
+        stop = monitor(EMIteration(iteration, lower_bounds[-1], gain, seconds))
+        if gain < -max(tol, ROUNDING * max(1.0, abs(lower_bounds[-1]))):
+            warnings.warn(
+                f"{name}: the log-likelihood fell by {-gain:.2g} nats per sample in iteration "
+                f"{iteration}, so EM stopped. It can only fall by rounding, here of components "
+                f"too thin for the type of X: use float64, or raise reg_covar.",
+                ConvergenceWarning,
+                stacklevel=caller_level(),
+            )
+            return History(lower_bounds, False)
+        if gain < tol:
+            return History(lower_bounds, True)
+        if stop:
+            return History(lower_bounds, False)
+        steps.m_step()
+        if checkpoint is not None:
+            checkpoint.save(steps.state, lower_bounds)
+    warnings.warn(
+        f"{name} did not converge in {len(lower_bounds)} iterations: the log-likelihood still "
+        f"gained {gain:.2g} nats per sample (tol={tol:g}). Raise max_iter or tol, or try another "
+        f"random_state or init_params.",
+        ConvergenceWarning,
+        stacklevel=caller_level(),
+    )
+    return History(lower_bounds, False)
+
+
+def check_likelihood(value: float, name: str, iteration: int) -> None:
+    """Raise ValueError unless a mean log-likelihood is a number."""
+    if not np.isfinite(value):
+        raise ValueError(
+            f"{name}: the log-likelihood became {value} in iteration {iteration}. A component may "
+            f"have shrunk to a point, or X or sample_weight hold values too large or too small: "
+            f"raise reg_covar, rescale X, or use float64."
+        )

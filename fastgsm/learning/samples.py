@@ -1,0 +1,136 @@
+"""Samples, as the models take them: checks of arrays, of their size and of weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastgsm._arrays import peak_of, plain_array
+from fastgsm._checks import check_numbers
+from fastgsm._types import FloatArray
+
+
+def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> FloatArray:
+    """Give samples as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
+
+    Raises
+    ------
+    TypeError
+        If X is sparse, complex or not numeric.
+    ValueError
+        If X is not 2-D, is empty, holds NaN or infinity, or has not ``n_features`` columns.
+    """
+    if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
+        raise TypeError(f"{name} is a sparse matrix; wanted a dense array: use {name}.toarray().")
+    array = plain_array(X, name)
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}.")
+    if array.dtype.kind not in "iuf":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{name} has dtype {array.dtype}; wanted numbers. The argument must be "
+                f"a string or a number only where it can be read as one ({error})."
+            ) from None
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead: {name} has shape {array.shape}; "
+            f"wanted (n_samples, n_features). Reshape your data: {name}.reshape(1, -1) for one "
+            f"sample, {name}.reshape(-1, 1) for one feature."
+        )
+    for axis, what in enumerate(("sample", "feature")):
+        if array.shape[axis] == 0:
+            raise ValueError(
+                f"Found array {name} with 0 {what}(s) (shape={array.shape}) "
+                f"while a minimum of 1 is required."
+            )
+    if n_features is not None and array.shape[1] != n_features:
+        side = math.isqrt(n_features)
+        patches = f" (patches of {side}x{side} pixels)" if side * side == n_features else ""
+        raise ValueError(
+            f"{name} has {array.shape[1]} features, but it is expecting {n_features} "
+            f"features as input{patches}."
+        )
+    narrow = array.dtype in (np.float16, np.float32)
+    array = np.ascontiguousarray(array, dtype=np.float32 if narrow else np.float64)
+    if not np.isfinite(array).all():
+        kind = "NaN" if np.isnan(array).any() else "infinity"
+        raise ValueError(
+            f"Input {name} contains {kind}; wanted finite numbers. "
+            f"Remove or replace those samples first."
+        )
+    return array
+
+
+def magnitudes(dtype: Any) -> tuple[float, float]:
+    """Least and greatest standard deviation of what is learned and restored in ``dtype``.
+
+    Variances, their inverses and, with a floor of 1e-6, those of the least scales are then numbers
+    of the type.
+    """
+    return (1e-15, 1e15) if dtype == np.float32 else (1e-100, 1e100)
+
+
+def check_magnitude(X: FloatArray, name: str = "X") -> None:
+    """Raise ValueError unless models can be learned from the squares of ``X`` in its type."""
+    least, most = magnitudes(X.dtype)
+    peak = peak_of(X)
+    if peak > most or 0 < peak < least:
+        raise ValueError(
+            f"{name} has values up to {peak:g}, too {'large' if peak > most else 'small'} to learn "
+            f"from in {X.dtype}; wanted {least:g} to {most:g}. Rescale {name}"
+            f"{', or use float64' if X.dtype == np.float32 else ''}."
+        )
+
+
+def check_deviations(peak: float, spread: float, dtype: Any, name: str) -> None:
+    """Raise ValueError if values up to ``peak`` have squares that ``dtype`` cannot hold.
+
+    Squares in units of a model's variance, too, of which ``spread`` is the root.
+    """
+    least, most = magnitudes(dtype)
+    most = min(most, (1e12 if dtype == np.float32 else 1e100) * spread)
+    if peak > most or not spread >= least:
+        raise ValueError(
+            f"{name} is up to {peak:g}, and the standard deviation of the model's samples is "
+            f"{spread:.3g}; in {np.dtype(dtype)} wanted at most {most:.3g}, and a deviation of at "
+            f"least {least:g}. Give {name} in the units of the training data"
+            f"{', or use float64' if dtype == np.float32 else ''}."
+        )
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> FloatArray:
+    """Give the weights as an array (n_samples,) of ``dtype``; ones for None.
+
+    Those above 0 are brought to mean 1, so that none of the sums to come leaves the range of
+    ``dtype`` and only the weights' ratios matter.
+    """
+    if sample_weight is None:
+        return np.ones(n_samples, dtype)
+    weights = check_numbers(sample_weight, "sample_weight")
+    if weights.ndim == 0:
+        weights = np.full(n_samples, float(weights))
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}; wanted one weight for each of the "
+            f"{n_samples} samples: shape ({n_samples},)."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("sample_weight holds NaN, infinity or negative weights; wanted >= 0.")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
+    weights = weights / weights.max()
+    return (weights / weights[weights > 0].mean()).astype(dtype)
+
+
+def total_weight(sample_weight: Any, n_samples: int) -> float:
+    """Give the sum of the weights, in the units that they were given in; 1 each for None."""
+    if sample_weight is None:
+        return float(n_samples)
+    weights = check_numbers(sample_weight, "sample_weight")
+    with np.errstate(over="ignore"):
+        total = float(np.broadcast_to(weights, n_samples).sum())
+    return min(total, float(np.finfo(np.float64).max))

@@ -1,0 +1,220 @@
+"""Where EM starts from. Components that start equal stay equal, so none of these do."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastgsm._checks import check_numbers
+from fastgsm._types import FloatArray
+from fastgsm.learning.chunks import Moments
+from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.learning.sums import weighted_moments
+from fastgsm.learning.support import Support
+
+# Samples that are looked at to choose starting shapes.
+SEED_SAMPLES = 20_000
+
+
+def gaussian_of(
+    moments: Moments, dtype: Any, reg_covar: float
+) -> tuple[ScaleMixtureDensity, Support]:
+    """Give the Gaussian of these moments of data of type ``dtype``, and its support."""
+    support = Support.of(moments.covariance, dtype)
+    return moments.gaussian_on(support, reg_covar * support.variance), support
+
+
+def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
+    """Give the starting weights (K, J): the user's, checked, or equal ones."""
+    if given is None:
+        return np.full(shape, 1.0 / (shape[0] * shape[1]))
+    weights = given_array(given, shape, "weights_init")
+    if (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
+        raise ValueError(
+            f"weights_init sums to {weights.sum():g} with a least weight of {weights.min():g}; "
+            f"wanted weights of at least 0 that sum to 1."
+        )
+    return weights / weights.sum()
+
+
+def initial_scales(
+    given: Any,
+    ratios: FloatArray,
+    sample_weight: FloatArray,
+    shape: tuple[int, int],
+    method: str,
+    rng: np.random.Generator,
+    floor: float,
+) -> FloatArray:
+    """Give the starting scales (K, J): the user's, checked, or spread over those of the samples.
+
+    ``ratios`` (K, n) are the squared distances over the rank: the scale under which each sample
+    would be most likely.
+    """
+    if given is not None:
+        scales = given_array(given, shape, "scales_init")
+        if (scales <= 0).any():
+            raise ValueError(
+                f"scales_init has a least value of {scales.min():g}; wanted variances above 0."
+            )
+        return np.maximum(scales, floor)
+    n_scales = shape[1]
+    if method == "random":
+        chosen = rng.choice(ratios.shape[1], size=n_scales, replace=ratios.shape[1] < n_scales)
+        scales = np.sort(ratios[:, chosen], axis=1).astype(np.float64)
+    else:
+        middles = (np.arange(n_scales) + 0.5) / n_scales
+        scales = _weighted_quantiles(ratios, sample_weight, middles)
+    # Samples of equal distance give equal quantiles, as do flat ones; spread those a little.
+    scales = np.maximum(scales, max(floor, float(np.finfo(np.float32).tiny)))
+    return scales * (1 + 1e-3 * np.arange(n_scales))
+
+
+def _weighted_quantiles(
+    values: FloatArray, sample_weight: FloatArray, levels: FloatArray
+) -> FloatArray:
+    """Quantiles (K, levels) of the rows of ``values`` (K, n); a weight of 2 counts as 2 samples."""
+    levels = levels * sample_weight.sum(dtype=np.float64)
+    quantiles = np.empty((values.shape[0], levels.size))
+    for row, target in zip(values, quantiles, strict=True):
+        order = np.argsort(row)
+        reached = np.cumsum(sample_weight[order], dtype=np.float64)
+        target[:] = row[order[np.searchsorted(reached, levels)]]
+    return quantiles
+
+
+def initial_shapes(
+    X: FloatArray,
+    sample_weight: FloatArray,
+    gaussian: ScaleMixtureDensity,
+    support: Support,
+    n_components: int,
+    method: str,
+    rng: np.random.Generator,
+    *,
+    fit_means: bool,
+) -> ScaleMixtureDensity:
+    """Give K starting shapes: the moments of a seeded partition of the samples.
+
+    "kmeans" partitions by distance, "directions" by the axis (in whitened space, where no
+    direction is favoured) that a sample is most aligned with, and "random" by chance. Every
+    shape is mixed with the covariance of all samples, worth as many samples as the data have
+    dimensions, so that small parts make sound covariances too.
+    """
+    candidates = np.flatnonzero(sample_weight > 0)
+    if candidates.size < n_components:
+        raise ValueError(
+            f"only {candidates.size} samples have a sample_weight above 0; wanted at least "
+            f"n_components = {n_components}."
+        )
+    if method == "random":
+        labels = rng.permutation(X.shape[0]) % n_components
+    elif method == "kmeans":
+        labels = _kmeans_labels(X, candidates, n_components, rng)
+    else:
+        labels = _direction_labels(X, candidates, gaussian, n_components, rng)
+    # Equal samples (flat patches, say) can leave parts empty, and the shapes of empty parts would
+    # all be the same: give each a random share of the samples.
+    for empty in np.setdiff1d(np.arange(n_components), labels[candidates]):
+        share = max(1, candidates.size // (2 * n_components))
+        labels[rng.choice(candidates, size=share, replace=False)] = empty
+    parts = np.zeros((n_components, X.shape[0]), X.dtype)
+    parts[labels, np.arange(X.shape[0])] = sample_weight
+    counts = parts.sum(axis=1, dtype=np.float64)
+    centres = np.repeat(gaussian.means, n_components, axis=0)
+    sums, products = weighted_moments(X, parts, centres)
+    divisor = np.maximum(counts, np.finfo(np.float32).tiny)[:, None]
+    shifts = sums / divisor if fit_means else np.zeros_like(sums)
+    products -= counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
+    prior = float(support.rank)
+    covariances = (products + prior * gaussian.covariances) / (counts + prior)[:, None, None]
+    eigenvalues, eigenvectors = support.eigendecomposition(covariances)
+    return ScaleMixtureDensity(
+        weights=((counts + 1) / (counts + 1).sum())[:, None],
+        scales=np.ones((n_components, 1)),
+        means=centres + shifts,
+        eigenvalues=eigenvalues,
+        eigenvectors=eigenvectors,
+    )
+
+
+def _kmeans_labels(
+    X: FloatArray, candidates: Any, n_components: int, rng: np.random.Generator
+) -> Any:
+    from scipy.cluster.vq import kmeans2, vq  # here, because it is slow to import
+
+    chosen = rng.permutation(candidates)[: max(SEED_SAMPLES, n_components)]
+    with warnings.catch_warnings():
+        # Its warning of an empty cluster is for nobody: initial_shapes fills empty parts. No other
+        # warning, for the filters are those of all threads, some of which may have one to give.
+        warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
+        centres, _ = kmeans2(
+            X[chosen].astype(np.float64), n_components, iter=10, minit="++", seed=rng
+        )
+    return vq(X, centres.astype(X.dtype), check_finite=False)[0]
+
+
+def _direction_labels(
+    X: FloatArray,
+    candidates: Any,
+    gaussian: ScaleMixtureDensity,
+    n_components: int,
+    rng: np.random.Generator,
+) -> Any:
+    seeds = rng.choice(candidates, size=n_components, replace=False)
+    whitener = gaussian.whiteners[0].astype(X.dtype)
+    axes = X[seeds] @ whitener.T
+    axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), np.finfo(X.dtype).tiny)
+    return np.abs((X @ whitener.T) @ axes.T).argmax(axis=1)
+
+
+def given_shapes(
+    density: ScaleMixtureDensity,
+    support: Support,
+    means: Any,
+    covariances: Any,
+) -> ScaleMixtureDensity:
+    """Replace the starting means and covariances by those that the user gave, checked."""
+    n_components, d = density.means.shape
+    if means is not None:
+        density = replace(density, means=given_array(means, (n_components, d), "means_init"))
+    if covariances is not None:
+        matrices = given_array(covariances, (n_components, d, d), "covariances_init")
+        if not np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=1e-5, atol=0):
+            raise ValueError("covariances_init is not symmetric; wanted covariance matrices.")
+        eigenvalues, eigenvectors = support.eigendecomposition(matrices)
+        least = float(eigenvalues.min())
+        if least <= 0:
+            raise ValueError(
+                f"covariances_init has an eigenvalue of {least:g}; wanted positive definite "
+                f"covariance matrices."
+            )
+        density = replace(density, eigenvalues=eigenvalues, eigenvectors=eigenvectors)
+    return density
+
+
+def check_distinct(values: FloatArray, what: str) -> None:
+    """Raise ValueError if two components start equal; ``values`` is (components, ...)."""
+    rows = values + 0.0  # makes -0.0 to 0.0, which has other bytes
+    repeated = max(Counter(row.tobytes() for row in rows).values())
+    if repeated > 1:
+        raise ValueError(
+            f"{repeated} components start with identical parameters (equal {what}). Identical "
+            f"components never separate: they share every responsibility, so every EM update is "
+            f"the same for them, and nothing is learnt. Give them different starting values; where "
+            f"none were given, X differs in too few ways for so many: ask for fewer components."
+        )
+
+
+def given_array(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
+    array = check_numbers(values, name)
+    if array.size != np.prod(shape) or (array.ndim > 1 and array.shape != shape):
+        wanted = tuple(n for n in shape if n != 1) or (1,)
+        raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity; wanted finite numbers.")
+    return array.reshape(shape)

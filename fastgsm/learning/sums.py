@@ -1,0 +1,98 @@
+"""Sums over samples in memory: the kernels' wrappers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastgsm._types import FloatArray
+from fastgsm.kernels import responsibilities as kernels
+from fastgsm.kernels.moments import moments
+from fastgsm.learning.density import shape_groups
+
+# Exponentials in an E-step of scales below which one thread does it: they take a fraction of a
+# millisecond, and waking the threads in each of hundreds of iterations takes as long, or ten times
+# as long where other programs keep the cores busy.
+SMALL_WORK = 200_000
+
+
+# Exponentials left to one call of the kernel, half a second on two cores: Ctrl-C is heard between.
+EXPONENTIALS_PER_CALL = 2**27
+
+
+def scale_statistics(
+    distances: FloatArray,
+    log_weights: FloatArray,
+    scales: FloatArray,
+    sample_weight: FloatArray,
+) -> tuple[float, FloatArray, FloatArray]:
+    """E-step of G independent mixtures of scales on the distances (G, K, n) alone.
+
+    ``log_weights`` and ``scales`` are (G, K, J). Returns the weighted sum of the log-likelihoods
+    of all groups, and (G, K, J) sums of the responsibilities and of responsibilities times
+    distances.
+    """
+    dtype = distances.dtype
+    n_groups, _, n = distances.shape
+    n_chunks = -(-n // kernels.CHUNK)
+    sums = np.empty((n_groups, n_chunks, 2, log_weights[0].size + 1))
+    kernel = kernels.scale_statistics
+    run = kernel.serial if n * scales.size < SMALL_WORK else kernel
+    log_weights, precisions = log_weights.astype(dtype), (1 / scales).astype(dtype)
+    step = max(1, EXPONENTIALS_PER_CALL // (n * scales[0].size))
+    for first in range(0, n_groups, step):
+        part = slice(first, first + step)
+        run(distances[part], log_weights[part], precisions[part], sample_weight, sums[part])
+    sums = sums.sum(axis=1)
+    log_likelihood = float(sums[:, 0, -1].sum())
+    return log_likelihood, *(sums[:, i, :-1].reshape(scales.shape) for i in range(2))
+
+
+def component_weights(
+    distances: FloatArray, log_weights: FloatArray, scales: FloatArray, sample_weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Turn distances (K, n) into the samples' weights in each covariance, in place.
+
+    Returns the log-likelihoods (n,) and the sums (K,) of the responsibilities.
+    """
+    dtype, (n_components, n) = distances.dtype, distances.shape
+    log_norm = np.empty(n, dtype)
+    counts = np.empty((-(-n // kernels.CHUNK), n_components))
+    kernels.component_weights(
+        distances,
+        log_weights.astype(dtype),
+        (1 / scales).astype(dtype),
+        sample_weight,
+        distances,
+        log_norm,
+        counts,
+    )
+    return log_norm, counts.sum(axis=0)
+
+
+def weighted_mean(values: FloatArray, sample_weight: FloatArray) -> float:
+    """Mean of ``values`` in float64; values of weight 0 do not count, even where infinite."""
+    used = sample_weight > 0
+    weights = sample_weight[used].astype(np.float64)
+    # Not np.dot: after a long product the threads of a BLAS spin for a tenth of a second, and the
+    # kernels have one core less. With it, an EM iteration on two threads took 1.5 times as long.
+    return float((weights * values[used]).sum() / weights.sum())
+
+
+def weighted_moments(
+    X: FloatArray, weights: FloatArray, means: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Sums (K, d) and products (K, d, d) of X (n, d) about ``means``, by ``weights`` (K, n)."""
+    n, d = X.shape
+    n_components = weights.shape[0]
+    # Enough tasks for many threads; a function of the data alone, never of the threads, so that
+    # the order of summation is fixed.
+    n_segments = int(np.clip(-(-n // 4096), 1, max(4, 32 // n_components)))
+    centres = means.astype(X.dtype)
+    total, upper = np.empty((n_components, d)), np.empty((n_components, d, d))
+    for part in shape_groups(n_components, X):
+        sums = np.empty((n_segments, *total[part].shape))
+        products = np.empty((n_segments, *upper[part].shape))
+        moments(X, centres[part], weights[part], sums, products)
+        total[part] = sums.sum(axis=0)
+        upper[part] = np.triu(products.sum(axis=0))
+    return total, upper + np.triu(upper, 1).transpose(0, 2, 1)

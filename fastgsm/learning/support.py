@@ -1,0 +1,95 @@
+"""The subspace that samples live in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastgsm._types import FloatArray
+from fastgsm.kernels import symmetric
+
+
+@dataclass(frozen=True)
+class Support:
+    """The subspace that the data live in, and how much they vary in it.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (d, rank)
+        Orthonormal; the identity where the rank is full. Its transpose is lower trapezoidal.
+    variance : float
+        Mean variance along the basis.
+    """
+
+    basis: FloatArray
+    variance: float
+
+    @classmethod
+    def of(cls, covariance: FloatArray, dtype: Any) -> Support:
+        """Find the support of data of type ``dtype`` with the given covariance (d, d)."""
+        eigenvalues, vectors = eigh(covariance)
+        d, top = eigenvalues.size, eigenvalues[-1]
+        # A direction without variance comes out at the rounding error of the covariance, and the
+        # samples' own rounding error has a variance too.
+        eps = np.finfo(np.float64).eps
+        tolerance = top * max(d * eps, (d * float(np.finfo(dtype).eps)) ** 2)
+        rank = int(np.count_nonzero(eigenvalues > tolerance)) if top > 0 else 0
+        if rank == 0:
+            raise ValueError(
+                f"all samples of X are the same: there is no variance to learn from in {d} "
+                f"features. Wanted at least 2 different samples."
+            )
+        variance = float(eigenvalues[d - rank :].mean())
+        if rank == d:
+            return cls(np.eye(d), variance)
+        return cls(lower_trapezoidal(vectors[:, d - rank :].T).T, variance)
+
+    @property
+    def rank(self) -> int:
+        return self.basis.shape[1]
+
+    def inner(self, covariances: FloatArray) -> FloatArray:
+        """Covariances (K, d, d) in coordinates of the basis, (K, rank, rank)."""
+        return self.basis.T @ covariances @ self.basis
+
+    def eigendecomposition(self, covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances."""
+        eigenvalues, vectors = eigh(self.inner(covariances))
+        return eigenvalues[:, ::-1], self.basis @ vectors[:, :, ::-1]
+
+
+def raised(inner: FloatArray, floors: FloatArray) -> FloatArray:
+    """Covariances (K, rank, rank) with eigenvalues of at least ``floors`` (K,).
+
+    Lower ones are raised to it: of the covariances above the floor, this is the most likely one
+    given samples of covariance ``inner``.
+    """
+    result = inner.copy()
+    for k, floor in enumerate(floors):
+        try:
+            # Mostly there is nothing to raise, and a Cholesky factor tells so cheaply.
+            np.linalg.cholesky(inner[k] - floor * np.eye(len(inner[k])))
+        except np.linalg.LinAlgError:
+            eigenvalues, vectors = eigh(inner[k])
+            result[k] = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
+    return result
+
+
+def lower_trapezoidal(matrices: FloatArray) -> FloatArray:
+    """Rotate the rows of (..., rank, d) so that all is 0 where column > d - rank + row.
+
+    The products of the columns, and so the length of A x, stay as they are.
+    """
+    # Reversed in both axes, the lower factor is the upper one of the QR decomposition.
+    upper = np.asarray(np.linalg.qr(matrices[..., ::-1, ::-1], mode="r"))
+    return np.ascontiguousarray(upper[..., ::-1, ::-1])
+
+
+def eigh(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (..., n), ascending, and eigenvectors (..., n, n) of symmetric matrices."""
+    stack = matrices.reshape(-1, *matrices.shape[-2:])
+    eigenvalues, eigenvectors = np.empty(stack.shape[:2]), np.empty(stack.shape)
+    symmetric.eigh(stack, eigenvalues, eigenvectors)
+    return eigenvalues.reshape(matrices.shape[:-1]), eigenvectors.reshape(matrices.shape)

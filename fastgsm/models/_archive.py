@@ -1,0 +1,101 @@
+"""The archive of a model: a NumPy archive with a JSON header, never a pickle."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED
+
+import numpy as np
+
+from fastgsm._types import FloatArray
+
+FORMAT = "fastgsm-model"
+
+
+VERSION = 1
+
+
+# A model of 1,000 full covariances of 16x16 patches in float64 takes half of this.
+MAX_BYTES = 2**30
+
+
+MAX_HEADER_BYTES = 2**20
+
+
+# A model is stored as it is; what others compress becomes hardly smaller.
+MAX_COMPRESSION = 100
+
+
+HEADER = "header.npy"
+
+
+NAMES = {"weights", "scales", "means", "eigenvalues", "eigenvectors"}
+
+
+_ENTRIES: dict[str, type] = {
+    "format": str,
+    "version": int,
+    "model": str,
+    "options": dict,
+    "lower_bounds": list,
+    "converged": bool,
+}
+
+
+def check_archive(archive: zipfile.ZipFile, file_size: int) -> None:
+    """Raise, before anything is expanded, unless the archive has the entries of a model."""
+    names = archive.namelist()
+    if HEADER not in names:
+        raise ValueError("it has no header")
+    if len(set(names)) < len(names) or not set(names) <= {HEADER} | {f"{n}.npy" for n in NAMES}:
+        raise ValueError("it holds arrays that no model has")
+    # Python's bz2 and LZMA decoders expand all of what they are given.
+    if any(i.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for i in archive.infolist()):
+        raise ValueError("it is compressed by another method than deflate")
+    contents = sum(info.file_size for info in archive.infolist())
+    limit = min(MAX_BYTES, MAX_COMPRESSION * file_size)
+    if contents > limit:
+        raise ValueError(f"its contents claim {contents} bytes, above the limit of {limit}")
+    if archive.getinfo(HEADER).file_size > MAX_HEADER_BYTES:
+        raise ValueError("its header is too large")
+
+
+def read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    header = json.loads(read_array(archive, HEADER, "u1").tobytes())
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    if header.get("format") != FORMAT:
+        raise ValueError(f"its format is {header.get('format')!r}")
+    if header.get("version") != VERSION:
+        raise ValueError(
+            f"it has version {header.get('version')!r} of the format and this fastgsm reads "
+            f"version {VERSION}; use the release that wrote it"
+        )
+    for name, kind in _ENTRIES.items():
+        if not isinstance(header.get(name), kind):
+            raise ValueError(
+                f"its header says {name} = {header.get(name)!r}; wanted a {kind.__name__}"
+            )
+    for name, value in header["options"].items():
+        if not isinstance(value, (bool, int, float, str)):
+            raise ValueError(f"its option {name} is {value!r}; wanted a number or a word")
+    return header
+
+
+def read_array(archive: zipfile.ZipFile, name: str, *dtypes: str) -> FloatArray:
+    """Read one array of one of the types, whose header must claim no more than its file has."""
+    size = archive.getinfo(name).file_size
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{name} has the array format {version}")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.str[1:] not in dtypes:
+            raise ValueError(f"{name} has values of type {dtype}, not {' or '.join(dtypes)}")
+        if min(shape, default=1) < 1 or dtype.itemsize * math.prod(shape) > size:
+            raise ValueError(f"{name} claims an array of shape {shape} in {size} bytes")
+    with archive.open(name) as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))

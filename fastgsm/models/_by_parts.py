@@ -1,0 +1,327 @@
+"""Learning from samples that are never together: sums that add, and steps from batch to batch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+
+from fastgsm._arrays import is_dask, peak_of
+from fastgsm._checks import check_choice, check_positive
+from fastgsm._types import FloatArray
+from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.em import History, check_likelihood
+from fastgsm.learning.samples import check_deviations
+from fastgsm.learning.statistics import SufficientStatistics
+
+# Exponent of the decaying step. Between 0.5 and 1 stepwise EM converges; nearer 1 it remembers the
+# first batches, which poor parameters have judged, for longer.
+DECAY = 0.6
+STEPS = ("decay", "equal", "exact")
+
+
+class LearnsByParts(ABC):
+    """The part of a model that learns from statistics of parts of the data."""
+
+    lower_bounds_: list[float]
+    n_samples_seen_: float
+    n_features_in_: int
+
+    # What `partial_fit` does where no step is given.
+    _default_step = "decay"
+    # Of a pass of exact steps that no M-step has ended yet.
+    _collected: SufficientStatistics | None = None
+
+    # What the models give.
+
+    @abstractmethod
+    def _check_fitted(self) -> None:
+        """Raise NotFittedError unless there are parameters."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, FloatArray]:
+        """Give the parameters."""
+
+    @abstractmethod
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn from samples alone."""
+
+    @abstractmethod
+    def _note(self, history: History) -> None:
+        """Set what is told of the learning."""
+
+    @abstractmethod
+    def _check_support(self, X: FloatArray) -> None:
+        """Raise ValueError if samples lie where the model has no extent."""
+
+    @abstractmethod
+    def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
+        """Do the E-step."""
+
+    @abstractmethod
+    def _own_statistics(self) -> SufficientStatistics:
+        """Give the statistics, of weight 1, from which the M-step would give these parameters."""
+
+    @property
+    @abstractmethod
+    def _spread(self) -> float:
+        """Standard deviation of a feature."""
+
+    @abstractmethod
+    def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
+        """Do the M-step, from statistics that may be mostly the model's own."""
+
+    # What users call.
+
+    def sufficient_statistics(self, X: Any, sample_weight: Any = None) -> SufficientStatistics:
+        """Do the E-step on samples: give all that EM needs of them, sums that add.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Any number of samples; they are looked at in blocks. Those of a `dask.array.Array` are
+            looked at by its workers.
+        sample_weight : array_like of shape (n_samples,), optional
+            How much each sample counts; not negative, and not only relative to the others: those of
+            other parts have to be in the same units.
+
+        Returns
+        -------
+        statistics : SufficientStatistics
+            Statistics of several parts of the data add with ``+``. `m_step` takes their sum.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has no parameters yet: fit it to some of the data first.
+        ValueError
+            If X does not fit the model, or has samples outside of the subspace that it was first
+            fitted to.
+
+        Examples
+        --------
+        EM on data in two parts, as if they were together:
+
+        >>> import fastgsm
+        >>> image = fastgsm.datasets.dead_leaves((128, 128), random_state=0)
+        >>> X = fastgsm.sample_patches(image, n_patches=4000, random_state=0)
+        >>> model = fastgsm.GMM(n_components=3, random_state=0, tol=1.0).fit(X[:2000])
+        >>> for _ in range(3):
+        ...     parts = [model.sufficient_statistics(part) for part in (X[:2500], X[2500:])]
+        ...     model = model.m_step(parts[0] + parts[1])
+        >>> bool(model.lower_bounds_[-1] > model.lower_bounds_[-2])
+        True
+        """
+        self._check_fitted()
+        if is_dask(X):
+            from fastgsm.distributed import statistics_dask
+
+            return statistics_dask(self, X, sample_weight)
+        chunk = Chunk.of(X, sample_weight, self.n_features_in_)
+        return self._checked_statistics(chunk, self._digest())
+
+    def _checked_statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
+        if len(chunk.X):
+            check_deviations(peak_of(chunk.X), self._spread, chunk.X.dtype, "X")
+            self._check_support(chunk.X)
+        with np.errstate(all="ignore"):
+            return self._statistics(chunk, parameters)
+
+    def m_step(self, statistics: SufficientStatistics | None = None) -> Self:
+        """Take the parameters that are most likely given statistics.
+
+        Alternating with `sufficient_statistics` of all of the data, this is EM, whose likelihood
+        does not fall; of a `GSM` and an `ICA` from the second such step on, as the first takes over
+        the covariance of the data. Each shape of a `MoGSM` has either its scales or its
+        covariance updated, whichever gains more; its `fit` updates both, in two E-steps.
+
+        Parameters
+        ----------
+        statistics : SufficientStatistics, optional
+            Of this model with its present parameters. By default those that ``partial_fit(...,
+            step="exact")`` has collected since the last M-step.
+
+        Returns
+        -------
+        self
+            Its `lower_bounds_` has one more value: the mean log-likelihood of the samples under the
+            parameters that were.
+
+        Raises
+        ------
+        ValueError
+            If there are no statistics, if they are of other parameters or of no samples, if others
+            are collected, or if what follows from them is no density. The model is then as it was.
+        """
+        self._check_fitted()
+        if statistics is None:
+            statistics = self._collected
+        elif self._collected is not None:
+            raise ValueError(
+                "statistics are given, but exact steps of partial_fit have collected others; call "
+                "m_step() for those first."
+            )
+        if statistics is not None and not isinstance(statistics, SufficientStatistics):
+            raise TypeError(
+                f"statistics is a {type(statistics).__name__}; wanted SufficientStatistics, as "
+                f"sufficient_statistics gives them."
+            )
+        if statistics is None or statistics.weight == 0:
+            raise ValueError(
+                "there are no statistics of samples; wanted those of sufficient_statistics, or "
+                "calls of partial_fit(X, step='exact') before."
+            )
+        if statistics.parameters != self._digest():
+            raise ValueError(
+                "the statistics are of other parameters than the model has now; wanted those that "
+                "its sufficient_statistics gives after the last M-step."
+            )
+        if statistics.products is None:
+            raise ValueError("the statistics have no products; wanted those of all parts.")
+        with self._all_or_nothing():
+            self._step(statistics, statistics)
+            self.n_samples_seen_ = statistics.weight
+        return self
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        step: float | str | None = None,
+    ) -> Self:
+        """Learn from one more batch of samples, and keep what was learned before (stepwise EM).
+
+        The first call on a model that was not fitted is a `fit` to its batch, which should be large
+        and varied.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            A batch. The larger and the more mixed, the better; several thousands for each of the
+            model's shapes are well spent.
+        y : None
+            Ignored; there for scikit-learn's pipelines.
+        sample_weight : array_like of shape (n_samples,), optional
+            How much each sample counts; not negative.
+        step : {"decay", "equal", "exact"} or float, optional
+            How much of the model becomes that of the batch:
+
+            - "decay" (the default of all models but `MVN`): ``(n + 1)**-0.6`` after n steps, those
+              of `fit` included, so that what early, poor parameters made of their batches is
+              forgotten;
+            - "equal" (the default of `MVN`, for which it is exact): the batch's share of all
+              samples so far;
+            - a number above 0, up to 1;
+            - "exact": nothing yet, and nothing that `save` would keep. The batch's statistics are
+              added to those of the batches before, all under the same parameters, and `m_step` ends
+              the pass: one iteration of EM on all of them, however many.
+
+        Returns
+        -------
+        self
+            `lower_bounds_` has one more value, but for "exact": the batch's mean log-likelihood
+            under the parameters that were.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X does not fit the model, `step` is none of these, or a pass of exact steps is not
+            ended; of a model that was not fitted, as `fit`. The model is then as it was before.
+
+        References
+        ----------
+        .. [1] O. Cappe and E. Moulines, "On-line expectation-maximization algorithm for latent data
+           models", J. Royal Statistical Society B 71(3), 2009.
+        .. [2] P. Liang and D. Klein, "Online EM for unsupervised models", NAACL 2009.
+
+        Examples
+        --------
+        >>> import fastgsm
+        >>> image = fastgsm.datasets.dead_leaves((128, 128), random_state=0)
+        >>> model = fastgsm.GSM(n_scales=4)
+        >>> for seed in range(5):
+        ...     X = fastgsm.sample_patches(image, n_patches=1000, random_state=seed)
+        ...     model = model.partial_fit(X)
+        >>> model.n_samples_seen_
+        5000.0
+        """
+        with self._all_or_nothing():
+            self._partial_fit(X, sample_weight, self._default_step if step is None else step)
+        return self
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Leave the model as it was if anything is raised, Ctrl-C too."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _partial_fit(self, X: Any, sample_weight: Any, step: float | str) -> None:
+        check_step(step)
+        if self._collected is not None and step != "exact":
+            raise ValueError(
+                f"step is {step!r}, but a pass of exact steps is not ended; call m_step first."
+            )
+        if not hasattr(self, "n_features_in_"):
+            self.fit(X, sample_weight=sample_weight)
+            if step != "exact":
+                return
+        statistics = self.sufficient_statistics(X, sample_weight)
+        if statistics.weight == 0:
+            raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
+        if step == "exact":
+            held = self._collected
+            self._collected = statistics if held is None else held + statistics
+            return
+        seen = self.n_samples_seen_ + statistics.weight
+        if step == "decay":
+            share = (len(self.lower_bounds_) + 1) ** -DECAY
+        elif step == "equal" and self.n_samples_seen_ == 0:
+            raise ValueError(
+                "the model's file does not say how many samples it has learned from, so this batch "
+                "has no known share of all; wanted another step, e.g. step=0.1."
+            )
+        elif step == "equal":
+            share = statistics.weight / seen
+        else:
+            share = float(step)
+        batch = statistics.times(share / statistics.weight)
+        blend = batch if share == 1 else self._own_statistics().times(1 - share) + batch
+        self._step(blend, statistics)
+        self.n_samples_seen_ = seen
+
+    def _step(self, statistics: SufficientStatistics, batch: SufficientStatistics) -> None:
+        """Do an M-step, and note the likelihood of the samples that led to it."""
+        log_likelihood = batch.log_likelihood / batch.weight
+        check_likelihood(log_likelihood, type(self).__name__, len(self.lower_bounds_) + 1)
+        with np.errstate(all="ignore"):
+            self._take(statistics, blended=statistics is not batch)
+        self._note(History([*self.lower_bounds_, log_likelihood], False))
+        self._collected = None
+
+    def _digest(self) -> str:
+        """Give what tells these parameters from others."""
+        digest = hashlib.sha256()
+        for values in self._arrays().values():
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
+
+
+def check_step(step: Any) -> None:
+    """Raise unless ``step`` is one that `partial_fit` knows."""
+    if isinstance(step, str):
+        check_choice(step, "step", STEPS)
+    elif check_positive(step, "step") > 1:
+        raise ValueError(
+            f"step is {step:g}; wanted a share of the model above 0, up to 1, or one of {STEPS}."
+        )

@@ -1,0 +1,213 @@
+"""Noise of photon counts: made white and Gaussian for the denoiser, and back without bias."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastgsm._checks import caller_level, check_nonnegative, check_positive, check_real
+from fastgsm._images import as_float_image, channels_first
+from fastgsm._types import FloatArray
+
+__all__ = ["exact_unbiased_inverse", "stabilise"]
+
+Noise = tuple[float, float, float]
+
+# Side of the box over which the stabilised image is averaged before its range is taken: the noise,
+# of standard deviation 1, then adds some 1.5 to it instead of 8.
+BOX = 5
+
+
+def stabilise(
+    image: ArrayLike, gain: float = 1.0, offset: float = 0.0, read_noise: float = 0.0
+) -> FloatArray:
+    """Transform an image of photon counts so that its noise has standard deviation 1 everywhere.
+
+    The generalised Anscombe transform [1]_ of ``y = gain * Poisson(p) + offset + N(0,
+    read_noise^2)``:
+
+        f(z) = 2 sqrt(max(z + 3/8 + s^2, 0)),   z = (y - offset) / gain,   s = read_noise / gain
+
+    The noise is stable, within 5 %, where the mean p is above 4 photons or s above 3. Of fewer
+    photons it comes out weaker without read noise (0.85 at one photon), and up to 1.1 with it.
+
+    Parameters
+    ----------
+    image : array_like
+        Integers or real floats, of any shape. Not modified.
+    gain : float
+        What one photon adds to the image, in the image's own units; above 0.
+    offset : float
+        Value of the image where there is no light.
+    read_noise : float
+        Standard deviation of the Gaussian noise in the image's own units.
+
+    Returns
+    -------
+    stabilised : ndarray
+        float32 for float16, float32 and integers of up to 16 bits, otherwise float64.
+
+    Raises
+    ------
+    TypeError
+        If the image is not of integers or real floats, or one of the others is not a number.
+    ValueError
+        If the image is empty or holds NaN or infinity, the gain is not above 0, the read noise is
+        negative, one of the three is not finite, or the result would not be.
+
+    References
+    ----------
+    .. [1] J.-L. Starck, F. Murtagh, A. Bijaoui, "Image Processing and Data Analysis: The Multiscale
+       Approach", Cambridge University Press, 1998.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgsm.anscombe import stabilise
+    >>> rng = np.random.default_rng(0)
+    >>> [round(float(stabilise(rng.poisson(p, 100_000)).std()), 1) for p in (5, 50, 500)]
+    [1.0, 1.0, 1.0]
+    """
+    gain, offset, read_noise = _check_triple((gain, offset, read_noise))
+    values, _ = as_float_image(image, data_range=1.0)
+    # In float64, and from photons, so that neither a large offset nor the units cost digits.
+    with np.errstate(over="ignore"):
+        photons = (values.astype(np.float64) - offset) / gain
+        variance = 3 / 8 + np.square(np.float64(read_noise) / gain)
+    roots = 2 * np.sqrt(np.maximum(photons + variance, 0))
+    if not math.isfinite(roots.max()):
+        raise ValueError(
+            f"image in photons, or the read noise squared, is too large for a float64: the gain is "
+            f"{gain:g}, the read noise {read_noise:g}. Wanted all of them in the image's own units."
+        )
+    return roots.astype(values.dtype)
+
+
+def exact_unbiased_inverse(
+    stabilised: ArrayLike, gain: float = 1.0, offset: float = 0.0, read_noise: float = 0.0
+) -> FloatArray:
+    """Bring a denoised image back from the domain of `stabilise`, without bias.
+
+    A denoiser estimates the mean D of the stabilised image, and the mean of a square root is less
+    than the root of the mean: the algebraic inverse comes out too dark. The exact inverse takes
+    ``D = E[f(z) | p]`` to p; this is its approximation in closed form [1]_, [2]_:
+
+        p = D^2/4 + sqrt(3/2)/(4 D) - 11/(8 D^2) + 5 sqrt(3/2)/(8 D^3) - 1/8 - s^2
+
+    with ``s = read_noise / gain``. Without read noise it is off by at most 0.02 photons or 0.5 %;
+    with it by 0.4 % from 4 photons on and by at most 0.05 photons below.
+
+    Parameters
+    ----------
+    stabilised : array_like
+        Denoised values, of any shape. Not modified.
+    gain, offset, read_noise : float
+        As they were given to `stabilise`.
+
+    Returns
+    -------
+    image : ndarray
+        In the image's own units, never below `offset`: there are no fewer than 0 photons. float32
+        for float16, float32 and integers of up to 16 bits, otherwise float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `stabilise` does.
+
+    References
+    ----------
+    .. [1] M. Makitalo and A. Foi, "A closed-form approximation of the exact unbiased inverse of the
+       Anscombe variance-stabilizing transformation", IEEE Trans. Image Processing 20(9), 2011.
+    .. [2] M. Makitalo and A. Foi, "Optimal inversion of the generalized Anscombe transformation for
+       Poisson-Gaussian noise", IEEE Trans. Image Processing 22(1), 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgsm.anscombe import exact_unbiased_inverse, stabilise
+    >>> counts = np.random.default_rng(0).poisson(3.0, 100_000)
+    >>> D = stabilise(counts).mean()
+    >>> round(float(exact_unbiased_inverse(D)), 1), round(float((D / 2) ** 2 - 3 / 8), 1)
+    (3.0, 2.8)
+    """
+    gain, offset, read_noise = _check_triple((gain, offset, read_noise))
+    values, _ = as_float_image(stabilised, "stabilised", data_range=1.0)
+    # Below the transform of 0 photons, where the formula gives 0, its poles take over.
+    D = np.maximum(values.astype(np.float64), 2 * math.sqrt(3 / 8))
+    root = math.sqrt(3 / 2)
+    with np.errstate(over="ignore"):  # the cube's term vanishes then
+        series = D**2 / 4 + root / 4 / D - 11 / 8 / D**2 + 5 / 8 * root / D**3 - 1 / 8
+    photons = np.maximum(series - (read_noise / gain) ** 2, 0)
+    return np.asarray(gain * photons + offset, dtype=values.dtype)
+
+
+def check_noise(noise: Any, sigma: Any) -> Noise:
+    """Give (gain, offset, read noise) for what `denoise` takes as ``noise``."""
+    if sigma is not None:
+        raise ValueError(
+            f"sigma is {sigma!r} and noise is {noise!r}; wanted one of them. Leave sigma out if "
+            f"the noise grows with the light, and noise if it is the same everywhere."
+        )
+    if isinstance(noise, str) and noise == "poisson":
+        return 1.0, 0.0, 0.0
+    values = list(noise) if np.iterable(noise) and not isinstance(noise, str) else []
+    if len(values) != 3:
+        raise ValueError(
+            f"noise is {noise!r}; wanted 'poisson' for photon counts, or three numbers (gain, "
+            f"offset, read_noise) in the image's own units."
+        )
+    return _check_triple(values)
+
+
+def as_stabilised_image(
+    image: ArrayLike, noise: Noise, channel_axis: Any, data_range: Any
+) -> tuple[FloatArray, float]:
+    """Give an image stabilised, in units of the range of what is under its noise, and that range.
+
+    The prior knows photographs, whose contrasts fill [0, 1]. By default the range is that of the
+    stabilised image after averaging over 5x5 pixels: of the channel where it is largest, and at
+    least the noise's 1. On four photographs and on fields of stars, of 2 to 1000 photons at most
+    and up to 200 in the background, that is within 0.2 dB ("balanced") or 0.5 dB ("fast") of the
+    range of the clean image. The range from 0 photons to the brightest pixel loses 0.9 and 3 dB in
+    front of a background; that between percentiles 1 and 99 loses 0.4 and 1.3 dB there, 6 and 10 dB
+    on sparse stars.
+    """
+    from scipy.ndimage import uniform_filter  # here: it would slow down `import fastgsm`
+
+    pixels = stabilise(image, *noise)
+    planes = channels_first(pixels, channel_axis)
+    gain, offset, _ = noise
+    if data_range is None:
+        _warn_no_photons(np.asarray(image), gain, offset)
+        smooth = uniform_filter(planes, (1, BOX, BOX))
+        data_range = float(np.ptp(smooth, axis=(1, 2)).max())
+    else:
+        white = offset + check_positive(data_range, "data_range")
+        data_range = float(np.diff(stabilise(np.array([offset, white]), *noise))[0])
+    data_range = max(data_range, 1.0)
+    return pixels / pixels.dtype.type(data_range), data_range
+
+
+def _check_triple(noise: Any) -> Noise:
+    gain, offset, read_noise = noise
+    return (
+        check_positive(gain, "gain of the noise"),
+        check_real(offset, "offset of the noise"),
+        check_nonnegative(read_noise, "read_noise of the noise"),
+    )
+
+
+def _warn_no_photons(image: Any, gain: float, offset: float) -> None:
+    """Warn if no pixel has a single photon: that is how an image scaled to [0, 1] looks."""
+    brightest = (float(image.max()) - offset) / gain
+    if 0 < brightest < 1:
+        warnings.warn(
+            f"image has at most {brightest:.2g} photons in a pixel. If it is not in photons, give "
+            f"noise=(gain, offset, read_noise), with the value of one photon as the gain.",
+            stacklevel=caller_level(),
+        )

@@ -1,0 +1,204 @@
+"""Estimation of the noise level of an image from the image alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+from fastgsm._arrays import peak_of
+from fastgsm._images import as_float_image, channels_first, check_image_2d
+from fastgsm._types import FloatArray
+from fastgsm.colour import dct_matrix
+
+__all__ = ["estimate_sigma"]
+
+PATCH = 8
+# Patches looked at, and the share of them that is trusted. Of 1/50 to 1/5, 1/20 was the best
+# compromise on 24 photographs: fewer are noisier estimates, more have texture in them.
+MAX_PATCHES = 32768
+SMOOTH_SHARE = 20
+# Fewer patches than this would make the estimate of a small image too noisy.
+MIN_SMOOTH = 256
+# So few unclipped patches still tell the noise better than all the clipped ones, which halve it.
+MIN_NOISY = 16
+
+
+def estimate_sigma(
+    image: ArrayLike, *, channel_axis: int | None = None, mask: ArrayLike | None = None
+) -> float:
+    """Estimate the standard deviation of the white Gaussian noise in an image.
+
+    Each 8x8 patch is split by the discrete cosine transform into low frequencies, which tell how
+    smooth what is under the noise is, and high frequencies, of which a smooth patch has only
+    noise. The estimate is the root mean square of the high frequencies in the twentieth of the
+    patches whose low frequencies are weakest. White noise is independent between the two, so
+    choosing patches by one does not bias the other.
+
+    Over 24 photographs of 500x500 pixels the median error is about 1 % for noise of 10/255 or
+    more and 4 % for 5/255. The fine texture of an image without any smooth part is taken for
+    noise, so weaker noise is overestimated; so are the edges of a drawing without any noise.
+    Noise that is correlated between pixels, as after demosaicing, resizing or JPEG compression,
+    is underestimated.
+
+    Parameters
+    ----------
+    image : array_like of shape (height, width), or with one more axis for channels
+        Noisy image of at least 8x8 pixels, floats or integers. Patches with a row or column of a
+        single value, or a pixel at the image's least or greatest value, are left out where
+        others remain, so that borders, masked parts and clipping do not hide the noise.
+    channel_axis : int or None, default None
+        Axis of the channels; None for a grey image. The noise of a colour image is the root mean
+        square of its channels' noise.
+    mask : array_like of bool, shape (height, width), optional
+        Only patches of pixels where it is True are looked at.
+
+    Returns
+    -------
+    float
+        Standard deviation in the image's own units (grey levels for integers); 0.0 for a
+        constant image.
+
+    Raises
+    ------
+    TypeError
+        If the image is not of integers or real floats.
+    ValueError
+        If it is not (height, width) apart from `channel_axis`, is smaller than 8x8, or holds NaN
+        or infinity; if `mask` has another shape or type or leaves fewer than 16 patches.
+
+    Notes
+    -----
+    At most some 32,768 patches on a regular grid are looked at, so that a large image takes little
+    longer than a small one. The estimate is deterministic.
+
+    References
+    ----------
+    N. N. Ponomarenko, V. V. Lukin, M. S. Zriakhov, A. Kaarna and J. Astola, "An automatic
+    approach to lossy compression of AVIRIS images", IEEE International Geoscience and Remote
+    Sensing Symposium, 2007.
+
+    M. Colom and A. Buades, "Analysis and extension of the Ponomarenko et al. method, estimating a
+    noise curve from a single image", Image Processing On Line 3, 2013.
+
+    Examples
+    --------
+    >>> from fastgsm import estimate_sigma
+    >>> from fastgsm.datasets import add_noise, dead_leaves
+    >>> noisy = add_noise(dead_leaves((256, 256), random_state=0), 0.1, random_state=1)
+    >>> round(estimate_sigma(noisy), 1)
+    0.1
+    """
+    pixels, data_range = as_float_image(image)
+    channels = channels_first(pixels, channel_axis)
+    exponent = exponent_of_unit(peak_of(pixels))
+    if exponent:
+        channels = np.ldexp(channels, -exponent)
+    for channel in channels:
+        check_image_2d(channel, PATCH, "image" if channel_axis is None else "a channel of image")
+    inside = None if mask is None else _check_mask(mask, channels.shape[1:])
+    variances = [_noise_variance(channel, inside) for channel in channels]
+    return sigma_of_variances(variances, data_range, exponent)
+
+
+def exponent_of_unit(peak: float) -> int:
+    """Return the power of two that is to be 1 in pixels of up to ``peak``.
+
+    By a power of two nothing is rounded. It keeps squares inside of the type's range; 0 where they
+    are there anyhow.
+    """
+    return 0 if 1e-9 < peak < 1e9 or peak == 0 else math.frexp(peak)[1]
+
+
+def sigma_of_variances(variances: list[float], data_range: float, exponent: int) -> float:
+    """Return the noise of an image from that of its channels, in units of 2^exponent."""
+    return math.ldexp(data_range * math.sqrt(sum(variances) / len(variances)), exponent)
+
+
+def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    inside = np.asarray(mask)
+    if inside.dtype != np.bool_ or inside.shape != shape:
+        raise ValueError(
+            f"mask has shape {inside.shape} and dtype {inside.dtype}; wanted {shape}, one boolean "
+            f"for each pixel."
+        )
+    return inside
+
+
+def _noise_variance(image: FloatArray, mask: NDArray[np.bool_] | None) -> float:
+    """Return the noise variance of one channel."""
+    if mask is None:
+        stride = grid_stride(image.shape)
+        patches, pixels = grid_patches(image, stride), image
+    else:
+        windows = sliding_window_view(image, (PATCH, PATCH))
+        patches = np.ascontiguousarray(windows[_places_inside(mask)].transpose(1, 2, 0))
+        pixels = image[mask]
+    return variance_of_patches(patches, pixels.min(), pixels.max())
+
+
+def grid_stride(shape: tuple[int, ...]) -> int:
+    """Return the distance of the patches that are looked at in an image (height, width)."""
+    n_windows = (shape[0] - PATCH + 1) * (shape[1] - PATCH + 1)
+    return max(1, math.ceil(math.sqrt(n_windows / MAX_PATCHES)))
+
+
+def grid_patches(image: FloatArray, stride: int) -> FloatArray:
+    """Return patches (8, 8, rows, columns) on a regular grid.
+
+    Pixels come first: minima and maxima over so short an axis are slow unless it is the outer one.
+    """
+    windows = sliding_window_view(image, (PATCH, PATCH))
+    return windows[::stride, ::stride].transpose(2, 3, 0, 1)
+
+
+def variance_of_patches(patches: FloatArray, low: Any, high: Any) -> float:
+    """Return the noise variance from patches (8, 8, ...) and the image's least and greatest value.
+
+    Clipped pixels have lost some of the noise; borders and masked parts have none, which a flat row
+    or column gives away. Patches that have such are left out if enough others remain.
+    """
+    patches = patches.reshape(PATCH, PATCH, -1)
+    noisy = (low < patches.min(axis=(0, 1))) & (patches.max(axis=(0, 1)) < high)
+    for axis in (0, 1):
+        noisy &= (np.ptp(patches, axis=axis) > 0).all(axis=0)
+    if np.count_nonzero(noisy) >= MIN_NOISY:
+        patches = patches[:, :, noisy]
+    patches = patches.reshape(PATCH * PATCH, -1)
+    # Without its first pixel's value a flat patch is exactly 0, and so is its estimate.
+    energy = (BASIS @ (patches - patches[0])) ** 2
+    texture = energy[LOW].sum(axis=0)
+    n_patches = len(texture)
+    n_smooth = min(max(n_patches // SMOOTH_SHARE, MIN_SMOOTH), n_patches)
+    smoothest = np.argpartition(texture, n_smooth - 1)[:n_smooth]
+    return float(energy[HIGH][:, smoothest].mean())
+
+
+def _places_inside(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of patches without a masked pixel, evenly drawn from all of them."""
+    inside = sliding_window_view(mask, PATCH, axis=0).all(axis=2)
+    rows, cols = np.nonzero(sliding_window_view(inside, PATCH, axis=1).all(axis=2))
+    if rows.size < MIN_NOISY:
+        raise ValueError(
+            f"{rows.size} patches of {PATCH}x{PATCH} pixels are free of masked ones, too few to "
+            f"estimate the noise from; wanted at least {MIN_NOISY}. Give sigma (0 for an image "
+            f"without noise)."
+        )
+    step = math.ceil(rows.size / MAX_PATCHES)
+    return rows[::step], cols[::step]
+
+
+def _dct_basis() -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return a patch's orthonormal DCT (64, 64), and which rows are low and high frequencies.
+
+    Of the 64, one is the mean, 42 are low and 21 high frequencies.
+    """
+    k, cosines = np.arange(PATCH), dct_matrix(PATCH)
+    order = np.add.outer(k, k).ravel()
+    return np.kron(cosines, cosines), (order > 0) & (order <= PATCH), order > PATCH
+
+
+BASIS, LOW, HIGH = _dct_basis()

@@ -1,0 +1,1 @@
+"""Restoration: planes in, clean planes out; knows neither files nor Dask."""

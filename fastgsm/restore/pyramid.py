@@ -1,0 +1,48 @@
+"""Images at half of their size, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastgsm._types import FloatArray
+
+
+def shrunk(planes: FloatArray) -> FloatArray:
+    """Means over blocks of 2x2 pixels; of 2x1 or 1x2 at the end of an odd side."""
+    for axis in (1, 2):
+        n = planes.shape[axis]
+        first = _part(planes, axis, slice(0, n, 2))
+        second = _part(planes, axis, slice(1, n, 2))
+        if n % 2:
+            second = np.concatenate([second, _part(planes, axis, slice(n - 1, n))], axis=axis)
+        planes = (first + second) * planes.dtype.type(0.5)
+    return planes
+
+
+def enlarged(planes: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Blur by (1, 2, 1) / 4 along both axes and enlarge linearly to ``shape``, of double size.
+
+    A pixel of the larger image lies a quarter of a pixel beside one of the smaller, and takes
+    7/16 of it, 5/16 and 1/16 of those on its side and 3/16 of the one on the other.
+    """
+    weights = [planes.dtype.type(w / 16) for w in (1, 5, 7, 3, 0)]
+    for axis in (1, 2):
+        n = planes.shape[axis]
+        padding = [(0, 0)] * 3
+        padding[axis] = (2, 2)
+        padded = np.pad(planes, padding, mode="edge")
+        around = [_part(padded, axis, slice(i, i + n)) for i in range(5)]
+        larger = list(planes.shape)
+        larger[axis] = 2 * n
+        result = np.empty(larger, planes.dtype)
+        for side, order in enumerate((weights, weights[::-1])):
+            pixels = (w * pixel for w, pixel in zip(order, around, strict=True))
+            _part(result, axis, slice(side, None, 2))[:] = sum(pixels)
+        planes = _part(result, axis, slice(0, shape[axis]))
+    return planes
+
+
+def _part(planes: FloatArray, axis: int, part: slice) -> Any:
+    return planes[(slice(None),) * axis + (part,)]

@@ -1,0 +1,75 @@
+"""Two scales: the low frequencies of an image, restored at half of its size.
+
+Noise of low frequency survives patches that are no larger than its waves: the mean of a patch, for
+one, is hardly denoised at all. In the image of half the size a patch covers four times the area
+and the noise is half as strong, while natural images look the same at any scale.
+"""
+
+from __future__ import annotations
+
+from fastgsm._progress import Progress
+from fastgsm._types import FloatArray
+from fastgsm.restore.method import Method
+from fastgsm.restore.pyramid import enlarged, shrunk
+
+
+class TwoScales:
+    """A method, with its result's low frequencies corrected at half of the size.
+
+    With S the mean over blocks of 2x2 pixels, x the result at full size and z that of S y, the
+    result is x + E(z - S x), where E blurs by (1, 2, 1) / 4 and enlarges by linear interpolation.
+
+    Measured on the upper left 400x400 pixels of every second Kodak image in grey, EPLL gains 0.02,
+    0.06 and 0.17 dB at noise 15, 25 and 50 of 255, for a quarter more time. Without the blur it
+    would be -0.05, 0.00 and 0.16 dB, blurred twice as far 0.02, 0.05 and 0.12 dB, and with a third
+    scale 0.02, 0.06 and 0.18 dB.
+
+    Parameters
+    ----------
+    fine, coarse : method
+        Made for the noise level of the image and for half of it.
+    least : int
+        Side of the smallest image that the methods restore; a smaller one has one scale.
+    shares : ndarray of shape (height, width), optional
+        Share of y in what stands for it in S y, for noise that differs from pixel to pixel; x has
+        the rest.
+
+    References
+    ----------
+    .. [1] V. Papyan and M. Elad, "Multi-scale patch-based image restoration", IEEE Trans. Image
+       Processing 25(1), 2016.
+    .. [2] G. Facciolo, N. Pierazzo, J.-M. Morel, "Conservative scale recomposition for multiscale
+       denoising", SIAM J. Imaging Sciences 10(3), 2017.
+    """
+
+    def __init__(
+        self,
+        fine: Method,
+        coarse: Method,
+        least: int,
+        shares: FloatArray | None = None,
+    ) -> None:
+        self._fine = fine
+        self._coarse = coarse
+        self._least = least
+        self._shares = shares
+
+    def _half(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Shape of the planes at half of the size, if they are large enough for it."""
+        half = (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2)
+        return half if min(half[1:]) >= self._least else None
+
+    def n_steps(self, shape: tuple[int, ...]) -> int:
+        """Number of progress updates that planes of the given shape take."""
+        half = self._half(shape)
+        return self._fine.n_steps(shape) + (self._coarse.n_steps(half) if half else 0)
+
+    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
+        """Denoise ``planes`` (n, height, width)."""
+        restored = self._fine(planes, bar)
+        if self._half(planes.shape):
+            if self._shares is not None:
+                planes = restored + self._shares.astype(planes.dtype) * (planes - restored)
+            correction = self._coarse(shrunk(planes), bar) - shrunk(restored)
+            restored += enlarged(correction, planes.shape)
+        return restored

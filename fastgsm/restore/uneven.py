@@ -1,0 +1,163 @@
+"""Missing pixels and uneven noise: a noise level for every pixel, infinite where one is missing.
+
+EPLL mixes restored patches with the noisy image. Here each pixel's share of the noisy image falls
+with its variance, and patch noise starts high and comes down pass by pass, so that what is known
+spreads into what is not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgsm._types import FloatArray
+from fastgsm.models import PatchModel
+from fastgsm.restore.epll import EPLL, Pass, schedule
+from fastgsm.restore.method import Method
+from fastgsm.restore.pyramid import enlarged, shrunk
+from fastgsm.restore.two_scales import TwoScales
+
+# Passes before the usual ones, and the patch noise of the first, in units of the data range.
+# Filled pixels of four Kodak images in grey (256x256 pixels), mean PSNR in dB without noise:
+#
+#                                        10 %   50 %   80 % missing  12 blocks of 16x16
+#   20 from 0.2                         30.46  27.58  23.91         22.01
+#   10 / 30 from 0.2                    29.81 27.83 / 26.79 27.83 / 23.15 24.28 / 21.59 22.24
+#   20 from 0.1                         30.59  27.70  24.17         21.66
+#   20 from 0.4                         30.29  27.41  23.54         21.96
+FILLING_PASSES = 20
+FILLING_SIGMA = 0.15
+# Patch noise comes down to that of the least noisy pixels, but not below this.
+LEAST_SIGMA = 0.005
+# Without missing pixels, the patch noise falls by this factor from pass to pass. With the halves of
+# the same images at noise 10 and 40 of 255, 2 gave 33.31 and 25.64 dB, 1.4 gave 33.27 and 25.37;
+# with the two levels scattered at random 29.14 and 29.24.
+LEVEL_RATIO = 2.0
+
+
+def filled(planes: FloatArray, trusted: NDArray[np.bool_]) -> FloatArray:
+    """Fill the pixels that are not trusted from the nearest blocks that have some that are.
+
+    The means over the trusted pixels of 2x2 blocks are filled in the same way, and enlarged.
+
+    Parameters
+    ----------
+    planes : ndarray of shape (n, height, width)
+        Finite everywhere.
+    trusted : ndarray of bool, shape (height, width)
+        True somewhere.
+
+    Returns
+    -------
+    ndarray of shape (n, height, width)
+        `planes` where trusted.
+    """
+    if trusted.all():
+        return planes
+    weights = trusted[None].astype(planes.dtype)
+    total = shrunk(weights)
+    means: FloatArray = shrunk(planes * weights) / np.where(total > 0, total, 1)
+    means = filled(means, total[0] > 0)
+    return np.where(trusted, planes, enlarged(means, planes.shape))
+
+
+def uneven_epll(
+    model: PatchModel,
+    noise: FloatArray,
+    patch_size: int,
+    stride: int,
+    rng: np.random.Generator,
+    grids: Sequence[int],
+    chroma: PatchModel | None = None,
+) -> Method:
+    """EPLL, at two scales where there is noise, for a noise level for each pixel.
+
+    Parameters
+    ----------
+    model : fitted model
+    noise : ndarray of shape (height, width)
+        Standard deviation at each pixel, in the units of the prior; infinite where one is missing.
+    patch_size, stride : int
+    rng : numpy.random.Generator
+    grids : sequence of int
+        Of the last passes (see `schedule`), after those that come down to the least noisy pixels.
+    chroma : fitted model, optional
+        For the planes after the first (see `EPLL`).
+
+    Returns
+    -------
+    method
+        Takes planes whose missing pixels are `filled`.
+    """
+    from scipy.ndimage import minimum_filter  # here, because it is slow to import
+
+    fine = _one_scale(model, noise, patch_size, stride, rng, grids, chroma)
+    missing = np.isinf(noise)
+    if not noise[~missing].any():
+        return fine
+    # A block of 2x2 pixels is as noisy as its noisiest one. So what the fine scale made of a pixel
+    # stands in for it at half of the size, the more the noisier it is than those beside it: with
+    # half of the pixels at noise 0.1 and the others without, that lowers the error of the former
+    # from 0.0286 to 0.0267 and of the latter from 0.0071 to 0.0004.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(noise > 0, (minimum_filter(noise, 3) / noise) ** 2, 1)
+    shares[missing] = 0
+    # A missing pixel counts as noisy as the typical one: a few of them change nothing elsewhere.
+    typical = np.median(noise[~missing])
+    deviation = np.where(missing, 1, shares) * np.where(missing, typical, noise)
+    half_noise = np.sqrt(shrunk(deviation[None] ** 2)[0]) / 2
+    coarse = _one_scale(model, half_noise, patch_size, stride, rng, grids, chroma)
+    return TwoScales(fine, coarse, patch_size, shares)
+
+
+def _one_scale(
+    model: PatchModel,
+    noise: FloatArray,
+    patch_size: int,
+    stride: int,
+    rng: np.random.Generator,
+    grids: Sequence[int],
+    chroma: PatchModel | None,
+) -> EPLL:
+    levels = descending_levels(noise)
+    least = levels[-1]
+    with np.errstate(divide="ignore", over="ignore"):
+        precision = (least / noise) ** 2
+    # Shares min(1, (t / s)^2), where t is the patch noise of the next pass and s the pixel's own.
+    # On the halves at noise 10 and 40 (see LEVEL_RATIO) min(1, t / s) gave 33.32 and 25.44 dB. The
+    # t^2 / (t^2 + s^2) of half-quadratic splitting, with this pass's t, gave 33.22 and 25.63, but
+    # at noise 25 with 5 or 50 % missing 27.2 and 24.8 dB at trusted pixels, not 27.9 and 26.1.
+    first = [
+        Pass((least / now) ** 2, (following / least) ** 2, i)
+        for i, (now, following) in enumerate(itertools.pairwise(levels))
+    ]
+    last = [each._replace(grid=each.grid + len(first)) for each in schedule(least, grids)]
+    return EPLL(
+        model, least, patch_size, stride, rng, first + last, precision, chroma, adapts=not first
+    )
+
+
+def descending_levels(noise: FloatArray) -> list[float]:
+    """Patch noise of the passes that come first, and at last the level of the least noisy pixels.
+
+    Parameters
+    ----------
+    noise : ndarray
+        Standard deviation at each pixel; infinite where one is missing.
+    """
+    known = noise[np.isfinite(noise)]
+    least = max(float(known.min()), LEAST_SIGMA)
+    most = max(float(known.max()), least)
+    if known.size < noise.size:
+        # Where all the noise is stronger than that, there is still something to come down from.
+        most = max(most, FILLING_SIGMA, 1.5 * least)
+        n_first = FILLING_PASSES
+    else:
+        n_first = round(math.log(most / least, LEVEL_RATIO))
+    if n_first == 0:
+        return [math.sqrt(most * least)]
+    return [float(level) for level in np.geomspace(most, least, n_first + 1)]

@@ -1,0 +1,1 @@
+"""Comparison of the models and the demo: measure, judge, and show."""

@@ -1,0 +1,223 @@
+"""Denoising of folders, stacks and images with masks or photon noise, on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastgsm
+from fastgsm import cli
+from fastgsm.files.image_file import ImageFile
+from fastgsm.io import read_image, read_pages, write_image, write_pages
+
+pytest.importorskip("PIL.Image")
+pytest.importorskip("tifffile")
+
+FAST = ("--quality", "fast")
+
+
+def run(*argv: Any) -> int:
+    return cli.main([str(arg) for arg in argv])
+
+
+def noisy(seed: int, shape: tuple[int, ...] = (24, 20), dtype: Any = np.uint8) -> np.ndarray:
+    leaves = fastgsm.datasets.dead_leaves(shape[:2], random_state=seed)
+    image = leaves + 0.1 * np.random.default_rng(seed).standard_normal(shape[:2])
+    if np.dtype(dtype).kind == "f":
+        return image.astype(dtype)
+    top = np.iinfo(dtype).max
+    return np.clip(np.rint(image * top), 0, top).astype(dtype)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three images and a text in photos/, which lies in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    for seed, name in enumerate(["a.png", "b.tif", "c.npy"]):
+        write_image(tmp_path / "photos" / name, noisy(seed))
+    (tmp_path / "photos" / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("fastgsm: error: ")
+    return err
+
+
+def test_folder_is_denoised_image_by_image(folder: Path, capsys: Any) -> None:
+    before = contents(folder)
+    assert run("denoise", "photos", "out", "--sigma", 25, *FAST) == 0
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.png", "b.tif", "c.npy"]
+    for name in ("a.png", "b.tif", "c.npy"):
+        image = read_image(folder / "photos" / name).array
+        expected = fastgsm.denoise(image, 25, quality="fast")
+        np.testing.assert_array_equal(read_image(folder / "out" / name).array, expected)
+    assert {k: v for k, v in contents(folder).items() if not k.startswith("out")} == before
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "[1/3] photos/a.png", "[2/3] photos/b.tif", "[3/3] photos/c.npy"
+    ]  # fmt: skip
+    assert summary.startswith("denoised 3 of 3 images in ") and summary.endswith("written to out")
+
+
+def test_failures_are_named_and_the_others_done(folder: Path, capsys: Any) -> None:
+    (folder / "photos" / "b.tif").write_bytes(b"damaged")
+    write_image(folder / "photos" / "c.npy", np.zeros((3, 3)))
+    assert run("denoise", "photos", "out", *FAST) == 1
+    assert [p.name for p in (folder / "out").iterdir()] == ["a.png"]
+    out, err = capsys.readouterr()
+    damaged, small = err.splitlines()
+    assert damaged.startswith("fastgsm: error: cannot read photos/b.tif: ")
+    assert small.startswith("fastgsm: error: photos/c.npy: ") and "patch" in small
+    assert "denoised 1 of 3 images in " in out and "; 2 failed" in out
+
+
+def test_several_files_go_to_a_folder(folder: Path) -> None:
+    (folder / "out").mkdir()
+    assert run("denoise", "photos/a.png", "photos/b.tif", "out", "--quiet", *FAST) == 0
+    assert run("denoise", "photos/c.npy", "out", "--quiet", *FAST) == 0
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.png", "b.tif", "c.npy"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["photos", "photos"], "photos/a.png is the input file photos/a.png"),
+        (["photos/a.png", "photos"], "photos/a.png is the input file photos/a.png"),
+        (["other/a.png", "photos/a.png", "photos"], "photos/a.png is the input file photos/a.png"),
+        (["photos/a.png", "other/a.png", "out"], "photos/a.png and other/a.png would both be"),
+        (["photos/a.png", "link"], "link/a.png is the input file photos/a.png"),
+        (["photos/a.png", "mask.png", "--mask", "mask.png"], "mask.png is the mask mask.png"),
+        (["photos/a.png", "out.png", "--mask", "lost.png"], "no such file or folder: lost.png"),
+        (["photos", "new/out"], "no such folder: new; create it first"),
+        (["photos", "photos/a.png"], "photos/a.png is a file; several images need a folder"),
+        (["photos", "new.png"], "new.png is the name of an image; several images need a folder"),
+        (["photos", "missing.png", "out"], "no such file or folder: missing.png"),
+        (["photos", "out", "--prior", "nobody"], "neither a file nor a bundled prior"),
+        (["photos", "out", "--mask", "photos/a.png"], "--mask photos/a.png has"),
+        (["photos", "out", "--noise", "1,2"], "'1,2' is neither poisson nor three numbers"),
+        (["photos", "out", "--noise", "poisson", "--sigma", "2"], "not allowed with argument"),
+        (["photos", "out", "--workers", "0"], "--workers: 0 is not 1 or more"),
+    ],
+)
+def test_bad_input_is_named_before_any_work(
+    folder: Path, capsys: Any, argv: list[str], message: str
+) -> None:
+    (folder / "other").mkdir()
+    write_image(folder / "other" / "a.png", noisy(9))
+    write_image(folder / "mask.png", np.eye(24, dtype=np.uint8)[:, :20])
+    (folder / "link").symlink_to("photos")
+    before = contents(folder)
+    assert run("denoise", *argv) == 2
+    assert message in error_line(capsys)
+    assert contents(folder) == before
+    assert not (folder / "out").exists()
+
+
+def test_ctrl_c_keeps_what_is_done(folder: Path, capsys: Any, monkeypatch: Any) -> None:
+    real = fastgsm.denoise
+    seen: list[Any] = []
+
+    def denoise(*args: Any, **options: Any) -> Any:
+        seen.append(args)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(fastgsm, "denoise", denoise)
+    assert run("denoise", "photos", "out", *FAST) == 130
+    assert [p.name for p in (folder / "out").iterdir()] == ["a.png"]
+    assert capsys.readouterr().err.endswith("fastgsm: interrupted\n")
+
+
+def test_json_of_a_folder_and_of_one_image(folder: Path, capsys: Any) -> None:
+    (folder / "photos" / "b.tif").write_bytes(b"damaged")
+    assert run("denoise", "photos", "out", "--json", "--sigma", 9, *FAST) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["failed"] == 1 and result["seconds"] > 0
+    first, second, third = result["images"]
+    seconds = first.pop("seconds")
+    assert seconds > 0 and first == {
+        "input": "photos/a.png", "output": "out/a.png", "pages": 1, "width": 20, "height": 24,
+        "channels": 1, "dtype": "uint8", "sigma": [9.0], "sigma_origin": "given",
+    }  # fmt: skip
+    assert second["output"] is None and "cannot read" in second["error"]
+    assert third["input"] == "photos/c.npy"
+    assert run("denoise", "photos/a.png", "one.png", "--json", "--quiet", *FAST) == 0
+    out, err = capsys.readouterr()
+    [image] = json.loads(out)["images"]
+    assert image["sigma_origin"] == "estimated" and image["sigma"][0] > 0 and err == ""
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_each_page_of_a_stack_is_denoised(folder: Path, capsys: Any, dtype: Any) -> None:
+    pages = [noisy(seed, (24, 20 + seed), dtype) for seed in range(3)]
+    write_pages("stack.tif", [ImageFile(page) for page in pages])
+    assert run("denoise", "stack.tif", "clean.tif", *FAST) == 0
+    result = read_pages("clean.tif")
+    for page, clean in zip(pages, result, strict=True):
+        assert clean.array.dtype == dtype
+        sigma = fastgsm.estimate_sigma(page)
+        np.testing.assert_array_equal(clean.array, fastgsm.denoise(page, sigma, quality="fast"))
+    out, err = capsys.readouterr()
+    assert "denoised 3 pages, the first 20x24 grey" in out
+    assert "denoising pages" in err and "3/3" in err
+    assert run("denoise", "stack.tif", "clean.npy", *FAST) == 2
+    assert "NPY holds one page, not 3; write TIFF (.tif)" in error_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["mask.png", "mask.npy", "colour.png"])
+def test_masked_and_nan_pixels_are_filled_in(folder: Path, name: str) -> None:
+    image = noisy(0, (32, 32), np.float32)
+    trusted = np.random.default_rng(0).random(image.shape) > 0.05
+    mask = np.where(trusted, 255, 0).astype(np.uint8)
+    write_image(name, np.dstack([mask] * 3) if name == "colour.png" else mask)
+    image[0, :3] = np.nan
+    write_image("in.tif", image)
+    assert run("denoise", "in.tif", "out.tif", "--mask", name, "--sigma", 0.1) == 0
+    expected = fastgsm.denoise(image, 0.1, mask=trusted)
+    np.testing.assert_array_equal(read_image("out.tif").array, expected)
+    # Without a level it is estimated, from the pixels that are there.
+    trusted[:24] = True
+    write_image("some.npy", trusted.astype(np.uint8))
+    assert run("denoise", "in.tif", "estimated.tif", "--mask", "some.npy") == 0
+    assert np.isfinite(read_image("estimated.tif").array).all()
+
+
+def test_a_mask_of_another_size_fails_image_by_image(folder: Path, capsys: Any) -> None:
+    write_image("mask.png", np.eye(9, dtype=np.uint8))
+    assert run("denoise", "photos", "out", "--mask", "mask.png", "--sigma", 9) == 1
+    assert capsys.readouterr().err.count("mask") == 3
+    assert list((folder / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "noise"), [("poisson", "poisson"), ("2,100,1.5", (2.0, 100.0, 1.5))]
+)
+def test_photon_noise(folder: Path, capsys: Any, argument: str, noise: Any) -> None:
+    counts = np.random.default_rng(0).poisson(noisy(0) / 4).astype(np.uint16) + np.uint16(100)
+    write_image("in.tif", counts)
+    argv = ["--noise", argument, "--workers", 1, *FAST]
+    assert run("denoise", "in.tif", "out.tif", *argv) == 0
+    expected = fastgsm.denoise(counts, noise=noise, quality="fast")
+    np.testing.assert_array_equal(read_image("out.tif").array, expected)
+    assert "20x24 grey uint16: photon noise, " in capsys.readouterr().out
+
+
+def test_workers_are_passed_on(folder: Path, monkeypatch: Any) -> None:
+    noted: list[Any] = []
+    monkeypatch.setattr(
+        fastgsm, "denoise", lambda image, *_, workers, **__: noted.append(workers) or image
+    )
+    assert run("denoise", "photos/a.png", "out.png", "--workers", 3, "--quiet") == 0
+    assert noted == [3]

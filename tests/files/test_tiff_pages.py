@@ -1,0 +1,172 @@
+"""Stacks of pages in TIFF files, and what a TIFF says beside its pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastgsm.files.image_file import ImageFile
+from fastgsm.io import read_image, read_pages, write_image, write_pages
+
+Image = pytest.importorskip("PIL.Image")
+tifffile = pytest.importorskip("tifffile")
+
+
+def pixels(shape: tuple[int, ...], dtype: Any = np.uint16) -> np.ndarray:
+    rng = np.random.default_rng(sum(shape))
+    if np.dtype(dtype).kind == "f":
+        return rng.random(shape).astype(dtype)
+    return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_pages_of_any_size_and_kind_come_back(tmp_path: Path, dtype: Any) -> None:
+    pages = [
+        ImageFile(pixels((5, 6), dtype)),
+        ImageFile(pixels((7, 4, 3), dtype), pixels((7, 4), dtype), 6, b"profile!"),
+        ImageFile(pixels((3, 9), dtype)),
+    ]
+    write_pages(tmp_path / "a.tif", pages)
+    for page, back in zip(pages, read_pages(tmp_path / "a.tif"), strict=True):
+        assert back.array.dtype == dtype
+        np.testing.assert_array_equal(back.stored, page.stored)
+        assert (back.orientation, back.icc_profile) == (page.orientation, page.icc_profile)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options"),
+    [
+        ("imagej", (2, 3, 9, 8), {"imagej": True, "metadata": {"axes": "TZYX", "unit": "um"}}),
+        ("zlib", (4, 9, 8), {"photometric": "minisblack", "compression": "zlib"}),
+        ("shaped", (4, 9, 8), {"photometric": "minisblack"}),
+        ("planes", (2, 3, 9, 8), {"photometric": "rgb", "planarconfig": "separate"}),
+        ("ome", (4, 9, 8), {"ome": True, "metadata": {"axes": "ZYX", "PhysicalSizeX": 0.5}}),
+        ("big", (2, 9, 8), {"photometric": "minisblack", "bigtiff": True, "byteorder": ">"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_stacks_are_read_and_written_as_the_same_stack(
+    tmp_path: Path, name: str, shape: tuple[int, ...], options: Any
+) -> None:
+    """Others see the same axes, shape, pixels and metadata in what was read and written back."""
+    first, second = tmp_path / "a.tif", tmp_path / "b.tif"
+    data = pixels(shape)
+    tifffile.imwrite(first, data, resolution=(300.0, 150.0), **options)
+    pages = read_pages(first)
+    assert len(pages) == (2 if name == "planes" else np.prod(shape[:-2]))
+    write_pages(second, pages)
+    with tifffile.TiffFile(first) as before, tifffile.TiffFile(second) as after:
+        [a], [b] = before.series, after.series
+        assert before.imagej_metadata == after.imagej_metadata
+        assert before.ome_metadata == after.ome_metadata
+        assert before.shaped_metadata == after.shaped_metadata
+        for tag in (282, 283, 296):
+            assert before.pages[0].tags.valueof(tag) == after.pages[0].tags.valueof(tag)
+        if name == "imagej":  # ImageJ reads all planes from where the first is
+            assert b.dataoffset is not None
+        if name != "planes":  # written with the colours of a pixel side by side
+            assert (a.axes, a.shape) == (b.axes, b.shape)
+            np.testing.assert_array_equal(b.asarray(), data)
+
+
+def test_the_tags_of_each_page_are_kept(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.tif", tmp_path / "b.tif"
+    with tifffile.TiffWriter(first, byteorder=">") as tiff:
+        for i in range(2):
+            tiff.write(
+                pixels((9, 8)),
+                description=f"page {i}",
+                datetime="2020:01:02 03:04:05",
+                software=f"microscope {i}",
+                resolution=((300, 7), (150, 7)),
+                resolutionunit=3,
+                iccprofile=b"profile",
+                metadata=None,
+                extratags=[(65000, 12, 2, (1.5, -2.0), True), (33550, 5, 1, (1, 3), True)],
+            )
+    write_pages(second, read_pages(first))
+    with tifffile.TiffFile(first) as before, tifffile.TiffFile(second) as after:
+        assert before.byteorder == after.byteorder
+        for old, new in zip(before.pages, after.pages, strict=True):
+            layout = {273, 279, 278}
+            kept = {tag.code: tag.value for tag in old.tags if tag.code not in layout}
+            found = {tag.code: tag.value for tag in new.tags if tag.code not in layout}
+            assert found == kept
+            assert found[65000] == (1.5, -2.0) and found[305].startswith("microscope")
+
+
+def test_one_image_keeps_its_tags_too_and_nothing_is_added(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.tif", tmp_path / "b.tif"
+    tifffile.imwrite(first, pixels((9, 8)), description="ours", metadata=None, software=False)
+    write_image(second, read_image(first))
+    assert second.read_bytes() == first.read_bytes()
+    write_image(tmp_path / "c.tif", pixels((9, 8)))
+    with tifffile.TiffFile(tmp_path / "c.tif") as tiff:
+        assert not {270, 305, 306} & {tag.code for tag in tiff.pages[0].tags}
+
+
+def test_a_resolution_that_is_no_number_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels((9, 8)), resolution=(11, 13), metadata=None)
+    content = path.read_bytes()
+    ratio = (11).to_bytes(4, "little") + (1).to_bytes(4, "little")
+    assert content.count(ratio) == 1
+    path.write_bytes(content.replace(ratio, bytes(8)))
+    write_pages(tmp_path / "b.tif", read_pages(path))
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert tiff.pages[0].tags.valueof(282) == (1, 1)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "jpeg", "packbits"])
+def test_pages_that_pillow_decodes_are_the_right_ones(tmp_path: Path, compression: str) -> None:
+    arrays = [np.full((16, 16), 40 + 60 * i, np.uint8) for i in range(3)]
+    first, *others = (Image.fromarray(array) for array in arrays)
+    path = tmp_path / "a.tif"
+    first.save(path, compression=compression, save_all=True, append_images=others)
+    for page, array in zip(read_pages(path), arrays, strict=True):
+        assert np.abs(page.array.astype(int) - array).max() <= 2
+
+
+def test_read_image_reads_one_page_and_the_limit_is_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels((3, 9, 8)), photometric="minisblack", compression="zlib")
+    with pytest.raises(ValueError, match=r"several pages; fastgsm\.io\.read_pages reads them"):
+        read_image(path)
+    assert len(read_pages(path, max_pixels=3 * 72)) == 3
+    with pytest.raises(ValueError, match="above the limit of"):
+        read_pages(path, max_pixels=3 * 72 - 1)
+
+
+def test_planes_without_an_entry_of_their_own_are_not_lost(tmp_path: Path) -> None:
+    """ImageJ writes stacks of more than 4 GB with one entry for all."""
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        note = "ImageJ=1.54f\nimages=3\nslices=3\n"
+        tiff.write(pixels((9, 8)), description=note, metadata=None)
+    path.write_bytes(path.read_bytes() + bytes(2 * 144))
+    with pytest.raises(ValueError, match=r"its 1 pages are not all of its planes .*\(3, 9, 8\)"):
+        read_pages(path)
+
+
+def test_pages_of_files_of_different_byte_order(tmp_path: Path) -> None:
+    for order in "<>":
+        tifffile.imwrite(tmp_path / f"{ord(order)}.tif", pixels((9, 8)), byteorder=order)
+    pages = [read_image(tmp_path / f"{ord(order)}.tif") for order in "<>"]
+    with pytest.raises(ValueError, match="different byte order"):
+        write_pages(tmp_path / "out.tif", pages)
+    assert not (tmp_path / "out.tif").exists()
+    with pytest.raises(ValueError, match="no page to write"):
+        write_pages(tmp_path / "out.tif", [])
+
+
+def test_a_tag_that_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    long = b"x" * 500
+    tifffile.imwrite(path, pixels((9, 8)), metadata=None, extratags=[(65000, 7, None, long, True)])
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(long)] + content[content.index(long) + 500 :])
+    with pytest.raises(ValueError, match="cannot read"):
+        read_pages(path)
