@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import fastgsm
 from fastgsm._arrays import share_pixels
 from fastgsm._parts import tiles_of
 from fastgsm.noise.scan import estimate_sigma_by_tiles
-from fastgsm.restore.presets import halos, reach
+from fastgsm.restore import presets
+from fastgsm.restore.method import Reach
+from fastgsm.restore.presets import PRESETS
 
 SIGMA = 0.1
 
@@ -73,9 +76,9 @@ def test_a_smaller_halo_would_not_do(noisy: Any, quality: str, monkeypatch: Any)
 
     One step less, of "fast"; two of the three of "balanced", whose last matters to few pixels.
     """
-    step = reach(quality, 8, 1 if quality == "fast" else 4).step
-    smaller = 0 if quality == "fast" else step
-    monkeypatch.setattr("fastgsm.tiles.reach", lambda *_: (smaller, step))
+    step = PRESETS[quality].reach(8, 1 if quality == "fast" else 4).step
+    smaller = Reach(0 if quality == "fast" else step, step)
+    monkeypatch.setitem(PRESETS, quality, replace(PRESETS[quality], reach=lambda *_: smaller))
     image = noisy[:, :150]
     whole = fastgsm.denoise(image, SIGMA, quality=quality)
     assert (by_tiles(image, quality=quality, tile=70) != whole).any()
@@ -83,14 +86,24 @@ def test_a_smaller_halo_would_not_do(noisy: Any, quality: str, monkeypatch: Any)
 
 @pytest.mark.parametrize(
     ("quality", "smaller"),
-    [("balanced", {"fine": 24}), ("best", {"fine": 48}), ("best", {"refinement": 24})],
+    [("balanced", {"fine": 24}), ("best", {"fine": 0}), ("best", {"refinement": 24})],
 )
 def test_smaller_halos_of_the_stages_would_not_do(
     noisy: Any, quality: str, smaller: Any, monkeypatch: Any
 ) -> None:
     """One step less than what the stages have; of the 40 pixels of "balanced", two steps."""
-    too_small = halos(quality, 8)._replace(**smaller)
-    monkeypatch.setattr("fastgsm.restore.presets.halos", lambda *_: too_small)
+    new = PRESETS[quality].new
+
+    def new_with_small_halos(setting: Any, level: float) -> Any:
+        with monkeypatch.context() as patch:
+            if "fine" in smaller:
+                patch.setattr(presets, "fine_halo", lambda *_: smaller["fine"])
+            else:
+                reach = Reach(smaller["refinement"], 24)
+                patch.setattr(presets.NonlocalMVN, "reach", lambda: reach)
+            return new(setting, level)
+
+    monkeypatch.setitem(PRESETS, quality, replace(PRESETS[quality], new=new_with_small_halos))
     image = noisy[:, :200]
     whole = fastgsm.denoise(image, SIGMA, quality=quality)
     assert (by_tiles(image, quality=quality, tile=70) != whole).any()
@@ -439,7 +452,7 @@ def tiles_called(monkeypatch: Any) -> list[Any]:
         images.append(image)
         return by_tiles(image, *arguments, tile=64, **options)
 
-    monkeypatch.setattr("fastgsm.tiles.denoise_tiles", noted)
+    monkeypatch.setattr("fastgsm._denoise.denoise_tiles", noted)
     return images
 
 

@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
 
 from fastgsm.cli import _options
 
@@ -14,27 +13,32 @@ from fastgsm.cli import _options
 def run(args: argparse.Namespace) -> int:
     """Denoise one image by tiles; give the exit status."""
     from fastgsm import tiles
+    from fastgsm._checks import check_random_state
     from fastgsm._parts import pixel_shape
     from fastgsm.files import stored as _stored
     from fastgsm.files.tile_log import Checkpoint
     from fastgsm.noise.scan import estimate_sigma_by_tiles
+    from fastgsm.noise.white import PATCH
+    from fastgsm.restore.options import Options
+    from fastgsm.restore.presets import DEFAULT_QUALITY
 
     source, output = _one_image(args)
     start = time.perf_counter()
     with _stored.opened(source) as image:
         _stored.check_output(output, source)
         array, axis, progress = image.array, image.channel_axis, not args.quiet
-        options = {
-            "tile": args.tile,
-            "prior": None if args.prior is None else _options.prior(args.prior),
-            "quality": args.quality or "balanced",
-            "stride": None,
-            "channel_axis": axis,
-            "data_range": args.data_range,
-        }
-        shape = pixel_shape(array, axis)
-        [first, *_], _ = tiles.plan(array, shape, **options)
-        sides = [side.stop for side in first.inner]
+        options = Options(
+            1 if axis is None else array.shape[axis],
+            check_random_state(0),
+            args.quality or DEFAULT_QUALITY,
+            None if args.prior is None else _options.prior(args.prior),
+            channel_axis=axis,
+            data_range=args.data_range,
+            workers=args.workers,
+        )
+        shape, assumed = pixel_shape(array, axis, PATCH), args.data_range is None
+        parts, options = tiles.plan(shape, array.dtype, args.tile, options)
+        sides = [side.stop for side in parts[0].inner]
         result = _stored.Result(output, image, (*sides, *array.shape[2:]))
         log = Checkpoint(None)
         try:
@@ -43,14 +47,8 @@ def run(args: argparse.Namespace) -> int:
                 sigma = args.sigma
                 if sigma is None:
                     sigma = estimate_sigma_by_tiles(array, shape, args.tile, axis, progress)
-                tiles.denoise_tiles(
-                    array,
-                    out,
-                    sigma,
-                    checkpoint=cast(Any, log),  # which goes when the result is in its place
-                    workers=args.workers,
-                    progress=progress,
-                    **options,
+                tiles.denoise_into(
+                    out, array, sigma, parts, options, log, assumed=assumed, progress=progress
                 )
         except BaseException as error:
             # What is wrong with the checkpoint itself shows before any tile counts as done.

@@ -16,8 +16,7 @@ from fastgsm.models import ICA, PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import extract_patches
 from fastgsm.plot._layout import COLOURS, caption, new_figure, panels, show, show_mosaic
-from fastgsm.restore.method import centring
-from fastgsm.restore.presets import patch_size_of
+from fastgsm.restore.priors import centring, patch_size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

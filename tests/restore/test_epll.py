@@ -12,6 +12,7 @@ import skimage.data
 import fastgsm
 from fastgsm._progress import Progress
 from fastgsm.restore.epll import EPLL, Pass, schedule
+from fastgsm.restore.method import Setting
 
 SIGMA = 0.1
 
@@ -35,9 +36,8 @@ def mse(a: Any, b: Any) -> float:
 def run_planes(
     model: Any, planes: Any, passes: tuple[Pass, ...], stride: int = 3, adapts: bool = True
 ) -> Any:
-    rng = np.random.default_rng(0)
-    p = round(model.n_features_in_**0.5)
-    epll = EPLL(model, SIGMA, p, stride, rng, passes, adapts=adapts)
+    p, rng = round(model.n_features_in_**0.5), np.random.default_rng(0)
+    epll = EPLL(Setting(model, None, p, stride, planes.dtype, rng), SIGMA, passes, adapts=adapts)
     with Progress(epll.n_steps(planes.shape), "", enabled=False) as bar:
         return epll(planes, bar)
 

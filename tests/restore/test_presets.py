@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import skimage.data
 import fastgsm
 from fastgsm.io import write_image
 from fastgsm.priors import read_card
-from fastgsm.restore.presets import PRESETS
+from fastgsm.restore.epll import THOROUGH_GRIDS
+from fastgsm.restore.presets import PRESETS, new_two_scale_epll
 from fastgsm.study import train_priors as train
 
 SIGMA = 0.1
@@ -100,7 +103,8 @@ def test_images_smaller_than_the_refinement_are_not_refined(
     prior = fastgsm.MoGSM(2, 2, tol=0.1, random_state=0).fit(X)
     image = noisy[: shape[0], : shape[1], 0]
     best = fastgsm.denoise(image, SIGMA, prior=prior, quality="best", progress=True)
-    monkeypatch.setattr(fastgsm.restore.presets, "GRIDS", fastgsm.restore.presets.THOROUGH_GRIDS)
+    thorough = partial(new_two_scale_epll, grids=THOROUGH_GRIDS)
+    monkeypatch.setitem(PRESETS, "balanced", replace(PRESETS["balanced"], new=thorough))
     pilot = fastgsm.denoise(image, SIGMA, prior=prior, quality="balanced")
     np.testing.assert_array_equal(best, pilot)
 
