@@ -325,5 +325,5 @@ def test_bad_input_is_named(options, error, message):
 
 def test_a_prior_of_no_square_is_refused():
     model = fastgsm.MVN().fit(np.random.default_rng(0).random((50, 5)))
-    with pytest.raises(ValueError, match="5 features, which is no square"):
+    with pytest.raises(ValueError, match="5 features, which is not a square number"):
         single_pass(IMAGE, 0.1, prior=model)

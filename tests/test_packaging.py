@@ -106,7 +106,9 @@ def test_wheel_holds_the_package_and_nothing_else(wheel_names: set[str], dist_in
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in wheel_names if not name.startswith(dist_info)} == source
-    stray = {name for name in source if not name.endswith((".py", "py.typed", ".npz", ".md"))}
+    stray = {
+        name for name in source if not name.endswith((".py", ".pyi", "py.typed", ".npz", ".md"))
+    }
     assert not stray
 
 

@@ -143,7 +143,7 @@ class EPLL:
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
-        return sum(len(self._strips(*self._grid(shape, each.grid))) for each in self._passes)
+        return sum(len(self._row_groups(*self._grid(shape, each.grid))) for each in self._passes)
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width) in the units of the prior."""
@@ -154,9 +154,11 @@ class EPLL:
         batches: dict[int, list[Batches]] = {}
         local: LocalWeights | None = None
         grids = {each.grid: self._grid(planes.shape, each.grid) for each in self._passes}
-        # Room for the largest strip, used for all: fresh memory costs more than a tenth of the time
-        # where it goes back to the system at once, as in Dask's workers.
-        most = max(self._strips(rows, cols)[0].size * cols.size for rows, cols in grids.values())
+        # Room for the largest group of rows, used for all: fresh memory costs more than a tenth of
+        # the time where it goes back to the system at once, as in Dask's workers.
+        most = max(
+            self._row_groups(rows, cols)[0].size * cols.size for rows, cols in grids.values()
+        )
         patches = np.empty((most, self._patch_size**2), planes.dtype)
         for (_, share, grid), sigma in zip(self._passes, self._sigmas, strict=True):
             rows, cols = grids[grid]
@@ -195,9 +197,10 @@ class EPLL:
         )
         return rows, cols
 
-    def _strips(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        n_strips = -(-rows.size * cols.size // PATCHES_PER_CALL)
-        return np.array_split(rows, min(n_strips, rows.size))
+    def _row_groups(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """Cut the rows of a grid into groups of about PATCHES_PER_CALL patches."""
+        n_groups = -(-rows.size * cols.size // PATCHES_PER_CALL)
+        return np.array_split(rows, min(n_groups, rows.size))
 
     def _choose(
         self,
@@ -207,24 +210,24 @@ class EPLL:
         sigma: float,
         local: LocalWeights | None,
     ) -> tuple[list[Batches], LocalWeights]:
-        """Sort the patches of every strip by their likeliest shapes.
+        """Sort the patches of every group of rows by their likeliest shapes.
 
         Also returns the local weights of the shapes. Those of the first pass serve all passes.
         """
         assert self._mixture is not None
         bank = self._mixture.wiener_bank(sigma, plane.dtype, CHOICE_TAIL_LOSS)
-        strips = self._strips(rows, cols)
+        groups = self._row_groups(rows, cols)
         weights = self._mixture._density.weights.sum(axis=1)
         if local is None and self._adapts and weights.size > 1:
             shapes, local = learn_local_weights(
                 plane, rows, cols, self._patch_size, self._remove_mean, bank, weights
             )
-            ends = np.cumsum([strip.size * cols.size for strip in strips])
-            by_strip = np.split(shapes, ends[:-1])
+            ends = np.cumsum([group.size * cols.size for group in groups])
+            by_group = np.split(shapes, ends[:-1])
         else:
             local = LocalWeights.none(weights.size, plane.dtype) if local is None else local
-            by_strip = [self._shapes(plane, strip, cols, bank, local) for strip in strips]
-        return [batches_of_one_shape(shapes) for shapes in by_strip], local
+            by_group = [self._shapes(plane, group, cols, bank, local) for group in groups]
+        return [batches_of_one_shape(shapes) for shapes in by_group], local
 
     def _shapes(
         self,
@@ -254,17 +257,19 @@ class EPLL:
     ) -> FloatArray:
         """Return the sums (n, H, W) of the patches, each restored under its shape.
 
-        ``patches`` (at least as many as in a strip, d) is scratch memory.
+        ``patches`` (at least as many as in a group, d) is scratch memory.
         """
         assert self._mixture is not None
         assert self._chroma is not None
         mixtures = [self._mixture] + [self._chroma] * (len(planes) - 1)
         banks = [each.wiener_bank(sigma, planes.dtype, FLAT_TAIL_LOSS) for each in mixtures]
         sums, p = np.zeros(planes.shape, planes.dtype), self._patch_size
-        for strip, of_strip in zip(self._strips(rows, cols), batches, strict=True):
+        for group, its_batches in zip(self._row_groups(rows, cols), batches, strict=True):
             for plane, bank, total in zip(planes, banks, sums, strict=True):
-                restore_patches(plane, strip, cols, p, self._remove_mean, bank, *of_strip, patches)
-                add_patches(patches, strip, cols, p, total)
+                restore_patches(
+                    plane, group, cols, p, self._remove_mean, bank, *its_batches, patches
+                )
+                add_patches(patches, group, cols, p, total)
             bar.update()
         return sums
 
@@ -278,12 +283,12 @@ class EPLL:
     ) -> FloatArray:
         """Do the work of `_sum_restored` for a model that has only `denoise_patches`."""
         sums, p = np.zeros(planes.shape, planes.dtype), self._patch_size
-        for strip in self._strips(rows, cols):
+        for group in self._row_groups(rows, cols):
             for plane, total in zip(planes, sums, strict=True):
                 clean = restored_patches(
-                    self._model, sigma, plane, strip, cols, p, self._remove_mean
+                    self._model, sigma, plane, group, cols, p, self._remove_mean
                 )
-                add_patches(clean, strip, cols, p, total)
+                add_patches(clean, group, cols, p, total)
             bar.update()
         return sums
 

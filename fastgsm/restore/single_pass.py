@@ -1,9 +1,9 @@
 """The single pass: every patch of an image is replaced by its posterior mean, once.
 
-A pixel is the mean over the patches that cover it, each weighted by the precision that it expects
-of itself: one over the expected squared error of its posterior mean. That is worth 0.11, 0.10 and
-0.05 dB at noise 15, 25 and 50 of 255 (every third Kodak image, GSM of 8 scales); weights to the
-power of 0.5 or 1.5 are worth 0.06 and 0.11, 0.07 and 0.08, 0.04 and 0.02.
+A pixel is the mean over the patches that cover it, each weighted by its expected precision: one
+over the expected squared error of its posterior mean. The weights gain 0.11, 0.10 and 0.05 dB at
+noise 15, 25 and 50 of 255 (every third Kodak image, GSM with 8 scales). Weights to the power of 0.5
+or 1.5 gain 0.06 and 0.11, 0.07 and 0.08, 0.04 and 0.02.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ BAND_ROWS = 16
 # is heard.
 BANDS_PER_CALL = 64
 
-# Most that the flat tail may add to the expected squared error of a patch: 0.2 %, or 0.009 dB. In
-# the average of overlapping patches it was 0.006 dB or less (Kodak, noise 5 to 50 of 255).
+# Largest relative increase in a patch's expected squared error that the flat tail may cause: 0.2 %,
+# or 0.009 dB. In the average of overlapping patches it was at most 0.006 dB (Kodak, noise 5 to 50).
 FLAT_TAIL_LOSS = 0.002
 
-# How the squared error of a pixel follows from the traces of its patches' filters, see
-# `_expected_errors`. Fitted to the 24 Kodak images in grey at noise 10, 25 and 50 of 255 (GSM of 8
-# scales, stride 1): the z-scores of an image have standard deviations of 0.83 to 1.04, 0.81 to 1.23
-# and 0.82 to 1.38, two of the 72 outside of 0.8 to 1.25. With nothing averaged and slope 1 it is
-# 0.81 to 1.04, 0.75 to 1.19 and 0.70 to 1.24, ten outside; with slopes of 1 and 1.1 four and three.
-# Part of a trace that is averaged out between patches: the mean and some of the two slopes.
+# The squared error of a pixel from the traces of its patches' filters, see `_expected_errors`.
+# Fitted to the 24 Kodak images in grey at noise 10, 25 and 50 of 255 (GSM with 8 scales, stride 1):
+# the z-scores of an image have standard deviations of 0.83 to 1.04, 0.81 to 1.23 and 0.82 to 1.38,
+# two of the 72 outside 0.8 to 1.25. With nothing averaged and slope 1 they are 0.81 to 1.04, 0.75 to
+# 1.19 and 0.70 to 1.24, ten outside; with slopes of 1 and 1.1, four and three outside.
+# Part of a trace that averages out between patches: the mean and some of the two slopes.
 AVERAGED_TRACE = 2.0
-# Above 1: the harmonic mean of the traces is below the mean, and which of its filters a patch needs
-# is not certain.
+# Above 1: the harmonic mean of the traces is below their mean, and it is uncertain which of its
+# filters a patch needs.
 TRACE_SLOPE = 1.05
 
 

@@ -20,7 +20,7 @@ from fastgsm.restore.method import Method, Setting
 from fastgsm.restore.pyramid import enlarged, shrunk
 from fastgsm.restore.two_scales import TwoScales
 
-# Passes before the usual ones, and the patch noise of the first, in units of the data range.
+# Passes before the usual ones, and the patch noise of the first pass, in units of the data range.
 # Filled pixels of four Kodak images in grey (256x256 pixels), mean PSNR in dB without noise:
 #
 #                                        10 %   50 %   80 % missing  12 blocks of 16x16
@@ -30,7 +30,7 @@ from fastgsm.restore.two_scales import TwoScales
 #   20 from 0.4                         30.29  27.41  23.54         21.96
 FILLING_PASSES = 20
 FILLING_SIGMA = 0.15
-# Patch noise comes down to that of the least noisy pixels, but not below this.
+# Patch noise falls to the level of the least noisy pixels, but not below this.
 LEAST_SIGMA = 0.005
 # Without missing pixels, the patch noise falls by this factor from pass to pass. With the halves of
 # the same images at noise 10 and 40 of 255, 2 gave 33.31 and 25.64 dB, 1.4 gave 33.27 and 25.37;

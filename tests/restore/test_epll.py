@@ -59,7 +59,9 @@ def test_the_seed_places_the_grids(noisy: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_bits_do_not_depend_on_the_strips(noisy: Any, monkeypatch: Any, dtype: Any) -> None:
+def test_the_bits_do_not_depend_on_the_groups_of_rows(
+    noisy: Any, monkeypatch: Any, dtype: Any
+) -> None:
     image = noisy.astype(dtype)
     expected = denoise(image, SIGMA)
     monkeypatch.setattr(fastgsm.restore.epll, "PATCHES_PER_CALL", 100)

@@ -12,6 +12,7 @@ from scipy.ndimage import convolve1d, zoom
 import fastgsm
 from fastgsm._progress import Progress
 from fastgsm.restore.epll import EPLL, schedule
+from fastgsm.restore.method import Setting
 from fastgsm.restore.pyramid import enlarged, shrunk
 from fastgsm.restore.two_scales import TwoScales
 
@@ -94,7 +95,8 @@ def test_low_frequencies_are_restored_better() -> None:
     noisy = fastgsm.datasets.add_noise(clean, 0.2, random_state=0)[None]
     model = fastgsm.load_prior("mogsm")
     fine, coarse = (
-        EPLL(model, level, 8, 4, np.random.default_rng(0), schedule(level)) for level in (0.2, 0.1)
+        EPLL(Setting(model, None, 8, 4, noisy.dtype, np.random.default_rng(0)), level, passes)
+        for level, passes in ((level, schedule(level)) for level in (0.2, 0.1))
     )
     errors = []
     for method in (TwoScales(fine, coarse, 8), fine):
