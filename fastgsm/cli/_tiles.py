@@ -13,7 +13,7 @@ from fastgsm.cli import _options
 def run(args: argparse.Namespace) -> int:
     """Denoise one image by tiles; give the exit status."""
     from fastgsm import tiles
-    from fastgsm._checks import check_random_state
+    from fastgsm._checks import check_nonnegative, check_random_state
     from fastgsm._parts import pixel_shape
     from fastgsm.files import stored as _stored
     from fastgsm.files.tile_log import Checkpoint
@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
             data_range=args.data_range,
             workers=args.workers,
         )
+        if args.sigma is not None:
+            check_nonnegative(args.sigma, "sigma")
         shape, assumed = pixel_shape(array, axis, PATCH), args.data_range is None
         parts, options = tiles.plan(shape, array.dtype, args.tile, options)
         sides = [side.stop for side in parts[0].inner]

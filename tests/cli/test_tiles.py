@@ -185,8 +185,8 @@ class Interrupted:
 
     def __init__(self, monkeypatch: Any, error: BaseException | None, after: int = 3) -> None:
         self.error, self.after, self.calls = error, after, 0
-        self.denoise_part = tiles.denoise_part
-        monkeypatch.setattr(tiles, "denoise_part", self)
+        self.denoise_part = tiles.denoise_tile
+        monkeypatch.setattr(tiles, "denoise_tile", self)
 
     def __call__(self, *args: Any) -> Any:
         if self.error is not None and self.calls == self.after:
