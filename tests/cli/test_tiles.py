@@ -181,18 +181,18 @@ def test_no_more_is_read_than_a_tile_with_its_margins(
 
 
 class Interrupted:
-    """Stands in for `denoise_part`; raises once so many tiles are done."""
+    """Stands in for `denoise_tile`; raises once so many tiles are done."""
 
     def __init__(self, monkeypatch: Any, error: BaseException | None, after: int = 3) -> None:
         self.error, self.after, self.calls = error, after, 0
-        self.denoise_part = tiles.denoise_tile
+        self.denoise_tile = tiles.denoise_tile
         monkeypatch.setattr(tiles, "denoise_tile", self)
 
     def __call__(self, *args: Any) -> Any:
         if self.error is not None and self.calls == self.after:
             raise self.error
         self.calls, self.workers = self.calls + 1, args[-1]
-        return self.denoise_part(*args)
+        return self.denoise_tile(*args)
 
 
 @pytest.mark.parametrize("output", ["out.zarr", "out.npy", "out.tif"])
