@@ -191,7 +191,7 @@ class Interrupted:
     def __call__(self, *args: Any) -> Any:
         if self.error is not None and self.calls == self.after:
             raise self.error
-        self.calls, self.workers = self.calls + 1, args[-1]
+        self.calls, self.workers = self.calls + 1, args[-1].workers
         return self.denoise_tile(*args)
 
 
