@@ -38,8 +38,8 @@ search.best_params_
 
 # %%
 # The step from one scale to two is the largest, because patches differ in contrast. Beyond six or
-# eight scales there is little to gain. There is nothing to lose either: a scale is only two numbers,
-# and the curve for the held-out images does not turn down.
+# eight scales there is little to gain. There is nothing to lose either: a scale is only two
+# numbers, and the curve for the held-out images does not turn down.
 
 scales = search.cv_results_["param_n_scales"].astype(int)
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
