@@ -41,7 +41,7 @@ out = np.lib.format.open_memmap(
 fastgsm.denoise_tiles(noisy, out, tile=128, checkpoint=done)
 
 # %%
-# The result is the same as that of `denoise`, which needs the whole image in memory.
+# The result is the same as that of :func:`fastgsm.denoise`, with the whole image in memory.
 
 assert np.array_equal(out, fastgsm.denoise(noisy))
 
