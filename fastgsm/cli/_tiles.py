@@ -86,7 +86,7 @@ def refuse_zarr(args: argparse.Namespace) -> None:
     for name in [*args.inputs, args.output]:
         if is_zarr(Path(name)):
             raise ValueError(
-                f"{name}: arrays of Zarr are read and written by tiles only; add --tile 2048"
+                f"{name}: Zarr arrays are read and written only by tiles; add --tile 2048"
             )
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import cli, io
+from fastgsm import cli
+from fastgsm.files import formats
 from fastgsm.files.image_file import ImageFile
 from fastgsm.io import read_image, write_image
 
@@ -227,7 +228,7 @@ def test_ctrl_c_while_writing_keeps_the_older_file(
         file.write(b"half")
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setitem(io._ENCODERS, "PNG", interrupted)
+    monkeypatch.setitem(formats.ENCODERS, "PNG", interrupted)
     assert run("denoise", source, tmp_path / "out.png") == 130
     assert only(tmp_path) == ["in.png", "out.png"]
     assert (tmp_path / "out.png").read_bytes() == b"older"
@@ -552,8 +553,8 @@ def test_compare_and_demo_call_the_report(report: list[Any]) -> None:
 
 
 def in_folder(folder: Path) -> dict[str, Any]:
-    """Options for a process that runs in `folder` and finds the package."""
-    root = str(Path(fastgsm.__file__).parents[2])
+    """Return options for a process that runs in `folder` and finds the package."""
+    root = str(Path(fastgsm.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": root, "PYTHONUNBUFFERED": ""}
     return {"cwd": folder, "env": environment, "capture_output": True, "text": True}
 

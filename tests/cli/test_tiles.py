@@ -13,7 +13,7 @@ import pytest
 import fastgsm
 from fastgsm import cli, tiles
 from fastgsm.files import stored as _stored
-from fastgsm.files import tiff as _tiff
+from fastgsm.files import tiff_write
 from fastgsm.io import read_image
 
 tifffile = pytest.importorskip("tifffile")
@@ -134,7 +134,7 @@ def test_what_a_tiff_says_of_its_pixels_is_kept(tmp_path: Path, byteorder: str) 
 @pytest.mark.parametrize("big", [False, True])
 def test_a_large_result_is_a_bigtiff(tmp_path: Path, monkeypatch: Any, big: bool) -> None:
     if big:
-        monkeypatch.setattr(_tiff, "CLASSIC", 1000)
+        monkeypatch.setattr(tiff_write, "CLASSIC", 1000)
     np.save(tmp_path / "in.npy", noisy())
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.tif", *OPTIONS) == 0
     with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
@@ -416,8 +416,8 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
     [
         (["missing.tif", "out.tif"], "no such file or folder: missing.tif"),
         (["missing.zarr", "out.tif"], "no such file or folder: missing.zarr"),
-        (["in.png", "out.tif"], "in.png is a file of another kind; --tile reads one image of TIFF"),
-        (["folder", "out.tif"], "folder is a folder of another kind; --tile reads one image of"),
+        (["in.png", "out.tif"], "in.png is another kind of file; --tile reads one image from a"),
+        (["folder", "out.tif"], "folder is another kind of folder; --tile reads one image"),
         (["in.npy", "in.tif", "folder"], "--tile denoises one image, not 2; run it for each"),
         (["in.npy", "out.png"], "out.png: --tile writes .zarr, .npy or .tif"),
         (["in.npy", "folder"], "folder: --tile writes .zarr, .npy or .tif"),
@@ -427,7 +427,7 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
         (["in.zarr", "in.zarr"], "in.zarr is the input file in.zarr"),
         (["in.zarr", "in.zarr/out.npy"], "lies within the other"),
         (["group.zarr/0", "group.zarr"], "lies within the other"),
-        (["in.npy", "group.zarr"], "group.zarr exists and is not an array of Zarr (it is a group"),
+        (["in.npy", "group.zarr"], "group.zarr exists and is not a Zarr array (it is a group"),
         (["group.zarr", "out.npy"], "it is a group of arrays (0, labels), not an array; give one"),
         (["foreign.tif", "out.npy"], "cannot read foreign.tif: "),
         (["stack.tif", "out.npy"], "cannot read stack.tif: it has 2 pages; save the page wanted"),
@@ -489,5 +489,5 @@ def test_without_tile_an_array_of_zarr_is_pointed_to_it(
     assert run("denoise", *argv) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
-    assert "arrays of Zarr are read and written by tiles only; add --tile 2048" in err
+    assert "Zarr arrays are read and written only by tiles; add --tile 2048" in err
     assert only(files) == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io as bytes_io
+import io
 import os
 import pickle
 import struct
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm import io
+from fastgsm.files import formats
 from fastgsm.files.image_file import ImageFile
+from fastgsm.files.paths import atomic_path
 from fastgsm.io import read_grey_images, read_image, write_image
 
 Image = pytest.importorskip("PIL.Image")
@@ -101,7 +102,7 @@ def test_jpeg_is_close_and_of_quality_95(tmp_path: Path, shape: Any, extension: 
     image = read_image(path)
     assert image.array.shape == shape
     assert np.abs(image.array.astype(int) - stored).max() <= 4
-    reference = bytes_io.BytesIO()
+    reference = io.BytesIO()
     Image.fromarray(stored).save(reference, "JPEG", quality=95)
     with Image.open(path) as written, Image.open(reference) as expected:
         assert written.quantization == expected.quantization
@@ -599,7 +600,7 @@ def test_failed_write_leaves_everything_as_it_was(
         file.write(b"half")
         raise failure
 
-    monkeypatch.setitem(io._ENCODERS, "PNG", fail)
+    monkeypatch.setitem(formats.ENCODERS, "PNG", fail)
     with pytest.raises(failure):
         write_image(path, smooth((4, 4)))
     assert only(tmp_path) == (["a.png"] if existing else [])
@@ -631,7 +632,7 @@ def test_output_is_on_disk_before_it_has_its_name(
 
 def test_output_appears_only_when_complete(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
-    with io.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         assert temporary.parent == tmp_path and temporary.suffix == ".npz"
         temporary.write_bytes(b"new")
         assert not path.exists()
