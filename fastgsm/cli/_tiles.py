@@ -12,7 +12,7 @@ from fastgsm.cli import _options
 
 
 def run(args: argparse.Namespace) -> int:
-    """Denoise one image by tiles; give the exit status."""
+    """Denoise one image by tiles; return the exit status."""
     from fastgsm import tiles
     from fastgsm._parts import pixel_shape
     from fastgsm.files import stored as _stored
@@ -47,17 +47,17 @@ def run(args: argparse.Namespace) -> int:
                     array,
                     out,
                     sigma,
-                    checkpoint=cast(Any, log),  # which goes when the result is in its place
+                    checkpoint=cast(Any, log),  # removed when the result is at its final path
                     workers=args.workers,
                     progress=progress,
                     **options,
                 )
         except BaseException as error:
-            # What is wrong with the checkpoint itself shows before any tile counts as done.
+            # An error in the checkpoint itself is raised before any tile counts as done.
             ours = bool(log.done) or not isinstance(error, ValueError)
             if ours and result.checkpoint.exists():
                 print(
-                    f"fastgsm: what is done is kept in {result.folder}; the same command goes on "
+                    f"fastgsm: what is done is kept in {result.folder}; the same command continues "
                     f"from there",
                     file=sys.stderr,
                 )
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def refuse_zarr(args: argparse.Namespace) -> None:
-    """Raise if an array of Zarr is to be read or written without --tile."""
+    """Raise if a Zarr array is to be read or written without --tile."""
     from fastgsm.files.stored import is_zarr
 
     for name in [*args.inputs, args.output]:
@@ -91,7 +91,7 @@ def refuse_zarr(args: argparse.Namespace) -> None:
 
 
 def _one_image(args: argparse.Namespace) -> tuple[Path, Path]:
-    """Give input and output; raise if more is asked for than tiles can do."""
+    """Return the input and the output; raise if an option does not work with tiles."""
     for option, given in (
         ("--mask", args.mask),
         ("--noise", args.noise),
@@ -99,7 +99,7 @@ def _one_image(args: argparse.Namespace) -> tuple[Path, Path]:
     ):
         if given is not None:
             raise ValueError(
-                f"{option} does not apply to --tile, with which no image is in memory as a whole; "
+                f"{option} does not apply to --tile, where no image is in memory as a whole; "
                 f"leave out {option}, or --tile if the image fits into memory"
             )
     if len(args.inputs) != 1:

@@ -72,12 +72,12 @@ def _body(results: Results, pictures: Mapping[str, bytes], slides: Slides) -> li
             pictures["denoised.png"],
             f"A part of {settings['pictured']}, a test image. Each row is a noise level (standard "
             "deviation, for grey values from 0 to 1). The PSNR is that of the whole image, the "
-            "best of a row in bold; patches are averaged.",
+            "best of a row in bold. Patches are averaged.",
         ),
         "<h2>In detail</h2>",
         "<ul>" + "".join(f"<li>{escape(finding)}</li>" for finding in details) + "</ul>",
         "<h2>Figures</h2>",
-        '<p class="soft">A star marks the best of a column; a click on its title sorts by it.</p>',
+        '<p class="soft">A star marks the best of a column. Click a title to sort by it.</p>',
         _table(learning),
         _figure(
             pictures["likelihood.png"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import signal
@@ -18,9 +19,12 @@ import pytest
 
 import fastgsm
 from fastgsm import cli
+from fastgsm.cli._options import QUALITIES
+from fastgsm.cli._train import MODELS
 from fastgsm.files import formats
 from fastgsm.files.image_file import ImageFile
 from fastgsm.io import read_image, write_image
+from fastgsm.restore.presets import PRESETS
 
 pytest.importorskip("PIL.Image")
 pytest.importorskip("tifffile")
@@ -300,7 +304,7 @@ def test_train_writes_a_model_and_says_what_it_did(tmp_path: Path, model: Any, c
     np.testing.assert_allclose(model.made.X.mean(axis=1), 0, atol=1e-6)
     printed = capsys.readouterr().out
     assert re.search(r"FakeModel on 50 patches of 6x6 in \d+\.\d\d s\n", printed)
-    assert "images: 2 (of colour ones, the luminance)\n" in printed
+    assert "images: 2 (colour images as luminance)\n" in printed
     assert "123.457 nats" in printed and f"wrote {out}\n" in printed
 
 
@@ -603,6 +607,17 @@ def test_help_and_version_import_nothing_but_the_standard_library(
     )
     done = subprocess.run([sys.executable, "-c", code], **in_folder(tmp_path))
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_parser_repeats_is_what_the_library_has() -> None:
+    """The parser does not import the library, so that the help appears at once."""
+    assert tuple(PRESETS) == QUALITIES
+    assert [name for name, _ in MODELS.values()] == ["MVN", "GSM", "GMM", "MoGSM", "ICA"]
+    for class_name, accepted in MODELS.values():
+        params = inspect.signature(getattr(fastgsm, class_name)).parameters
+        options = {"components": "n_components", "scales": "n_scales", "max_iter": "max_iter"}
+        has = tuple(option for option, param in options.items() if param in params)
+        assert accepted == (() if class_name == "MVN" else has)  # MVN is fitted in closed form
 
 
 def test_module_is_the_command(tmp_path: Path) -> None:

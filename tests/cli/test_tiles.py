@@ -217,7 +217,7 @@ def test_a_run_goes_on_where_it_was(
     assert "checkpoint of another run" in capsys.readouterr().err
     np.save(tmp_path / "grey.npy", noisy())
     assert run("denoise", tmp_path / "grey.npy", *argv[2:]) == 2
-    assert "is not what a run like this one left (it has shape" in capsys.readouterr().err
+    assert "was not left by a run like this one (it has shape" in capsys.readouterr().err
 
     rest = Interrupted(monkeypatch, None)
     assert run(*argv) == 0
@@ -372,7 +372,7 @@ def test_a_disk_without_space(tmp_path: Path, capsys: Any, monkeypatch: Any) -> 
     monkeypatch.setattr(_stored.shutil, "disk_usage", lambda _: usage)
     for output in ("out.npy", "out.tif"):
         assert run("denoise", tmp_path / "in.npy", tmp_path / output, *OPTIONS) == 2
-        assert "needs 26000 bytes, of which 25999 are free" in capsys.readouterr().err
+        assert "needs 26000 bytes, but 25999 are free" in capsys.readouterr().err
         assert only(tmp_path) == ["in.npy"]
     usage.free = 26_000
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.npy", *OPTIONS) == 0
