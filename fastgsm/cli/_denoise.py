@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastgsm.cli import _options
+from fastgsm.cli import _options, _tiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,28 +54,7 @@ def add_to(commands: Any) -> None:
         help="file to write, in the format of its extension, or folder; existing files are "
         "replaced",
     )
-    noise = command.add_mutually_exclusive_group()
-    noise.add_argument(
-        "--sigma",
-        type=float,
-        metavar="S",
-        help="standard deviation of the noise, in the units of the pixels: grey levels for 8 and "
-        "16 bit, usually 0 to 1 for floats (default: estimated for each page)",
-    )
-    noise.add_argument(
-        "--noise",
-        type=_noise,
-        metavar="poisson|GAIN,OFFSET,READ_NOISE",
-        help="noise that grows with the light: 'poisson' if pixels are photon counts; or a "
-        "camera's grey levels per photon, its value without light, and the standard deviation of "
-        "its read noise, separated by commas",
-    )
-    command.add_argument(
-        "--mask",
-        metavar="FILE",
-        help="grey image of the same size: 0 where a pixel is missing, one other value elsewhere; "
-        "missing pixels are filled in",
-    )
+    _add_noise_and_mask(command)
     _options.add_data_range(command)
     _options.add_max_pixels(command)
     command.add_argument(
@@ -107,10 +86,33 @@ def add_to(commands: Any) -> None:
     _options.add_quiet(command)
 
 
+def _add_noise_and_mask(command: argparse.ArgumentParser) -> None:
+    noise = command.add_mutually_exclusive_group()
+    noise.add_argument(
+        "--sigma",
+        type=float,
+        metavar="S",
+        help="standard deviation of the noise, in the units of the pixels: grey levels for 8 and "
+        "16 bit, usually 0 to 1 for floats (default: estimated for each page)",
+    )
+    noise.add_argument(
+        "--noise",
+        type=_noise,
+        metavar="poisson|GAIN,OFFSET,READ_NOISE",
+        help="noise that grows with the light: 'poisson' if pixels are photon counts; or a "
+        "camera's grey levels per photon, its value without light, and the standard deviation of "
+        "its read noise, separated by commas",
+    )
+    command.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="grey image of the same size: 0 where a pixel is missing, one other value elsewhere; "
+        "missing pixels are filled in",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Denoise one image or several; return the exit status, 1 if any of several failed."""
-    from fastgsm.cli import _tiles
-
     if args.tile is not None:
         return _tiles.run(args)
     _tiles.refuse_zarr(args)
