@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import cli
 from fastgsm.files.image_file import ImageFile
 from fastgsm.io import read_image, read_pages, write_image, write_pages
+from tests.cli.helpers import error_line, run
 
 pytest.importorskip("PIL.Image")
 pytest.importorskip("tifffile")
 
 FAST = ("--quality", "fast")
-
-
-def run(*argv: Any) -> int:
-    return cli.main([str(arg) for arg in argv])
 
 
 def noisy(seed: int, shape: tuple[int, ...] = (24, 20), dtype: Any = np.uint8) -> np.ndarray:
@@ -46,12 +42,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.startswith("fastgsm: error: ")
-    return err
 
 
 def test_folder_is_denoised_image_by_image(folder: Path, capsys: Any) -> None:

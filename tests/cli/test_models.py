@@ -13,12 +13,8 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import cli
 from fastgsm.io import read_image, write_image
-
-
-def run(*argv: Any) -> int:
-    return cli.main([str(arg) for arg in argv])
+from tests.cli.helpers import run
 
 
 @pytest.fixture(scope="module")

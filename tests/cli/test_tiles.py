@@ -11,24 +11,17 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import cli, tiles
+from fastgsm import tiles
 from fastgsm.files import stored as _stored
 from fastgsm.files import tiff_write
 from fastgsm.io import read_image
+from tests.cli.helpers import only, run
 
 tifffile = pytest.importorskip("tifffile")
 zarr = pytest.importorskip("zarr")
 
 SHAPE, TILE = (100, 130), 48
 OPTIONS = ["--quality", "fast", "--tile", TILE, "--quiet"]
-
-
-def run(*argv: Any) -> int:
-    return cli.main([str(arg) for arg in argv])
-
-
-def only(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir())
 
 
 def noisy(dtype: Any = np.uint16, channels: int = 0) -> Any:
