@@ -33,9 +33,9 @@ the name of its image. If an image fails, it is named on standard error, the oth
 and the exit status is 1.
 
 With --tile, IN is one image (a TIFF of one page, an NPY file or the folder of a Zarr array) and OUT
-is another (.tif, .npy or .zarr). Neither is in memory as a whole; the result is the same. It stays
-in the folder OUT.partial until it is complete. After an interrupt, the same command continues from
-there."""
+is another (.tif, .npy or .zarr). Neither is in memory as a whole, but the result is the same. It
+stays in the folder OUT.partial until it is complete. After an interrupt, the same command continues
+from there."""
 
 
 def add_to(commands: Any) -> None:
@@ -67,7 +67,7 @@ def add_to(commands: Any) -> None:
         "--quality",
         choices=_options.QUALITIES,
         help="speed or quality: fast restores every patch once, balanced (the default) makes "
-        "several passes, best then also compares similar patches of the image",
+        "several passes, best then refines the result by comparing similar patches",
     )
     command.add_argument(
         "--tile",

@@ -45,16 +45,22 @@ def add_to(commands: Any) -> None:
     )
     positive = _options.positive
     command.add_argument(
-        "--scales", type=positive, metavar="J", help="number of scales (gsm, mogsm and ica only)"
+        "--scales",
+        type=positive,
+        metavar="J",
+        help="number of scales (gsm, mogsm, ica; default: the model's)",
     )
     command.add_argument(
-        "--components", type=positive, metavar="K", help="number of shapes (gmm and mogsm only)"
+        "--components",
+        type=positive,
+        metavar="K",
+        help="number of shapes (gmm, mogsm; default: the model's)",
     )
     command.add_argument(
         "--max-iter",
         type=positive,
         metavar="N",
-        help="largest number of EM iterations (not for mvn)",
+        help="largest number of EM iterations (all but mvn; default: the model's)",
     )
     command.add_argument(
         "--patch-size",

@@ -1,4 +1,4 @@
-"""Denoising of folders, stacks and images with masks or photon noise, on the command line."""
+"""``fastgsm denoise`` with folders, stacks, masks and photon noise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def noisy(seed: int, shape: tuple[int, ...] = (24, 20), dtype: Any = np.uint8) -
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three images and a text in photos/, which lies in the working folder."""
+    """Return the working folder, with three images and a text in photos/."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos" / "sub").mkdir(parents=True)
     for seed, name in enumerate(["a.png", "b.tif", "c.npy"]):

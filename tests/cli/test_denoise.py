@@ -26,7 +26,7 @@ pytest.importorskip("tifffile")
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Replace the library by a fake that halves images and notes how it was called."""
+    """Replace the library by a fake that halves images, and return its recorded calls."""
     noted: list[dict[str, Any]] = []
 
     def denoise(image: np.ndarray, sigma: Any = None, **options: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The command line: results on stdout, one line for an error, files whole or not there."""
+"""The command itself, and its sub-commands ``compare`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_module_is_the_command(tmp_path: Path) -> None:
     assert done.stderr.startswith("fastgsm: error: ") and done.stderr.count("\n") == 1
 
 
-# argparse itself swallows the error of its help, whence 0.
+# argparse itself ignores the error while it prints its help, and so returns 0.
 @pytest.mark.parametrize(("option", "status"), [("--help", (0, 141)), ("--version", (141,))])
 def test_broken_pipe_is_quiet(tmp_path: Path, option: str, status: tuple[int, ...]) -> None:
     read_end, write_end = os.pipe()

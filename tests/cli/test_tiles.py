@@ -1,4 +1,4 @@
-"""Images larger than memory on the command line: the bits of the whole, in parts, to the end."""
+"""``fastgsm denoise --tile`` gives the same bits as the whole image, also after interrupts."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_no_more_is_read_than_a_tile_with_its_margins(
 
 
 class Interrupted:
-    """Stands in for `denoise_part`; raises once so many tiles are done."""
+    """A `denoise_part` that raises an error once so many tiles are done."""
 
     def __init__(self, monkeypatch: Any, error: BaseException | None, after: int = 3) -> None:
         self.error, self.after, self.calls = error, after, 0
@@ -205,7 +205,7 @@ def test_a_run_goes_on_where_it_was(
     assert only(tmp_path) == sorted({"in.tif", f"{output}.partial", "out.npy"})
     assert (tmp_path / "out.npy").read_bytes() == b"older"
 
-    # Other options, or another image, are no continuation, and change nothing.
+    # A run with other options or another image is refused, and changes nothing.
     assert run(*argv, "--sigma", 9) == 2
     assert "checkpoint of another run" in capsys.readouterr().err
     np.save(tmp_path / "grey.npy", noisy())
@@ -283,7 +283,7 @@ def test_an_interrupt_before_the_first_tile_leaves_nothing(
     assert only(tmp_path) == ["in.npy"]
 
 
-def test_what_a_kill_left_before_the_first_tile_is_begun_anew(tmp_path: Path) -> None:
+def test_what_a_kill_left_before_the_first_tile_is_started_again(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", noisy())
     for output in ("out.zarr", "out.npy", "out.tif"):
         folder = tmp_path / f"{output}.partial"
@@ -376,7 +376,7 @@ def test_a_disk_without_space(tmp_path: Path, capsys: Any, monkeypatch: Any) -> 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: Any) -> Path:
-    """A folder with files that --tile reads, and others."""
+    """Return a folder with files that --tile reads, and others."""
     monkeypatch.chdir(tmp_path)
     image = noisy(np.uint8)
     np.save("in.npy", image)

@@ -22,7 +22,7 @@ pytest.importorskip("tifffile")
 
 
 class FakeModel:
-    """Keeps what it was made with and fitted to; saves that it was called."""
+    """A model that records its options and data, and writes a few bytes."""
 
     made: types.SimpleNamespace
 

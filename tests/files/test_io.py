@@ -1,4 +1,4 @@
-"""Image files: what is read is what was stored; what is written is whole or not there."""
+"""Image files are read exactly as they were stored."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_orientation_and_profile_are_kept_and_pixels_not_turned(
     tmp_path: Path, extension: str, dtype: Any
 ) -> None:
     if extension == ".jpg" and dtype == np.uint16:
-        dtype = np.uint8  # JPEG has no other
+        dtype = np.uint8  # JPEG has no other type
     from PIL.ImageCms import ImageCmsProfile, createProfile
 
     profile = ImageCmsProfile(createProfile("sRGB")).tobytes()
@@ -265,7 +265,7 @@ def test_too_many_pixels(tmp_path: Path, extension: str, monkeypatch: pytest.Mon
         write_image(path, np.dstack([stored] * 3).astype("u2") if "16" in extension else stored)
     with pytest.raises(ValueError, match=r"1200 pixels, above the limit of 1199; .*--max-pixels"):
         read_image(path, max_pixels=1199)
-    if extension != "lzw.tif":  # Pillow's own limit, of the whole process, has no say
+    if extension != "lzw.tif":  # Pillow's own limit, for the whole process, does not apply
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
     assert read_image(path, max_pixels=1200).array.shape[:2] == (30, 40)
     with pytest.raises(ValueError, match="max_pixels is 0"):

@@ -23,7 +23,7 @@ def chunk(name: bytes, body: bytes) -> bytes:
 
 
 def png(stored: np.ndarray, filters: tuple[int, ...] = (0,), interlaced: bool = False) -> bytes:
-    """Encode 16-bit pixels as the PNG specification says, plainly; filter i for row i."""
+    """Encode 16-bit pixels as the PNG specification says, with filter i for row i."""
     height, width, channels = stored.shape
     step = 2 * channels
     passes = [(0, 0, 1, 1)]

@@ -137,7 +137,7 @@ def test_pages_of_any_size_and_kind_come_back(tmp_path: Path, dtype: Any) -> Non
 def test_stacks_are_read_and_written_as_the_same_stack(
     tmp_path: Path, name: str, shape: tuple[int, ...], options: Any
 ) -> None:
-    """Others see the same axes, shape, pixels and metadata in what was read and written back."""
+    """A stack that is read and written back keeps its axes, shape, pixels and metadata."""
     first, second = tmp_path / "a.tif", tmp_path / "b.tif"
     data = pixels(shape)
     tifffile.imwrite(first, data, resolution=(300.0, 150.0), **options)
@@ -227,7 +227,7 @@ def test_read_image_reads_one_page_and_the_limit_is_of_all(tmp_path: Path) -> No
 
 
 def test_planes_without_an_entry_of_their_own_are_not_lost(tmp_path: Path) -> None:
-    """ImageJ writes stacks of more than 4 GB with one entry for all."""
+    """ImageJ writes stacks of more than 4 GB with a single entry for all pages."""
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as tiff:
         note = "ImageJ=1.54f\nimages=3\nslices=3\n"

@@ -30,7 +30,7 @@ def small_models():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Five grey images of 64x64 pixels, one of them in colour."""
+    """Return a folder with five images of 64x64 pixels, one of them in colour."""
     folder = tmp_path_factory.mktemp("images")
     for i in range(5):
         image = fastgsm.datasets.dead_leaves((64, 64), random_state=i)
@@ -46,7 +46,7 @@ def run(folder, out, **options):
 
 @pytest.fixture(scope="module")
 def study(folder, tmp_path_factory):
-    """The results of a small study, its folder, and its models."""
+    """Return the results of a small study, its folder, and its models."""
     out, models = tmp_path_factory.mktemp("study") / "new" / "out", small_models()
     return run(folder, out, models=models), out, models
 
