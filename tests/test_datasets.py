@@ -1,4 +1,4 @@
-"""Dead leaves have the statistics of the model; noise is what the protocol says."""
+"""Dead leaves have the statistics of the model, and noise those of the protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastgsm.datasets import add_noise, dead_leaves
 
 
 def spectral_slope(image: np.ndarray) -> float:
-    """Exponent of the power spectrum's fall with frequency, all directions together."""
+    """Return the exponent of the power spectrum's fall with frequency, over all directions."""
     height, width = image.shape
     window = np.hanning(height)[:, None] * np.hanning(width)
     power = np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2

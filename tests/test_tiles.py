@@ -284,7 +284,7 @@ def test_a_file_that_is_no_checkpoint_is_left_alone(
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="file exists and is no checkpoint of tiles; wanted one"):
+    with pytest.raises(ValueError, match="is not a checkpoint of tiles; wanted one"):
         by_tiles(noisy, quality="fast", checkpoint=path)
     assert path.read_bytes() == content
 

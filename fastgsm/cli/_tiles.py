@@ -11,7 +11,7 @@ from fastgsm.cli import _options
 
 
 def run(args: argparse.Namespace) -> int:
-    """Denoise one image by tiles; give the exit status."""
+    """Denoise one image by tiles; return the exit status."""
     from fastgsm import tiles
     from fastgsm._checks import check_nonnegative, check_random_state
     from fastgsm._parts import pixel_shape
@@ -53,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
                     out, array, sigma, parts, options, log, assumed=assumed, progress=progress
                 )
         except BaseException as error:
-            # What is wrong with the checkpoint itself shows before any tile counts as done.
+            # An error in the checkpoint itself is raised before any tile counts as done.
             ours = bool(log.done) or not isinstance(error, ValueError)
             if ours and result.checkpoint.exists():
                 print(
-                    f"fastgsm: what is done is kept in {result.folder}; the same command goes on "
+                    f"fastgsm: what is done is kept in {result.folder}; the same command continues "
                     f"from there",
                     file=sys.stderr,
                 )
@@ -80,18 +80,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def refuse_zarr(args: argparse.Namespace) -> None:
-    """Raise if an array of Zarr is to be read or written without --tile."""
+    """Raise if a Zarr array is to be read or written without --tile."""
     from fastgsm.files.stored import is_zarr
 
     for name in [*args.inputs, args.output]:
         if is_zarr(Path(name)):
             raise ValueError(
-                f"{name}: arrays of Zarr are read and written by tiles only; add --tile 2048"
+                f"{name}: Zarr arrays are read and written only by tiles; add --tile 2048"
             )
 
 
 def _one_image(args: argparse.Namespace) -> tuple[Path, Path]:
-    """Give input and output; raise if more is asked for than tiles can do."""
+    """Return the input and the output; raise if an option does not work with tiles."""
     for option, given in (
         ("--mask", args.mask),
         ("--noise", args.noise),
@@ -99,7 +99,7 @@ def _one_image(args: argparse.Namespace) -> tuple[Path, Path]:
     ):
         if given is not None:
             raise ValueError(
-                f"{option} does not apply to --tile, with which no image is in memory as a whole; "
+                f"{option} does not apply to --tile, where no image is in memory as a whole; "
                 f"leave out {option}, or --tile if the image fits into memory"
             )
     if len(args.inputs) != 1:
