@@ -26,6 +26,7 @@ import numpy as np
 
 import fastgsm
 from fastgsm.io import read_image, write_image
+from tests.helpers import QUALITIES
 
 MAX_GROWTH = 0.05
 SIGMA = 0.1
@@ -34,7 +35,7 @@ SIGMA = 0.1
 def jobs(folder: Path) -> list[Callable[[np.random.Generator], Any]]:
     """Give the calls that take turns; each gets a generator for what it draws."""
     return [
-        *(partial(denoise, quality=quality) for quality in ("fast", "balanced", "best")),
+        *(partial(denoise, quality=quality) for quality in QUALITIES),
         partial(denoise, quality="fast", return_std=True),
         partial(denoise, shape=(24, 20, 3), channel_axis=-1),
         partial(denoise, dtype=np.float64, quality="fast"),

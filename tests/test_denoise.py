@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 
 import fastgsm
+from fastgsm.metrics import mse
+from tests.helpers import QUALITIES
 
 SIGMA = 0.1
 
 single_pass = partial(fastgsm.denoise, quality="fast")
 
 
-@pytest.fixture(params=["fast", "balanced", "best"])
+@pytest.fixture(params=QUALITIES)
 def denoise(request):
     return partial(fastgsm.denoise, quality=request.param)
 
@@ -43,10 +44,6 @@ def models():
         "raw mvn": fastgsm.MVN().fit(raw),
         "global gsm": fastgsm.GSM(4).fit(raw - raw.mean(axis=0)),
     }
-
-
-def mse(a, b):
-    return float(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2))
 
 
 def precisions(model, patches, sigma):
@@ -135,15 +132,15 @@ def test_default_prior_removes_most_of_the_noise(denoise, clean, noisy):
 
 
 @pytest.fixture(scope="module")
-def photograph_models():
+def photograph_models(astronaut):
     """MVN and GSM of patches of one photograph, to denoise another with."""
-    X = fastgsm.sample_patches(skimage.data.astronaut().mean(axis=2) / 255, random_state=0)
+    X = fastgsm.sample_patches(astronaut.mean(axis=2), random_state=0)
     return fastgsm.MVN().fit(X), fastgsm.GSM(6).fit(X)
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.1, 0.2])
-def test_scales_beat_one_gaussian_and_averaging_beats_centres(photograph_models, sigma):
-    clean = skimage.data.camera()[60:260, 150:350] / 255
+def test_scales_beat_one_gaussian_and_averaging_beats_centres(camera, photograph_models, sigma):
+    clean = camera[60:260, 150:350]
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=2)
     errors = {
         (name, how): mse(single_pass(noisy, sigma, prior=model, aggregation=how), clean)

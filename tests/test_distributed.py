@@ -15,17 +15,17 @@ import pytest
 
 import fastgsm
 from fastgsm.distributed import denoise_dask, fit_dask, fit_images
+from tests.helpers import QUALITIES, noisy_leaves
 
 SIGMA = 0.1
 
 
 @pytest.fixture(scope="module")
 def noisy() -> Any:
-    clean = fastgsm.datasets.dead_leaves((230, 190), random_state=0)
-    return fastgsm.datasets.add_noise(clean, SIGMA, random_state=0).astype(np.float32)
+    return noisy_leaves((230, 190), sigma=SIGMA)
 
 
-@pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize("chunks", [(100, 37), (230, 190)])
 def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, chunks: Any) -> None:
     options: dict[str, Any] = {"quality": quality}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import fastgsm
 from fastgsm import datasets
+from tests.helpers import QUALITIES
 
 SIDE = 4
 
@@ -66,7 +67,6 @@ def images(draw: Any) -> np.ndarray:
 
 sigmas = st.floats(0.01, 1.0)
 single_pass = partial(fastgsm.denoise, quality="fast")
-QUALITIES = ("fast", "balanced", "best")
 
 
 @pytest.mark.parametrize("quality", QUALITIES)

@@ -12,11 +12,11 @@ import pytest
 
 import fastgsm
 from fastgsm import anscombe, datasets, metrics
+from tests.helpers import QUALITIES
 
 IMAGE = datasets.dead_leaves((24, 26), random_state=0, dtype=np.float64)
 NOISY = datasets.add_noise(IMAGE, 0.1, random_state=0)
 SAMPLES = np.random.default_rng(0).standard_t(3, (60, 9))
-QUALITIES = ("fast", "balanced", "best")
 
 # What takes an image, with the rest of its arguments.
 OF_IMAGES: dict[str, Callable[[Any], Any]] = {

@@ -18,14 +18,14 @@ from fastgsm.noise.scan import estimate_sigma_by_tiles
 from fastgsm.restore import presets
 from fastgsm.restore.method import Reach
 from fastgsm.restore.presets import PRESETS
+from tests.helpers import noisy_leaves
 
 SIGMA = 0.1
 
 
 @pytest.fixture(scope="module")
 def noisy() -> Any:
-    clean = fastgsm.datasets.dead_leaves((331, 290), random_state=0)
-    return fastgsm.datasets.add_noise(clean, SIGMA, random_state=0).astype(np.float32)
+    return noisy_leaves((331, 290), sigma=SIGMA)
 
 
 def by_tiles(image: Any, sigma: Any = SIGMA, **options: Any) -> Any:

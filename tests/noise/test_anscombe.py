@@ -7,14 +7,12 @@ import pytest
 from scipy.stats import poisson
 
 import fastgsm
+from fastgsm.metrics import mse
 from fastgsm.noise.anscombe import exact_unbiased_inverse, stabilise
+from tests.helpers import QUALITIES
 
 MEANS = [0.5, 1, 2, 4, 10, 30, 100, 200]
 CAMERA = (2.5, 100.0, 4.0)  # gain, offset, read noise
-
-
-def mse(a, b):
-    return float(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2))
 
 
 def exact_moments(mean, noise):
@@ -96,7 +94,7 @@ def from_camera(clean):
     return gain * rng.poisson(clean) + offset + read_noise * rng.standard_normal(clean.shape)
 
 
-@pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("quality", QUALITIES)
 def test_better_than_one_sigma_for_all(clean, counts, quality):
     constant = fastgsm.denoise(counts, np.sqrt(counts.mean()), quality=quality, data_range=20)
     result = fastgsm.denoise(counts, noise="poisson", quality=quality)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import skimage.data
 from scipy.fft import dctn
 
 from fastgsm.datasets import add_noise, dead_leaves
@@ -17,12 +16,9 @@ from fastgsm.noise.white import (
     grid_patches,
     grid_stride,
 )
+from tests.helpers import photograph
 
 LEVELS = (5, 10, 25, 50)
-
-
-def photograph(name: str) -> np.ndarray:
-    return getattr(skimage.data, name)() / 255.0  # one that ships inside the wheel
 
 
 def white_noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 
 import fastgsm
 from fastgsm._progress import Progress
+from fastgsm.metrics import mse
 from fastgsm.restore.epll import EPLL, Pass, schedule
 from fastgsm.restore.method import Setting
 
@@ -20,17 +20,13 @@ denoise = partial(fastgsm.denoise, quality="balanced")
 
 
 @pytest.fixture(scope="module")
-def photograph() -> Any:
-    return skimage.data.camera()[120:300, 150:340] / 255
+def photograph(camera: Any) -> Any:
+    return camera[120:300, 150:340]
 
 
 @pytest.fixture(scope="module")
 def noisy(photograph: Any) -> Any:
     return fastgsm.datasets.add_noise(photograph, SIGMA, random_state=0)
-
-
-def mse(a: Any, b: Any) -> float:
-    return float(np.mean((a - b) ** 2))
 
 
 def run_planes(

@@ -13,6 +13,7 @@ import skimage.data
 
 import fastgsm
 from fastgsm.io import write_image
+from fastgsm.metrics import mse
 from fastgsm.priors import read_card
 from fastgsm.restore.epll import THOROUGH_GRIDS
 from fastgsm.restore.presets import PRESETS, new_two_scale_epll
@@ -22,17 +23,13 @@ SIGMA = 0.1
 
 
 @pytest.fixture(scope="module")
-def photograph() -> Any:
-    return skimage.data.astronaut()[20:116, 180:276] / 255
+def photograph(astronaut: Any) -> Any:
+    return astronaut[20:116, 180:276]
 
 
 @pytest.fixture(scope="module")
 def noisy(photograph: Any) -> Any:
     return fastgsm.datasets.add_noise(photograph, SIGMA, random_state=0)
-
-
-def mse(a: Any, b: Any) -> float:
-    return float(np.mean((a - b) ** 2))
 
 
 @pytest.mark.parametrize(("quality", "gain"), [("fast", 1.04), ("balanced", 1.01)])

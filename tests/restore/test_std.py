@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import skimage.data
 
 import fastgsm
 from fastgsm.restore.single_pass import left_by_averaging
@@ -15,10 +14,8 @@ NOISE = [10 / 255, 25 / 255, 50 / 255]
 
 
 @pytest.fixture(scope="module")
-def photographs():
-    colour = skimage.data.astronaut()
-    images = (skimage.data.camera(), colour @ [0.299, 0.587, 0.114])
-    return [(image / 255).astype(np.float32) for image in images]
+def photographs(camera, astronaut):
+    return [image.astype(np.float32) for image in (camera, astronaut @ [0.299, 0.587, 0.114])]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +59,8 @@ def test_larger_at_edges(photographs, sigma):
 
 
 @pytest.mark.parametrize("sigma", NOISE)
-def test_colour(sigma):
-    clean = (skimage.data.astronaut()[:256, :256] / 255).astype(np.float32)
+def test_colour(astronaut, sigma):
+    clean = astronaut[:256, :256].astype(np.float32)
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=0)
     denoised, std = denoise(noisy, sigma, channel_axis=-1)
     z = (denoised - clean) / std

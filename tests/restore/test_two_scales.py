@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 from scipy.ndimage import convolve1d, zoom
 
 import fastgsm
@@ -89,9 +88,9 @@ def test_small_images_have_one_scale() -> None:
     assert method.n_steps(fine.shape) == fine.size
 
 
-def test_low_frequencies_are_restored_better() -> None:
+def test_low_frequencies_are_restored_better(camera: Any) -> None:
     """Better than by the method of the full size alone."""
-    clean = skimage.data.camera()[100:300, 100:300] / 255
+    clean = camera[100:300, 100:300]
     noisy = fastgsm.datasets.add_noise(clean, 0.2, random_state=0)[None]
     model = fastgsm.load_prior("mogsm")
     fine, coarse = (
