@@ -29,7 +29,7 @@ def digest(*arrays: Any) -> str:
 
 
 def denoised(dtype: Any = np.float32) -> Iterator[tuple[str, str]]:
-    """Name and digest of each kind of restoration."""
+    """Yield name and digest of each kind of restoration."""
     image = noisy_leaves((33, 38), dtype=dtype)
     colour = np.stack([image, image[::-1], image[:, ::-1]], axis=-1)
     mask = np.random.default_rng(0).random(image.shape) < 0.7
@@ -44,7 +44,7 @@ def denoised(dtype: Any = np.float32) -> Iterator[tuple[str, str]]:
 
 
 def fitted(dtype: Any = np.float32) -> Iterator[tuple[str, str]]:
-    """Name and digest of each model, what it says of samples, and how it denoises."""
+    """Yield name and digest of each model, its scores of samples, and how it denoises."""
     image = noisy_leaves((33, 38), dtype=dtype)
     X = fastgsm.sample_patches(image, n_patches=2000, random_state=0)
     em = {"max_iter": 20, "tol": 0.5, "random_state": 0}
@@ -74,7 +74,7 @@ def all_digests() -> dict[str, str]:
 
 @cache
 def wanted() -> dict[str, str]:
-    """By the serial builds, in this process."""
+    """Return the digests that the serial builds make in this process."""
     with limit_workers(1):
         return all_digests()
 
@@ -106,7 +106,7 @@ def test_any_number_of_threads(threads: tuple[str, ...], settings: dict[str, str
         env={
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[1]),
-            # With more threads than cores, those of OpenMP keep each other from working.
+            # With more threads than cores, OpenMP's threads keep each other from working.
             "NUMBA_THREADING_LAYER": "workqueue",
             **settings,
         },

@@ -37,7 +37,7 @@ def random_mask(shape: tuple[int, ...], share: float = 0.5) -> Any:
 
 
 def interpolated(image: Any, mask: Any) -> Any:
-    """Linear interpolation between the trusted pixels, the nearest one beyond them."""
+    """Interpolate linearly between the trusted pixels; use the nearest one beyond them."""
     places, every = np.argwhere(mask), np.argwhere(np.ones(mask.shape))
     linear, nearest = (
         griddata(places, image[mask], every, method=method).reshape(mask.shape)
@@ -76,19 +76,19 @@ def test_one_masked_pixel_changes_little_elsewhere(photograph: Any, quality: str
     assert psnr(result, photograph) > psnr(whole, photograph) - 0.1
 
 
-def test_what_was_filled_in_counts_not_the_first_fill(photograph: Any) -> None:
-    """Where every other four rows are missing, the first fill is far from what EPLL makes of it."""
+def test_later_stages_use_the_restored_pixels_not_the_first_fill(photograph: Any) -> None:
+    """With every other four rows missing, the first fill is far from the result of EPLL."""
     mask = np.broadcast_to(np.arange(photograph.shape[0])[:, None] % 8 < 4, photograph.shape)
     noisy = fastgsm.datasets.add_noise(photograph, SIGMA, random_state=1)
     best, balanced = (denoise(noisy, SIGMA, mask=mask, quality=q) for q in ("best", "balanced"))
-    # 28.3 and 21.7 dB; 27.0 and 20.6 if half of the size took the first fill.
+    # 28.3 and 21.7 dB; 27.0 and 20.6 if the half size used the first fill.
     assert psnr(balanced[mask], photograph[mask]) > 27.7
     assert psnr(balanced[~mask], photograph[~mask]) > 21.2
-    # 0.1 dB more; 0.7 less if the refinement took it.
+    # 0.1 dB more; 0.7 less if the refinement used it.
     assert psnr(best, photograph) > psnr(balanced, photograph) + 0.05
 
 
-def test_nan_is_masked_whatever_masked_pixels_hold(small: Any) -> None:
+def test_nan_is_masked_and_masked_values_do_not_matter(small: Any) -> None:
     mask = random_mask(small.shape)
     expected = denoise(np.where(mask, small, 0), 0, mask=mask)
     np.testing.assert_array_equal(denoise(np.where(mask, small, np.nan), 0), expected)
@@ -119,7 +119,7 @@ def test_a_map_that_is_almost_constant_changes_almost_nothing(small: Any) -> Non
     np.testing.assert_allclose(denoise(noisy, levels), denoise(noisy, SIGMA), atol=1e-3)
 
 
-def test_halves_are_as_good_as_with_a_noise_level_each(photograph: Any) -> None:
+def test_halves_are_as_good_as_when_denoised_separately(photograph: Any) -> None:
     levels = np.full(photograph.shape, 10 / 255)
     left, right = np.s_[:, :64], np.s_[:, 64:]
     levels[right] = 40 / 255
@@ -130,7 +130,7 @@ def test_halves_are_as_good_as_with_a_noise_level_each(photograph: Any) -> None:
         assert psnr(result[half], photograph[half]) > psnr(own, photograph[half]) - 0.25
 
 
-def test_a_map_tells_scattered_noisy_pixels_from_the_others(photograph: Any) -> None:
+def test_a_map_marks_scattered_noisy_pixels(photograph: Any) -> None:
     levels = np.where(random_mask(photograph.shape, 0.1), 0.5, SIGMA)
     noisy = fastgsm.datasets.add_noise(photograph, levels, random_state=1)
     rms = float(np.sqrt(np.mean(levels**2)))
@@ -152,7 +152,7 @@ def test_pixels_without_noise_are_kept(small: Any) -> None:
     noisy = fastgsm.datasets.add_noise(small, levels, random_state=1)
     result = denoise(noisy, levels)
     np.testing.assert_array_equal(result[levels == 0], small[levels == 0])
-    # Their neighbours are known so much the better.
+    # Their neighbours are restored much better.
     noisier = fastgsm.datasets.add_noise(small, SIGMA, random_state=1)
     assert psnr(result[levels > 0], small[levels > 0]) > 2 + psnr(
         denoise(noisier, SIGMA)[levels > 0], small[levels > 0]
@@ -257,7 +257,7 @@ def test_large_holes_are_filled_smoothly(photograph: Any) -> None:
     assert result[~mask].max() < around.max() + 0.1
 
 
-def test_noise_is_estimated_from_whole_patches(photograph: Any) -> None:
+def test_noise_is_estimated_from_patches_without_masked_pixels(photograph: Any) -> None:
     noisy = fastgsm.datasets.add_noise(photograph, SIGMA, random_state=1)
     mask = np.ones(noisy.shape, bool)
     mask[::16, :64] = False
