@@ -299,7 +299,7 @@ def test_an_empty_file_may_become_a_checkpoint(noisy: Any, tmp_path: Any) -> Non
 
 def test_a_checkpoint_needs_a_seed(noisy: Any, tmp_path: Any) -> None:
     options: dict[str, Any] = {"checkpoint": tmp_path / "done", "random_state": None}
-    with pytest.raises(ValueError, match="random_state is None, with which no run repeats"):
+    with pytest.raises(ValueError, match="random_state is None, so no run repeats"):
         by_tiles(noisy, **options)
     assert not any(tmp_path.iterdir())
 
@@ -540,5 +540,5 @@ def test_denoise_refuses_options_that_tiles_lack(name: str, value: Any) -> None:
 def test_a_prior_that_expects_images_without_their_mean_is_refused(noisy: Any) -> None:
     X = fastgsm.sample_patches(noisy, 8, 500, center="global", random_state=0)
     prior = fastgsm.MVN().fit(X)
-    with pytest.raises(ValueError, match="which no tile knows"):
+    with pytest.raises(ValueError, match="which a tile cannot know"):
         by_tiles(noisy, prior=prior)
