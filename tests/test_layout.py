@@ -1,4 +1,4 @@
-"""Who may import whom: no circle, no import from a higher floor, names private to their module."""
+"""Imports form no circle and go down only; private names stay in their module."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ONLY_FOR = {
 
 @cache
 def modules() -> dict[str, Path]:
-    """Every module of the package by its name, without the package's own."""
+    """Return the path of every module, by its name inside the package."""
     names = {}
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -59,7 +59,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports_of(name: str) -> Iterator[tuple[str, str]]:
-    """Modules of the package that a module imports, also inside functions, with the names."""
+    """Yield the package's modules, and names, that a module imports, also inside functions."""
     for node in ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -74,7 +74,7 @@ def imports_of(name: str) -> Iterator[tuple[str, str]]:
 
 
 def place(name: str, among: dict[str, int]) -> int:
-    """The number that belongs to a module or to the nearest folder around it."""
+    """Return the number that belongs to a module or to the nearest folder around it."""
     parts = name.split(".")
     for n in range(len(parts), 0, -1):
         if ".".join(parts[:n]) in among:
@@ -96,7 +96,7 @@ def test_imports_go_down(name: str) -> None:
 
 def test_no_circles() -> None:
     graph = {name: {other for other, _ in imports_of(name)} & set(modules()) for name in modules()}
-    # The name of a folder stands for its __init__, which is imported before what is inside.
+    # The name of a folder stands for its __init__, which is imported before its modules.
     done: set[str] = set()
     path: list[str] = []
 

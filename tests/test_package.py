@@ -15,7 +15,7 @@ STUB = Path(fastgsm.__file__).with_suffix(".pyi")
 
 
 def stub_names() -> dict[str, str]:
-    """Each name of the stub, and the module that it says it comes from."""
+    """Return the names in the stub, each with the module it is imported from there."""
     return {
         alias.asname or alias.name: node.module or ""
         for node in ast.parse(STUB.read_text(encoding="utf-8")).body
@@ -31,13 +31,13 @@ def test_stub_and_package_offer_the_same_names() -> None:
 
 
 @pytest.mark.parametrize(("name", "module"), stub_names().items())
-def test_a_name_is_what_the_stub_says(name: str, module: str) -> None:
+def test_each_name_comes_from_the_module_in_the_stub(name: str, module: str) -> None:
     if module == "fastgsm":
         assert isinstance(getattr(fastgsm, name), types.ModuleType)
     else:
         assert getattr(fastgsm, name) is getattr(importlib.import_module(module), name)
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_an_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'fastgsm' has no attribute 'denoize'"):
         _ = fastgsm.denoize  # type: ignore[attr-defined]
