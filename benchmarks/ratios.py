@@ -253,7 +253,7 @@ JOBS = [
         for name, target in {
             **dict.fromkeys(CASES),
             "rotation": 1 / 0.8,
-            "single_pass": 1.0,
+            "denoise_bands": 1.0,
         }.items()
     ),
     Job("denoise 481x321", "textbook NumPy/SciPy", 1 / 60, denoise_textbook, rival_rounds=2),

@@ -8,6 +8,7 @@ import inspect
 import itertools
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 from functools import partial
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 import fastgsm
+import fastgsm.kernels
 from benchmarks import (
     common,
     gate,
@@ -30,7 +32,9 @@ from benchmarks import (
     table,
     test_ratios,
 )
+from benchmarks.cases.case import arrays
 from benchmarks.kernels import CASES
+from fastgsm.kernels._jit import KERNELS
 
 ASV_METHODS = ("time_", "peakmem_", "track_", "timeraw_")
 ASV_MODULES = ("kernels", "fit", "denoise", "startup")
@@ -100,9 +104,16 @@ def test_every_module_with_asv_benchmarks_is_listed() -> None:
 def test_kernel_and_numpy_give_the_same(name: str) -> None:
     case = CASES[name]("float64")
     assert case.flops + case.bytes > 0
-    ours, numpy = case.ours(), case.numpy()
+    ours, numpy = arrays(case.ours()), arrays(case.numpy())
     if case.same:
-        np.testing.assert_allclose(ours, numpy, rtol=1e-9, atol=1e-9)
+        for actual, wanted in zip(ours, numpy, strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_every_kernel_is_a_case() -> None:
+    for module in pkgutil.iter_modules(fastgsm.kernels.__path__):
+        importlib.import_module(f"fastgsm.kernels.{module.name}")
+    assert KERNELS.keys() == CASES.keys() - {"rotation", "exp", "log"}
 
 
 @pytest.mark.parametrize("job", ratios.JOBS, ids=lambda job: job.name)

@@ -100,7 +100,7 @@ def test_code_of_another_processor_or_version_is_not_taken(
     loaded(build())
     for target, name, other in (
         (JITCPUCodegen, "magic_tuple", lambda self: ("x86_64", "another", "")),
-        (_jit, "_DIGEST", "another"),
+        (_jit, "DIGEST", "another"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, other)

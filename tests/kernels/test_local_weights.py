@@ -14,7 +14,7 @@ from fastgsm.restore import local_weights as module
 from fastgsm.restore.local_weights import BLOCK, MARGIN, LocalWeights, learn_local_weights
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, filled, pick, run
-from tests.kernels.test_epll import NOISE_VARIANCE, scene, shape_log_prob
+from tests.kernels.test_shapes import NOISE_VARIANCE, scene, shape_log_prob
 
 # Height, width, patch size, stride, shapes, scales.
 CASES = pick(

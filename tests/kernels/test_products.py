@@ -21,7 +21,7 @@ from tests.kernels.helpers import DTYPES, JIT, assert_close, assert_same_bits
 
 def compiled(add: bool) -> Any:
     """Compile the product's instructions, also where Numba is off."""
-    function = products._intrinsic(add=add)
+    function = products.product_intrinsic(add=add)
 
     def call(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns):  # type: ignore[no-untyped-def]
         function(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns)
@@ -29,7 +29,7 @@ def compiled(add: bool) -> Any:
     return CPUDispatcher(call, targetoptions={"nopython": True})
 
 
-PLAIN = {False: products._set_products, True: products._add_products}
+PLAIN = {False: products.set_products_plain, True: products.add_products_plain}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -96,7 +96,7 @@ def report(*args, wide, **others):
     emit(*args, wide=wide, **others)
 
 products.emit = report
-function = products._intrinsic(add=False)
+function = products.product_intrinsic(add=False)
 
 @numba.njit("void(float64[::1])")  # compiled but not run
 def call(x):
