@@ -47,6 +47,7 @@ def emit_fma(builder: ir.IRBuilder, fused: bool, a: ir.Value, b: ir.Value, c: ir
 
 @intrinsic
 def fma_intrinsic(context: Any, a: Any, b: Any, c: Any) -> Any:
+    """Compute ``a * b + c`` in compiled code."""
     if a not in (types.float32, types.float64) or not a == b == c:
         return None  # the caller does not compile
 
