@@ -43,7 +43,7 @@ def centres(
 
 
 def nearest(image: NDArray, y: int, x: int, p: int, n: int, radius: int) -> list[tuple[int, int]]:
-    """Corners of the n patches most similar to the one at (y, x): itself, then by position."""
+    """List the corners of the n patches most similar to the one at (y, x), which comes first."""
     height, width = image.shape
     corners = [
         (i, j)

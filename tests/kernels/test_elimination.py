@@ -10,7 +10,7 @@ import pytest
 from fastgsm.kernels.elimination import COLUMNS, add_gram, solve
 from tests.kernels.helpers import DTYPES, JIT, assert_close
 
-# Interpreted, the columns that fill up the last vector take infinity from infinity.
+# Interpreted, the columns that fill up the last vector subtract infinity from infinity.
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 
 

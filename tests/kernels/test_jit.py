@@ -48,7 +48,7 @@ def eight_threads(monkeypatch: pytest.MonkeyPatch) -> FakeThreads:
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Which build of ``double`` ran, and on how many threads."""
+    """Record which build of ``double`` ran, and on how many threads."""
     calls: list[tuple[str, int]] = []
 
     def record(name: str) -> Callable[..., None]:

@@ -31,7 +31,7 @@ def naive_evidence(image: Any, rows: Any, cols: Any, p: int, density: Any) -> An
 
 
 def naive_ratios(evidence: Any, weights: Any, concentration: float, n_steps: int) -> Any:
-    """EM on the weights of the shapes (K,) of patches with the given evidence (K, n)."""
+    """Run EM on the weights of the shapes (K,) for patches with the given evidence (K, n)."""
     now, n = weights, evidence.shape[1]
     for _ in range(n_steps):
         posterior = evidence * (now / weights)[:, None]
@@ -93,7 +93,7 @@ def test_local_weights(n_components: int, dtype: Any) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_image_in_strips(case: Case, monkeypatch: Any) -> None:
-    """However many rows of blocks are looked at together; and the weights give the shapes again."""
+    """Any number of rows of blocks in one call agrees; and the weights give the shapes again."""
     image, rows, cols, p, density = scene(case, np.float64)
     bank = density.wiener_bank(NOISE_VARIANCE, np.float64)
     weights = density.weights.sum(axis=1)

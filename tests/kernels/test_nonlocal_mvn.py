@@ -15,7 +15,7 @@ from fastgsm.restore.nonlocal_mvn import BAND_ROWS, NonlocalMVN, default_gain
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_same_bits, filled, pick, run
 
-# Interpreted, the columns that fill up the last vector, of no patch, take infinity from infinity.
+# Interpreted, the columns that fill up the last vector subtract infinity from infinity.
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 
 # Planes, height, width, patch size, stride, group size, radius.
@@ -126,7 +126,7 @@ def test_any_number_of_threads_gives_the_same_bits(case: Case, dtype: Any) -> No
 
 @pytest.mark.parametrize("sigma", [1e-3, 1e-4, 1e-6])
 def test_noise_that_the_equations_cannot_hold(sigma: float) -> None:
-    """Patches of few kinds, whose covariance is singular but for the noise."""
+    """There are few kinds of patches, so that only the noise keeps the covariance regular."""
     case: Case = pick((1, 31, 29, 6, 3, 40, 12), (1, 7, 8, 4, 2, 6, 2))
     clean = np.indices(case[1:3]).sum(axis=0)[None] // 3 % 2
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Four rows of a product: LLVM's instructions beside plain Python, for every kind of register."""
+"""Four rows of a product: LLVM's instructions against plain Python, for all kinds of registers."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_columns_are_whole_blocks(add: bool) -> None:
     ],
 )
 def test_products_stay_inside_their_arrays(a: Any, b: Any, c: Any) -> None:
-    # Rows that follow keep what would be read and written outside harmless.
+    # The rows that follow make reads and writes outside harmless.
     arrays = [np.zeros((n_rows + 8, width))[:n_rows] for n_rows, width in (a, b, c)]
     with pytest.raises(IndexError):
         rotate(*arrays)

@@ -32,7 +32,7 @@ def scene(case: Case, dtype: Any) -> tuple[Any, ...]:
 
 
 def shape_log_prob(patches: Any, density: Any) -> Any:
-    """Logarithm (K, n) of each shape's density under the noise, with its weight."""
+    """Return the logarithm (K, n) of each shape's density under the noise, with its weight."""
     noise = NOISE_VARIANCE * np.eye(density.n_features)
     return np.array(
         [
