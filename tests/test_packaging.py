@@ -182,9 +182,9 @@ def test_import_loads_no_optional_package_and_no_slow_part_of_scipy() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import fastgsm.denoise, fastgsm",
-        "from fastgsm.denoise import denoise; import fastgsm",
-        "import fastgsm; fastgsm.GSM; import fastgsm.denoise",
+        "import fastgsm._denoise, fastgsm",
+        "from fastgsm._denoise import denoise; import fastgsm",
+        "import fastgsm; fastgsm.GSM; import fastgsm._denoise",
         "from fastgsm import *; import fastgsm",
     ],
 )

@@ -17,27 +17,25 @@ EXAMPLES = """\
   fastgsm completion fish > ~/.config/fish/completions/fastgsm.fish"""
 
 
-def add_to(commands: Any) -> None:
-    """Add the sub-command."""
+def add_to(commands: Any, parser: argparse.ArgumentParser) -> None:
+    """Add the sub-command, which prints a script for the commands of ``parser``."""
     command = _options.add_command(
         commands, "completion", run, "print a script that completes commands in a shell", EXAMPLES
     )
     command.add_argument("shell", choices=("bash", "zsh", "fish"))
+    command.set_defaults(parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the script."""
-    from fastgsm.cli._main import new_parser
-
     try:
         import shtab
     except ImportError as error:
         raise ImportError('completion needs shtab: pip install "fastgsm[cli]"') from error
-    parser = new_parser()
-    for action in _actions(parser):
+    for action in _actions(args.parser):
         if action.metavar in FILES:
             action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(parser, args.shell))
+    print(shtab.complete(args.parser, args.shell))
     return 0
 
 

@@ -83,8 +83,9 @@ def new_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (_denoise, _train, _models, _study, _completion):
+    for group in (_denoise, _train, _models, _study):
         group.add_to(commands)
+    _completion.add_to(commands, parser)
     return parser
 
 

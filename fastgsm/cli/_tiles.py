@@ -6,77 +6,84 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastgsm.cli import _options
+
+if TYPE_CHECKING:
+    from fastgsm.files.image_file import ImageFile
 
 
 def run(args: argparse.Namespace) -> int:
     """Denoise one image by tiles; return the exit status."""
+    from fastgsm.files import stored
+
+    source, output = _one_image(args)
+    start = time.perf_counter()
+    with stored.opened(source) as image:
+        stored.check_output(output, source)
+        sigma = _denoise(image, output, args)
+        noise = {
+            "sigmas": [sigma],
+            "origin": "estimated" if args.sigma is None else "given",
+            "seconds": time.perf_counter() - start,
+        }
+        figures = _options.figures(args.inputs[0], args.output, [image], noise)
+    if args.json:
+        _options.print_json({"images": [figures], "failed": 0, "seconds": figures["seconds"]})
+    else:
+        _options.say(args, f"denoised {_options.sentence(figures)}")
+    return 0
+
+
+def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> float:
+    """Write the denoised image to ``output``, or continue an earlier run; return its sigma."""
     from fastgsm import tiles
     from fastgsm._checks import check_nonnegative, check_random_state
     from fastgsm._parts import pixel_shape
-    from fastgsm.files import stored as _stored
+    from fastgsm.files.stored import Result
     from fastgsm.files.tile_log import Checkpoint
     from fastgsm.noise.scan import estimate_sigma_by_tiles
     from fastgsm.noise.white import PATCH
     from fastgsm.restore.options import Options
     from fastgsm.restore.presets import DEFAULT_QUALITY
 
-    source, output = _one_image(args)
-    start = time.perf_counter()
-    with _stored.opened(source) as image:
-        _stored.check_output(output, source)
-        array, axis, progress = image.array, image.channel_axis, not args.quiet
-        options = Options(
-            1 if axis is None else array.shape[axis],
-            check_random_state(0),
-            args.quality or DEFAULT_QUALITY,
-            None if args.prior is None else _options.prior(args.prior),
-            channel_axis=axis,
-            data_range=args.data_range,
-            workers=args.workers,
-        )
-        if args.sigma is not None:
-            check_nonnegative(args.sigma, "sigma")
-        shape, assumed = pixel_shape(array, axis, PATCH), args.data_range is None
-        parts, options = tiles.plan(shape, array.dtype, args.tile, options)
-        sides = [side.stop for side in parts[0].inner]
-        result = _stored.Result(output, image, (*sides, *array.shape[2:]))
-        log = Checkpoint(None)
-        try:
-            with result.written() as out:
-                log = Checkpoint(result.checkpoint)
-                sigma = args.sigma
-                if sigma is None:
-                    sigma = estimate_sigma_by_tiles(array, shape, args.tile, axis, progress)
-                tiles.denoise_into(
-                    out, array, sigma, parts, options, log, assumed=assumed, progress=progress
-                )
-        except BaseException as error:
-            # An error in the checkpoint itself is raised before any tile counts as done.
-            ours = bool(log.done) or not isinstance(error, ValueError)
-            if ours and result.checkpoint.exists():
-                print(
-                    f"fastgsm: what is done is kept in {result.folder}; the same command continues "
-                    f"from there",
-                    file=sys.stderr,
-                )
-            raise
-        figures = _options.figures(
-            args.inputs[0],
-            args.output,
-            [image],
-            {
-                "sigmas": [sigma],
-                "origin": "estimated" if args.sigma is None else "given",
-                "seconds": time.perf_counter() - start,
-            },
-        )
-    if args.json:
-        _options.print_json({"images": [figures], "failed": 0, "seconds": figures["seconds"]})
-    else:
-        _options.say(args, f"denoised {_options.sentence(figures)}")
-    return 0
+    array, axis, progress = image.array, image.channel_axis, not args.quiet
+    options = Options(
+        1 if axis is None else array.shape[axis],
+        check_random_state(0),
+        args.quality or DEFAULT_QUALITY,
+        None if args.prior is None else _options.prior(args.prior),
+        channel_axis=axis,
+        data_range=args.data_range,
+        workers=args.workers,
+    )
+    sigma = None if args.sigma is None else check_nonnegative(args.sigma, "sigma")
+    shape = pixel_shape(array, axis, PATCH)
+    parts, options = tiles.plan(shape, array.dtype, args.tile, options)
+    sides = [side.stop for side in parts[0].inner]
+    result = Result(output, image, (*sides, *array.shape[2:]))
+    log = Checkpoint(None)
+    try:
+        with result.written() as out:
+            log = Checkpoint(result.checkpoint)
+            if sigma is None:
+                sigma = estimate_sigma_by_tiles(array, shape, args.tile, axis, progress)
+            assumed = args.data_range is None
+            tiles.denoise_into(
+                out, array, sigma, parts, options, log, assumed=assumed, progress=progress
+            )
+    except BaseException as error:
+        # An error in the checkpoint itself is raised before any tile counts as done.
+        ours = bool(log.done) or not isinstance(error, ValueError)
+        if ours and result.checkpoint.exists():
+            print(
+                f"fastgsm: what is done is kept in {result.folder}; the same command continues "
+                f"from there",
+                file=sys.stderr,
+            )
+        raise
+    return sigma
 
 
 def refuse_zarr(args: argparse.Namespace) -> None:
