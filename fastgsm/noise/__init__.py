@@ -1,4 +1,4 @@
-"""What is known of the noise: its level, and how it grows with the light."""
+"""The noise: its level, its growth with the light, and stabilising it."""
 
 from fastgsm.noise.white import estimate_sigma
 

@@ -41,7 +41,7 @@ class Pass(NamedTuple):
     """Number of the grid that the patches lie on. Shapes are chosen once for each grid."""
 
 
-# Half-quadratic splitting has share = 1 / (1 + beta) and chooses the shapes anew in each pass.
+# Half-quadratic splitting has share = 1 / (1 + beta) and chooses the shapes again in each pass.
 # These betas and shares were tuned, by noise level, on the upper left 400x400 pixels of every
 # second Kodak image in grey. At 5 and 10 of 255 they gain 0.11 and 0.07 dB over those for 15 and
 # more. From 15 on, other values gained 0.03 dB there by using less of the noisy image, but lost

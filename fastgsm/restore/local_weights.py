@@ -30,7 +30,7 @@ from fastgsm.kernels.wiener import WienerBank
 #   block 12, 10 outside                      0.081 / 0.118 / 0.160   16 %
 #   block 32, 8 outside                       0.082 / 0.118 / 0.165    7 %
 #   block 32, 0 outside                       0.078 / 0.109 / 0.144    5 %
-#   block 32, 8 beside it, learned in each pass 0.081 / 0.121 / 0.176   14 %
+#   block 32, 8 outside, learned    in each pass 0.081 / 0.121 / 0.176   14 %
 #     the prior counts 0.03 / 0.3 times as many, at noise 25  +0.001 / -0.003
 #     two steps, at noise 25                                  -0.009
 #   weights of the whole image                  0.035 / 0.064 / 0.099

@@ -1,4 +1,4 @@
-"""What a method of restoration promises, what it is made for, and how it is kept to a part.
+"""The contract of a method of restoration.
 
 A method takes the planes of an image and returns clean ones. It knows neither files nor Dask nor
 the units of the image: planes are in the units of the prior. Tiles rely on its `Reach`.
@@ -46,7 +46,7 @@ class VarianceMethod(Method, Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a method is made for, apart from the noise.
+    """Everything that a method is made for, apart from the noise.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a quality is: one record each, listed in `PRESETS`."""
+"""Qualities: one record each, listed in `PRESETS`."""
 
 from __future__ import annotations
 
