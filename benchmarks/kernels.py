@@ -90,7 +90,7 @@ def log(dtype: str) -> Case:
 
 
 def mahalanobis(dtype: str) -> Case:
-    from fastgsm.learning.density import mahalanobis_distances
+    from fastgsm.learning.whitened import mahalanobis_distances
 
     X, means = _random(dtype, shrunk(50_000, 400), D), _random(dtype, N_SHAPES, D)
     whiteners = np.tril(_random(dtype, N_SHAPES, D, D))

@@ -22,8 +22,7 @@ from fastgsm._extras import import_extra
 from fastgsm._images import TOO_BRIGHT, as_float_image, check_channel_axis, warn_unlikely_range
 from fastgsm._parts import Part, Tile, check_no_nan, index, pixel_shape, with_channels
 from fastgsm.learning.chunks import BLOCK, Chunk
-from fastgsm.learning.dask import Source, _Sums
-from fastgsm.learning.data import Chunks
+from fastgsm.learning.dask import Source, check_dask, check_known_shape, source_data
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.noise.scan import scan, scan_blocks, sigma_of_scans
 from fastgsm.patches import sample_patches
@@ -86,7 +85,7 @@ def denoise_dask(
     True
     """
     da = import_extra("dask.array", "dask")
-    _check_dask(image, "image")
+    check_dask(image, "image")
     if sigma is not None:
         sigma = check_nonnegative(sigma, "sigma")
     rng = check_random_state(random_state)
@@ -235,11 +234,13 @@ def fit_dask(
     >>> bool(abs(model.lower_bound_ - fastgsm.GSM(n_scales=4).fit(X).lower_bound_) < 1e-3)
     True
     """
-    X, sources = _samples(X, sample_weight)
-    return _fit(model, sources, X.shape, X.dtype, callback, progress, checkpoint)
+    check_dask(X, "X")
+    return model.fit(
+        X, None, sample_weight, callback=callback, progress=progress, checkpoint=checkpoint
+    )
 
 
-def statistics_dask(model: Any, X: Any, sample_weight: Any = None) -> SufficientStatistics:
+def statistics_dask(model: PatchModel, X: Any, sample_weight: Any = None) -> SufficientStatistics:
     """Do the E-step on a Dask array of samples.
 
     What ``model.sufficient_statistics(X)`` does with a Dask array.
@@ -260,61 +261,8 @@ def statistics_dask(model: Any, X: Any, sample_weight: Any = None) -> Sufficient
     TypeError, ValueError
         As `fit_dask`, and as `sufficient_statistics`.
     """
-    _, sources = _samples(X, sample_weight)
-    statistics: SufficientStatistics = _Sums(sources)(_statistics, model, model._digest())
-    return statistics
-
-
-def _statistics(chunk: Chunk, model: Any, parameters: str) -> Any:
-    return model._checked_statistics(chunk, parameters)
-
-
-def _samples(X: Any, sample_weight: Any) -> tuple[Any, list[Source]]:
-    """Check a Dask array of samples, and give its chunks."""
-    da = import_extra("dask.array", "dask")
-    _check_dask(X, "X")
-    if X.ndim != 2:
-        raise ValueError(f"X has shape {X.shape}; wanted (n_samples, n_features).")
-    _check_known_shape(X, "X")
-    if 0 in X.shape:
-        raise ValueError(f"X has shape {X.shape}; wanted at least one sample of one feature.")
-    X = X.rechunk({1: -1})
-    weights = [None] * X.numblocks[0]
-    if sample_weight is not None:
-        sample_weight = da.asarray(sample_weight)
-        if sample_weight.ndim == 0:
-            sample_weight = da.broadcast_to(sample_weight, X.shape[:1])
-        if sample_weight.shape != X.shape[:1]:
-            raise ValueError(
-                f"sample_weight has shape {sample_weight.shape}; wanted one weight for each of the "
-                f"{X.shape[0]} samples: shape ({X.shape[0]},)."
-            )
-        weights = list(sample_weight.rechunk((X.chunks[0],)).to_delayed())
-    firsts = np.cumsum([0, *X.chunks[0]])
-    sources: list[Source] = [
-        (_array_chunks, (block, weight, X.shape[1], int(first)))
-        for block, weight, first, n in zip(
-            X.to_delayed().ravel(), weights, firsts, X.chunks[0], strict=False
-        )
-        if n
-    ]
-    return X, sources
-
-
-def _check_dask(array: Any, name: str) -> None:
-    if not is_dask(array):
-        raise TypeError(
-            f"{name} is a {type(array).__name__}; wanted a dask.array.Array. Make one with "
-            f"dask.array.from_array or dask.array.from_zarr."
-        )
-
-
-def _check_known_shape(array: Any, name: str) -> None:
-    if np.isnan(array.shape).any():
-        raise ValueError(
-            f"{name} has chunks of unknown length; wanted known ones: call its "
-            f"compute_chunk_sizes() first."
-        )
+    check_dask(X, "X")
+    return model.sufficient_statistics(X, sample_weight)
 
 
 def fit_images(
@@ -397,7 +345,7 @@ def fit_images(
             raise ValueError(
                 f"{name} has shape {image.shape}; wanted a grey image (height, width)."
             )
-        _check_known_shape(image, name)
+        check_known_shape(image, name)
         check_shape_2d(image.shape, f"the shape of {name}", patch_size)
         dtypes.append(as_float_image(np.zeros((1, 1), image.dtype), name)[0].dtype)
         blocks += _blocks(image, tile, patch_size)
@@ -413,8 +361,8 @@ def fit_images(
         for (part, _), count, seed, first in zip(blocks, counts, seeds, firsts, strict=True)
         if count
     ]
-    shape = n_patches, patch_size**2
-    return _fit(model, sources, shape, dtype, callback, progress, checkpoint)
+    data = source_data(sources, (n_patches, patch_size**2), dtype)
+    return model._fit_data(data, callback, progress, checkpoint)
 
 
 class _Plane:
@@ -488,28 +436,6 @@ def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[tuple[Any,
                 yield (pixels, ...), n_places
             else:
                 yield (image, (rows, cols)), n_places
-
-
-def _fit(
-    model: Model,
-    sources: list[Source],
-    shape: tuple[int, int],
-    dtype: Any,
-    callback: Callable[[EMIteration], Any] | None,
-    progress: bool,
-    checkpoint: str | os.PathLike[str] | None,
-) -> Model:
-    """Fit a model to the chunks that functions give of arguments, each in a task."""
-    narrow = np.dtype(dtype) in (np.float16, np.float32)
-    model._check_options()
-    model._check_number(shape[0])
-    data = Chunks(*shape, np.float32 if narrow else np.float64, _Sums(sources))
-    model._fit_data(data, callback, progress, checkpoint)
-    return model
-
-
-def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> Iterator[Chunk]:
-    yield Chunk.of(X, sample_weight, n_features, first)
 
 
 def _drawn_chunks(

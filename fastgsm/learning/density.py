@@ -18,22 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
-from fastgsm.kernels.mahalanobis import mahalanobis
 from fastgsm.kernels.responsibilities import responsibilities
 from fastgsm.kernels.rotation import padded
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.learning.support import Support, lower_trapezoidal
-
-LOG_2PI = float(np.log(2 * np.pi))
+from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, pad
 
 # Samples whose K*J responsibilities are held at once where only their sum is wanted.
 BLOCK = 16_384
-
-# Multiplications that a step over samples and shapes leaves to one call of a kernel, half a second
-# on two cores: Ctrl-C is heard between calls. No fewer shapes than this, so that all threads have
-# something to do.
-WORK_PER_CALL = 2**36
-SHAPES_PER_CALL = 8
 
 
 @dataclass(frozen=True)
@@ -90,10 +82,12 @@ class ScaleMixtureDensity:
 
     @property
     def n_features(self) -> int:
+        """Dimension d of the samples."""
         return self.eigenvectors.shape[1]
 
     @property
     def rank(self) -> int:
+        """Dimension of the support."""
         return self.eigenvectors.shape[2]
 
     @cached_property
@@ -120,23 +114,24 @@ class ScaleMixtureDensity:
         """Standard deviation along the support, root mean square over its directions."""
         return float(np.sqrt(np.trace(self.covariance) / self.rank))
 
-    @property
-    def log_weights(self) -> FloatArray:
-        """Logarithms (K, J) of the weights over the Gaussians' normalising constants."""
-        log_dets = np.log(self.eigenvalues).sum(axis=1)
-        return normalised_log_weights(self.weights, self.scales, log_dets, self.rank)
-
     @cached_property
+    def whitened(self) -> WhitenedMixture:
+        """The mixture as E-steps need it."""
+        roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
+        log_dets = np.log(self.eigenvalues).sum(axis=1)
+        whiteners = lower_trapezoidal(roots)
+        return WhitenedMixture(self.weights, self.scales, self.means, whiteners, log_dets)
+
+    @property
     def whiteners(self) -> FloatArray:
         """Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k, (K, rank, d)."""
-        roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
-        return lower_trapezoidal(roots)
+        return self.whitened.whiteners
 
-    def with_scales(self, weights: FloatArray, scales: FloatArray) -> ScaleMixtureDensity:
-        """Give the mixture with other weights and scales, and the same whiteners."""
-        density = replace(self, weights=weights, scales=scales)
-        density.__dict__["whiteners"] = self.whiteners
-        return density
+    def of_unit_trace(self) -> ScaleMixtureDensity:
+        """Move the factor that scales and covariances share to the scales: trace(Sigma) = rank."""
+        factors = self.eigenvalues.mean(axis=1, keepdims=True)
+        scales, eigenvalues = self.scales * factors, self.eigenvalues / factors
+        return replace(self, scales=scales, eigenvalues=eigenvalues)
 
     @cached_property
     def null_basis(self) -> FloatArray:
@@ -146,8 +141,8 @@ class ScaleMixtureDensity:
         return np.linalg.svd(self.eigenvectors[0])[0][:, self.rank :]
 
     def distances(self, X: FloatArray) -> FloatArray:
-        """Squared Mahalanobis distances (K, n) of X (n, d) at scale 1."""
-        return mahalanobis_distances(X, self.means, self.whiteners)
+        """Return squared Mahalanobis distances (K, n) of X (n, d) at scale 1."""
+        return self.whitened.distances(X)
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d) on the support.
@@ -156,7 +151,7 @@ class ScaleMixtureDensity:
         """
         posterior = np.empty((self.weights.size, X.shape[0]), X.dtype)
         log_norm = np.empty(X.shape[0], X.dtype)
-        log_weights = self.log_weights.astype(X.dtype)
+        log_weights = self.whitened.log_weights.astype(X.dtype)
         precisions = (1 / self.scales).astype(X.dtype)
         responsibilities(self.distances(X), log_weights, precisions, posterior, log_norm)
         return posterior, log_norm
@@ -265,14 +260,14 @@ class ScaleMixtureDensity:
             ranks=np.array([padded(int(rank)) for rank in ranks]),
             forward=forward,
             backward=backward,
-            means=_pad(self.means, (K if self.means.any() else 0, d), dtype),
-            log_weights=_pad(log_weights, (K, J), dtype, -np.inf),
-            precisions=_pad(precisions, (K, J, R), dtype),
-            shrinkages=_pad(shrinkages.transpose(0, 2, 1), (K, R, J), dtype),
-            tail_precisions=_pad(tail_precisions, (K, J), dtype),
-            tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
-            support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
-            traces=_pad((v / noisy).sum(axis=2) + self.n_features - self.rank, (K, J), dtype),
+            means=pad(self.means, (K if self.means.any() else 0, d), dtype),
+            log_weights=pad(log_weights, (K, J), dtype, -np.inf),
+            precisions=pad(precisions, (K, J, R), dtype),
+            shrinkages=pad(shrinkages.transpose(0, 2, 1), (K, R, J), dtype),
+            tail_precisions=pad(tail_precisions, (K, J), dtype),
+            tail_shrinkages=pad(tail_shrinkages, (K, J), dtype),
+            support=pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
+            traces=pad((v / noisy).sum(axis=2) + self.n_features - self.rank, (K, J), dtype),
         )
 
     def _rotations(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -281,8 +276,8 @@ class ScaleMixtureDensity:
         if dtype not in self._rotations_of:
             K, d, R = len(self.weights), padded(self.n_features), padded(self.rank)
             self._rotations_of[dtype] = (
-                _pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype),
-                _pad(self.eigenvectors, (K, d, R), dtype),
+                pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype),
+                pad(self.eigenvectors, (K, d, R), dtype),
             )
         return self._rotations_of[dtype]
 
@@ -306,9 +301,9 @@ class ScaleMixtureDensity:
         return bank
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies and pickles do without what is remembered, but for the whiteners: LAPACK may give
-        # other last bits of them in another process, with another number of threads.
-        state = {name: self.__dict__[name] for name in ("whiteners",) if name in self.__dict__}
+        # Copies and pickles leave out what can be computed again, except for the whiteners: in
+        # another process, with another number of threads, LAPACK may give them other last bits.
+        state = {name: self.__dict__[name] for name in ("whitened",) if name in self.__dict__}
         return type(self), tuple(getattr(self, field.name) for field in fields(self)), state
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ScaleMixtureDensity:
@@ -318,44 +313,3 @@ class ScaleMixtureDensity:
 def in_blocks(samples: FloatArray) -> list[FloatArray]:
     """Give views of BLOCK rows of ``samples`` (n, d) each."""
     return [samples[i : i + BLOCK] for i in range(0, samples.shape[0], BLOCK)]
-
-
-def normalised_log_weights(
-    weights: FloatArray, scales: FloatArray, log_dets: FloatArray, dimension: int
-) -> FloatArray:
-    """Logarithms (K, J) of weights over the normalising constants of Gaussians at J scales.
-
-    ``log_dets`` (K,) are the log-determinants of the covariances of the given dimension at scale 1.
-    """
-    with np.errstate(divide="ignore"):  # the weight of a dead component is 0
-        log_pi = np.log(weights)
-    return log_pi - 0.5 * (dimension * (LOG_2PI + np.log(scales)) + log_dets[:, None])
-
-
-def mahalanobis_distances(
-    X: FloatArray, means: FloatArray, whiteners: FloatArray
-) -> NDArray[np.floating[Any]]:
-    """Squared distances (K, n) of X (n, d) for lower-trapezoidal ``whiteners`` (K, rank, d)."""
-    n_shapes, rank, d = whiteners.shape
-    distances = np.empty((n_shapes, X.shape[0]), X.dtype)
-    padded_whiteners = _pad(whiteners, (n_shapes, padded(rank), padded(d)), X.dtype)
-    centres = means.astype(X.dtype)
-    for part in shape_groups(n_shapes, X):
-        mahalanobis(X, centres[part], padded_whiteners[part], rank, distances[part])
-    return distances
-
-
-def shape_groups(n_shapes: int, X: FloatArray) -> list[slice]:
-    """Give the shapes to be handled together in one call of a kernel on X (n, d)."""
-    step = max(SHAPES_PER_CALL, WORK_PER_CALL // (X.size * X.shape[1]))
-    return [slice(first, first + step) for first in range(0, n_shapes, step)]
-
-
-def _pad(
-    values: FloatArray, shape: tuple[int, ...], dtype: Any, fill: float = 0.0
-) -> NDArray[np.floating[Any]]:
-    """Copy ``values`` into the leading corner of an array of ``shape`` filled with ``fill``."""
-    result = np.full(shape, fill, dtype)
-    corner = tuple(slice(min(n, room)) for n, room in zip(values.shape, shape, strict=True))
-    result[corner] = values[corner]
-    return result

@@ -48,6 +48,7 @@ class Support:
 
     @property
     def rank(self) -> int:
+        """Dimension of the subspace."""
         return self.basis.shape[1]
 
     def inner(self, covariances: FloatArray) -> FloatArray:

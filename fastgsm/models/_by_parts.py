@@ -2,80 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 
 from fastgsm._arrays import is_dask, peak_of
 from fastgsm._checks import check_choice, check_positive
-from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.dask import array_data
 from fastgsm.learning.em import History, check_likelihood
 from fastgsm.learning.samples import check_deviations
 from fastgsm.learning.statistics import SufficientStatistics
+from fastgsm.models._fitted import FitsSamples
 
-# Exponent of the decaying step. Between 0.5 and 1 stepwise EM converges; nearer 1 it remembers the
-# first batches, which poor parameters have judged, for longer.
+# Exponent of the decaying step. Between 0.5 and 1 stepwise EM converges. Nearer to 1 it remembers
+# the first batches, which poor parameters have judged, for longer.
 DECAY = 0.6
 STEPS = ("decay", "equal", "exact")
 
 
-class LearnsByParts(ABC):
+class LearnsByParts(FitsSamples):
     """The part of a model that learns from statistics of parts of the data."""
 
-    lower_bounds_: list[float]
-    n_samples_seen_: float
-    n_features_in_: int
-
-    # What `partial_fit` does where no step is given.
+    # What `partial_fit` does if no step is given.
     _default_step = "decay"
-    # Of a pass of exact steps that no M-step has ended yet.
-    _collected: SufficientStatistics | None = None
-
-    # What the models give.
-
-    @abstractmethod
-    def _check_fitted(self) -> None:
-        """Raise NotFittedError unless there are parameters."""
-
-    @abstractmethod
-    def _arrays(self) -> dict[str, FloatArray]:
-        """Give the parameters."""
-
-    @abstractmethod
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Learn from samples alone."""
-
-    @abstractmethod
-    def _note(self, history: History) -> None:
-        """Set what is told of the learning."""
-
-    @abstractmethod
-    def _check_support(self, X: FloatArray) -> None:
-        """Raise ValueError if samples lie where the model has no extent."""
-
-    @abstractmethod
-    def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
-        """Do the E-step."""
-
-    @abstractmethod
-    def _own_statistics(self) -> SufficientStatistics:
-        """Give the statistics, of weight 1, from which the M-step would give these parameters."""
-
-    @property
-    @abstractmethod
-    def _spread(self) -> float:
-        """Standard deviation of a feature."""
-
-    @abstractmethod
-    def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
-        """Do the M-step, from statistics that may be mostly the model's own."""
-
-    # What users call.
 
     def sufficient_statistics(self, X: Any, sample_weight: Any = None) -> SufficientStatistics:
         """Do the E-step on samples: give all that EM needs of them, sums that add.
@@ -118,9 +68,9 @@ class LearnsByParts(ABC):
         """
         self._check_fitted()
         if is_dask(X):
-            from fastgsm.distributed import statistics_dask
-
-            return statistics_dask(self, X, sample_weight)
+            sums = array_data(X, sample_weight).reduce
+            statistics: SufficientStatistics = sums(_chunk_statistics, self, self._digest())
+            return statistics
         chunk = Chunk.of(X, sample_weight, self.n_features_in_)
         return self._checked_statistics(chunk, self._digest())
 
@@ -255,17 +205,6 @@ class LearnsByParts(ABC):
             self._partial_fit(X, sample_weight, self._default_step if step is None else step)
         return self
 
-    @contextlib.contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Leave the model as it was if anything is raised, Ctrl-C too."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
     def _partial_fit(self, X: Any, sample_weight: Any, step: float | str) -> None:
         check_step(step)
         if self._collected is not None and step != "exact":
@@ -309,12 +248,10 @@ class LearnsByParts(ABC):
         self._note(History([*self.lower_bounds_, log_likelihood], False))
         self._collected = None
 
-    def _digest(self) -> str:
-        """Give what tells these parameters from others."""
-        digest = hashlib.sha256()
-        for values in self._arrays().values():
-            digest.update(np.ascontiguousarray(values).tobytes())
-        return digest.hexdigest()
+
+def _chunk_statistics(chunk: Chunk, model: LearnsByParts, parameters: str) -> SufficientStatistics:
+    """Check a chunk, and return its statistics."""
+    return model._checked_statistics(chunk, parameters)
 
 
 def check_step(step: Any) -> None:

@@ -12,7 +12,9 @@ from fastgsm._types import FloatArray
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
 from fastgsm.learning.chunks import Chunk
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.statistics import SufficientStatistics, shape_statistics
+from fastgsm.learning.e_steps import shape_statistics
+from fastgsm.learning.inner import InnerMixture
+from fastgsm.learning.statistics import SufficientStatistics
 from fastgsm.learning.updates import updated_at_once, updated_mixture, updated_shapes
 from fastgsm.models._base import PatchModel
 
@@ -41,7 +43,7 @@ class ScaleMixtureModel(PatchModel):
         return self._density.spread
 
     def _learn(self, density: ScaleMixtureDensity) -> None:
-        """Take over what was learned, or raise ValueError if it is no density."""
+        """Set what was learned, or raise ValueError if it is not a density."""
         try:
             density.check()
         except ValueError as error:
@@ -52,7 +54,7 @@ class ScaleMixtureModel(PatchModel):
         self._density.check_support(X)
 
     def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
-        return shape_statistics(chunk, self._density, parameters, self._learns_scales)
+        return shape_statistics(chunk, self._density.whitened, parameters, self._learns_scales)
 
     def _own_statistics(self) -> SufficientStatistics:
         density = self._density
@@ -69,17 +71,18 @@ class ScaleMixtureModel(PatchModel):
         )
 
     def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
-        density = self._density
-        support = density.support
+        support = self._density.support
+        mixture = InnerMixture.of(self._density, support)
         floor = self.reg_covar * support.variance
         if not self._learns_scales:
             means = self._learns_means
-            new = updated_shapes(density, statistics, support, floor, fit_means=means)
+            new = updated_shapes(mixture, statistics, floor, fit_weights=True, fit_means=means)
         elif blended:
-            new = updated_at_once(density, statistics, support, floor)
+            new = updated_at_once(mixture, statistics, floor)
         else:
-            new = updated_mixture(density, statistics, support, floor)
-        self._learn(new)
+            new = updated_mixture(mixture, statistics, floor)
+        density = new.density()
+        self._learn(density.of_unit_trace() if self._learns_scales else density)
 
     # Learned parameters are read-only views of one density, so that they cannot disagree.
 
@@ -120,7 +123,7 @@ class ScaleMixtureModel(PatchModel):
         return self._density.eigenvectors.copy()
 
     def score_samples(self, X: Any) -> FloatArray:
-        """Give the log-likelihood of every sample.
+        """Return the log-likelihood of every sample.
 
         Parameters
         ----------
@@ -141,7 +144,7 @@ class ScaleMixtureModel(PatchModel):
         return self._density.score_samples(X)
 
     def predict_proba(self, X: Any) -> FloatArray:
-        """Give the responsibilities: the posterior probability of every Gaussian.
+        """Return the responsibilities: the posterior probability of every Gaussian.
 
         Parameters
         ----------
@@ -156,7 +159,7 @@ class ScaleMixtureModel(PatchModel):
         return np.ascontiguousarray(self._density.posterior(X)[0].T)
 
     def predict(self, X: Any) -> Any:
-        """Give the most probable Gaussian of every sample: its column in `predict_proba`."""
+        """Return the most probable Gaussian of every sample: its column in `predict_proba`."""
         return self.predict_proba(X).argmax(axis=1)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
@@ -190,7 +193,7 @@ class ScaleMixtureModel(PatchModel):
         return result, labels
 
     def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
-        """Give the posterior mean of patches seen through white Gaussian noise.
+        """Return the posterior mean of patches seen through white Gaussian noise.
 
         Every Gaussian's Wiener filter, blended by the responsibilities under the noise.
 
@@ -227,7 +230,7 @@ class ScaleMixtureModel(PatchModel):
         return (X, np.sqrt(variance)) if return_std else X
 
     def wiener_bank(self, sigma: float, dtype: Any, tail_loss: float = 0.0) -> WienerBank:
-        """Give what the kernels of `kernels.wiener` need to denoise at noise ``sigma``.
+        """Return what the kernels of `kernels.wiener` need to denoise at noise ``sigma``.
 
         ``tail_loss`` is what a flat tail may add to the expected squared error, in parts of it.
         """

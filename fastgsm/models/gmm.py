@@ -11,8 +11,7 @@ from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.learning.data import Data
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.em import History
-from fastgsm.learning.monitor import FitRun
+from fastgsm.learning.em import FitRun, History
 from fastgsm.learning.start import (
     check_distinct,
     gaussian_of,
@@ -20,6 +19,7 @@ from fastgsm.learning.start import (
     initial_shapes,
     initial_weights,
 )
+from fastgsm.learning.steps import ShapeSteps
 from fastgsm.learning.support import Support
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
@@ -146,10 +146,9 @@ class GMM(ScaleMixtureModel):
             start = self._density
         else:
             start = self._start(*data.start, gaussian, support, run.rng)
-        steps = data.shape_steps(
-            start, support, self.reg_covar * support.variance, fit_means=self.fit_means
-        )
-        history = self._run_em(steps, run, moments)
+        floor = self.reg_covar * support.variance
+        steps = ShapeSteps(data.reduce, start, support, floor, fit_means=self.fit_means)
+        history = self._run_em(steps, run, moments, data)
         self._learn(steps.density)
         return history
 
@@ -161,7 +160,7 @@ class GMM(ScaleMixtureModel):
         support: Support,
         rng: np.random.Generator,
     ) -> ScaleMixtureDensity:
-        """Parameters that EM starts from."""
+        """Return the parameters that EM starts from."""
         start = initial_shapes(
             X,
             sample_weight,

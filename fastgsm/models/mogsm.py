@@ -11,8 +11,7 @@ from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.learning.data import Data
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.em import History
-from fastgsm.learning.monitor import FitRun
+from fastgsm.learning.em import FitRun, History
 from fastgsm.learning.start import (
     check_distinct,
     gaussian_of,
@@ -21,6 +20,7 @@ from fastgsm.learning.start import (
     initial_shapes,
     initial_weights,
 )
+from fastgsm.learning.steps import ShapeSteps
 from fastgsm.learning.support import Support
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
@@ -160,8 +160,8 @@ class MoGSM(ScaleMixtureModel):
             start = self._density
         else:
             start = self._start(*data.start, gaussian, support, run.rng, floor)
-        steps = data.shape_steps(start, support, floor, fit_scales=True)
-        history = self._run_em(steps, run, moments)
+        steps = ShapeSteps(data.reduce, start, support, floor, fit_scales=True)
+        history = self._run_em(steps, run, moments, data)
         self._learn(steps.density)
         return history
 
@@ -174,22 +174,19 @@ class MoGSM(ScaleMixtureModel):
         rng: np.random.Generator,
         floor: float,
     ) -> ScaleMixtureDensity:
-        """Parameters that EM starts from."""
+        """Return the parameters that EM starts from."""
         K, J = self._shape
         start = initial_shapes(
             X, sample_weight, gaussian, support, K, self.init_params, rng, fit_means=False
         )
         start = given_shapes(start, support, None, self.covariances_init)
         ratios = gaussian.distances(X) * (support.variance / support.rank)
+        # All shapes start from the same scales, unless the user's differ.
+        shape = (1 if self.scales_init is None else K), J
         scales = initial_scales(
-            self.scales_init,
-            np.repeat(ratios, K, axis=0),
-            sample_weight,
-            (K, J),
-            "quantiles",
-            rng,
-            floor,
+            self.scales_init, ratios, sample_weight, shape, "quantiles", rng, floor
         )
+        scales = np.broadcast_to(scales, (K, J))
         weights = (
             np.repeat(start.weights, J, axis=1) / J
             if self.weights_init is None

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgsm.learning.data import Data
-from fastgsm.learning.em import History, check_likelihood
-from fastgsm.learning.monitor import EMIteration, FitRun
+from fastgsm.learning.em import EMIteration, FitRun, History, check_likelihood
 from fastgsm.learning.start import gaussian_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
