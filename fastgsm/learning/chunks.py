@@ -21,8 +21,7 @@ from fastgsm.learning.support import Support
 
 T = TypeVar("T")
 
-# Samples of a block: what a worker holds the distances of, and takes moments of in float64, at
-# once.
+# Samples of a block. A worker holds the distances, and the float64 copy, of one block at a time.
 BLOCK = 65_536
 
 # Bytes of distances that one worker keeps between two passes over its chunks.

@@ -24,13 +24,13 @@ from fastgsm.kernels.wiener import WienerBank
 from fastgsm.learning.support import Support, lower_trapezoidal
 from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, pad
 
-# Samples whose K*J responsibilities are held at once where only their sum is wanted.
+# Samples whose K*J responsibilities are held at once if only their sum is wanted.
 BLOCK = 16_384
 
 
 @dataclass(frozen=True)
 class ScaleMixtureDensity:
-    """Parameters of the mixture, and what follows from them.
+    """Parameters of the mixture, and quantities derived from them.
 
     Attributes
     ----------
@@ -145,9 +145,10 @@ class ScaleMixtureDensity:
         return self.whitened.distances(X)
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d) on the support.
+        """Return responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d).
 
-        All shapes share the support, so what leaves it changes no responsibility.
+        Only the parts of samples in the support count: all shapes share it, so the rest changes no
+        responsibility.
         """
         posterior = np.empty((self.weights.size, X.shape[0]), X.dtype)
         log_norm = np.empty(X.shape[0], X.dtype)
@@ -157,12 +158,12 @@ class ScaleMixtureDensity:
         return posterior, log_norm
 
     def score_samples(self, X: FloatArray) -> FloatArray:
-        """Log-likelihood (n,) in nats of each sample of X (n, d)."""
+        """Return the log-likelihood (n,) in nats of each sample of X (n, d)."""
         blocks = [self.posterior(part)[1] for part in in_blocks(X)]
         return self.without_density_off_support(X, np.concatenate(blocks))
 
     def off_support(self, X: FloatArray) -> NDArray[np.bool_]:
-        """Whether each sample of X (n, d) leaves the support, by more than rounding."""
+        """Return whether each sample of X (n, d) leaves the support by more than rounding."""
         deviation = X - self.means[0].astype(X.dtype)
         distance = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
         allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
@@ -170,7 +171,7 @@ class ScaleMixtureDensity:
         return outside
 
     def without_density_off_support(self, X: FloatArray, log_likelihood: FloatArray) -> FloatArray:
-        """Give ``log_likelihood`` (n,), with -inf (and a warning) where X leaves the support."""
+        """Return ``log_likelihood`` (n,), with -inf (and a warning) where X leaves the support."""
         if self.null_basis.size == 0:
             return log_likelihood
         outside = self.off_support(X)
@@ -186,7 +187,7 @@ class ScaleMixtureDensity:
         return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
 
     def check_support(self, X: FloatArray) -> None:
-        """Raise ValueError if samples to learn from lie where the density has no extent."""
+        """Raise ValueError if samples to learn from leave the support."""
         n_outside = 0 if self.null_basis.size == 0 else np.count_nonzero(self.off_support(X))
         if n_outside == 0:
             return
@@ -194,8 +195,8 @@ class ScaleMixtureDensity:
             f"{n_outside} of {X.shape[0]} samples lie outside of the "
             f"subspace of the samples that the model was first fitted to, which has rank "
             f"{self.rank} of {self.n_features}, and it cannot learn what is there. If those were "
-            f'patches whose mean was removed, remove it here too (center="patch"); otherwise begin '
-            f"with more samples."
+            f'patches whose mean was removed, remove it here too (center="patch"); otherwise '
+            f"fit to more samples first."
         )
 
     @property
@@ -207,11 +208,11 @@ class ScaleMixtureDensity:
         return Support(basis, self.spread**2)
 
     def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
-        """Fewest eigenvectors (K,) of each shape that restore patches nearly as well as all.
+        """Return the fewest eigenvectors (K,) of each shape that restore nearly as well as all.
 
         The others share their mean eigenvalue, so that they are filtered with a gain f' instead
-        of f = v / (v + s2), which adds (f' - f)^2 (v + s2) to the mean squared error. All of this
-        together may be ``tolerance`` times the error v s2 / (v + s2) that the right gains leave.
+        of f = v / (v + s2), which adds (f' - f)^2 (v + s2) to the mean squared error. The sum of
+        this may be ``tolerance`` times the error v s2 / (v + s2) that the right gains leave.
         """
         v = self.scales[:, :, None] * self.eigenvalues[:, None, :]
         gains = v / (v + noise_variance)
@@ -227,16 +228,16 @@ class ScaleMixtureDensity:
         return np.where(fits.any(axis=1), 4 * fits.argmax(axis=1), self.rank)
 
     def _mixed(self, values: FloatArray) -> FloatArray:
-        """Sums (K, n) over the scales of values (K, J, n), by weights."""
+        """Return weighted sums (K, n) over the scales of values (K, J, n)."""
         return np.einsum("kj,kji->ki", self.weights, values)
 
     def wiener_bank(
         self, noise_variance: float, dtype: Any, ranks: NDArray[np.intp] | None = None
     ) -> WienerBank:
-        """What the denoising kernels need, at one noise level.
+        """Return what the denoising kernels need at one noise level.
 
-        Only ``ranks`` (K,) leading eigenvectors of each shape are rotated into; the others share
-        their mean eigenvalue (the flat tail). The patches must then lie in the support.
+        Patches are rotated into only ``ranks`` (K,) leading eigenvectors of each shape; the others
+        share their mean eigenvalue (the flat tail). The patches must then lie in the support.
         """
         n_shapes, n_scales = self.weights.shape
         ranks = np.full(n_shapes, self.rank) if ranks is None else ranks
@@ -271,7 +272,7 @@ class ScaleMixtureDensity:
         )
 
     def _rotations(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """U_k^T (K, R', d') and U_k (K, d', R'), padded with zeros; every bank shares them."""
+        """Return U_k^T (K, R', d') and U_k (K, d', R'), padded with zeros; all banks share them."""
         dtype = np.dtype(dtype)
         if dtype not in self._rotations_of:
             K, d, R = len(self.weights), padded(self.n_features), padded(self.rank)
@@ -287,10 +288,10 @@ class ScaleMixtureDensity:
 
     @cached_property
     def wiener_bank_of(self) -> Callable[[float, np.dtype[Any], float], WienerBank]:
-        """`wiener_bank` for a noise variance, a type and the tail's tolerance, 0 for no tail.
+        """`wiener_bank` for a noise variance, a type and the tail's tolerance (0 for no tail).
 
-        Remembers the last ones: image after image at one noise level, they would take a fifth of
-        the time of ``denoise(quality="balanced")`` at 481x321.
+        Keeps the last banks. Otherwise, for image after image at one noise level, they would take
+        a fifth of the time of ``denoise(quality="balanced")`` at 481x321.
         """
 
         @lru_cache(maxsize=32)
@@ -311,5 +312,5 @@ class ScaleMixtureDensity:
 
 
 def in_blocks(samples: FloatArray) -> list[FloatArray]:
-    """Give views of BLOCK rows of ``samples`` (n, d) each."""
+    """Return views of at most BLOCK rows of ``samples`` (n, d) each."""
     return [samples[i : i + BLOCK] for i in range(0, samples.shape[0], BLOCK)]

@@ -72,7 +72,7 @@ def shape_statistics(
 def kept_scale_statistics(
     chunk: Chunk, *, kept: KeptDistances[WhitenedMixture]
 ) -> SufficientStatistics:
-    """E-step of the kept shapes for weights and scales, which leaves their distances behind."""
+    """E-step of the kept shapes for weights and scales; distances stay kept."""
     return shape_statistics(chunk, kept.origin, scales=True, moments=False, kept=kept)
 
 

@@ -1,4 +1,4 @@
-"""Where EM starts from. Components that start equal stay equal, so none of these do."""
+"""Starting values of EM. Components that start equal stay equal, so no two start equal."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def initial_scales(
 ) -> FloatArray:
     """Return the starting scales (K, J): the user's, checked, or spread like those of the samples.
 
-    ``ratios`` (K, n) are the squared distances over the rank: the scale under which each sample
-    would be most likely.
+    ``ratios`` (K, n) are the squared distances over the rank: the scale at which each sample is
+    most likely.
     """
     if given is not None:
         scales = given_array(given, shape, "scales_init")
@@ -77,7 +77,7 @@ def initial_scales(
     else:
         middles = (np.arange(n_scales) + 0.5) / n_scales
         scales = _weighted_quantiles(ratios, sample_weight, middles)
-    # Samples of equal distance give equal quantiles, as do flat ones; spread those a little.
+    # Samples at equal distances, such as flat patches, give equal quantiles: spread them a little.
     scales = np.maximum(scales, max(floor, float(np.finfo(np.float32).tiny)))
     return scales * (1 + 1e-3 * np.arange(n_scales))
 

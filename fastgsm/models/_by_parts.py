@@ -1,4 +1,4 @@
-"""Learning from samples that are never together: sums that add, and steps from batch to batch."""
+"""Learning from parts of the data: statistics that add, and steps from batch to batch."""
 
 from __future__ import annotations
 
@@ -28,21 +28,19 @@ class LearnsByParts(FitsSamples):
     _default_step = "decay"
 
     def sufficient_statistics(self, X: Any, sample_weight: Any = None) -> SufficientStatistics:
-        """Do the E-step on samples: give all that EM needs of them, sums that add.
+        """Do the E-step: return everything EM needs from the samples, as sums that add.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
-            Any number of samples; they are looked at in blocks. Those of a `dask.array.Array` are
-            looked at by its workers.
+            Any number of samples, processed in blocks, or on Dask by the workers.
         sample_weight : array_like of shape (n_samples,), optional
-            How much each sample counts; not negative, and not only relative to the others: those of
-            other parts have to be in the same units.
+            How much each sample counts; not negative. All parts must use the same units.
 
         Returns
         -------
         statistics : SufficientStatistics
-            Statistics of several parts of the data add with ``+``. `m_step` takes their sum.
+            Statistics of several parts of the data add with ``+``; `m_step` needs their sum.
 
         Raises
         ------
@@ -82,30 +80,30 @@ class LearnsByParts(FitsSamples):
             return self._statistics(chunk, parameters)
 
     def m_step(self, statistics: SufficientStatistics | None = None) -> Self:
-        """Take the parameters that are most likely given statistics.
+        """Set the parameters that are most likely given statistics.
 
         Alternating with `sufficient_statistics` of all of the data, this is EM, whose likelihood
-        does not fall; of a `GSM` and an `ICA` from the second such step on, as the first takes over
-        the covariance of the data. Each shape of a `MoGSM` has either its scales or its
-        covariance updated, whichever gains more; its `fit` updates both, in two E-steps.
+        does not fall; for a `GSM` and an `ICA` from the second such step on, as the first sets the
+        covariance of the data. In a `MoGSM`, each shape has either its scales or its covariance
+        updated, whichever gains more; its `fit` updates both, in two E-steps.
 
         Parameters
         ----------
         statistics : SufficientStatistics, optional
-            Of this model with its present parameters. By default those that ``partial_fit(...,
+            From this model with its current parameters. By default those that ``partial_fit(...,
             step="exact")`` has collected since the last M-step.
 
         Returns
         -------
         self
             Its `lower_bounds_` has one more value: the mean log-likelihood of the samples under the
-            parameters that were.
+            previous parameters.
 
         Raises
         ------
         ValueError
-            If there are no statistics, if they are of other parameters or of no samples, if others
-            are collected, or if what follows from them is no density. The model is then as it was.
+            If there are no statistics, if they belong to other parameters or to no samples, if
+            others are collected, or if they do not lead to a density. The model is then as it was.
         """
         self._check_fitted()
         if statistics is None:
@@ -118,17 +116,17 @@ class LearnsByParts(FitsSamples):
         if statistics is not None and not isinstance(statistics, SufficientStatistics):
             raise TypeError(
                 f"statistics is a {type(statistics).__name__}; wanted SufficientStatistics, as "
-                f"sufficient_statistics gives them."
+                f"sufficient_statistics returns them."
             )
         if statistics is None or statistics.weight == 0:
             raise ValueError(
                 "there are no statistics of samples; wanted those of sufficient_statistics, or "
-                "calls of partial_fit(X, step='exact') before."
+                "calls of partial_fit(X, step='exact') first."
             )
         if statistics.parameters != self._digest():
             raise ValueError(
-                "the statistics are of other parameters than the model has now; wanted those that "
-                "its sufficient_statistics gives after the last M-step."
+                "the statistics belong to other parameters than the model has now; wanted those "
+                "that its sufficient_statistics returns after the last M-step."
             )
         if statistics.products is None:
             raise ValueError("the statistics have no products; wanted those of all parts.")
@@ -147,42 +145,42 @@ class LearnsByParts(FitsSamples):
     ) -> Self:
         """Learn from one more batch of samples, and keep what was learned before (stepwise EM).
 
-        The first call on a model that was not fitted is a `fit` to its batch, which should be large
-        and varied.
+        If the model was not fitted before, this is a `fit` to the batch, which should be large and
+        varied.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
-            A batch. The larger and the more mixed, the better; several thousands for each of the
-            model's shapes are well spent.
+            A batch. The larger and the more mixed, the better; several thousand samples for each
+            of the model's shapes are worth it.
         y : None
-            Ignored; there for scikit-learn's pipelines.
+            Ignored; for scikit-learn's pipelines.
         sample_weight : array_like of shape (n_samples,), optional
             How much each sample counts; not negative.
         step : {"decay", "equal", "exact"} or float, optional
-            How much of the model becomes that of the batch:
+            Share of the batch in the new model:
 
-            - "decay" (the default of all models but `MVN`): ``(n + 1)**-0.6`` after n steps, those
-              of `fit` included, so that what early, poor parameters made of their batches is
-              forgotten;
+            - "decay" (the default of all models except `MVN`): ``(n + 1)**-0.6`` after n steps,
+              those of `fit` included, so that the model forgets the early batches, which poor
+              parameters have judged;
             - "equal" (the default of `MVN`, for which it is exact): the batch's share of all
               samples so far;
             - a number above 0, up to 1;
-            - "exact": nothing yet, and nothing that `save` would keep. The batch's statistics are
-              added to those of the batches before, all under the same parameters, and `m_step` ends
-              the pass: one iteration of EM on all of them, however many.
+            - "exact": 0 for now, and nothing that `save` would keep. The batch's statistics are
+              added to those of the batches before, all with the same parameters. `m_step` ends the
+              pass: one iteration of EM on all batches, however many.
 
         Returns
         -------
         self
-            `lower_bounds_` has one more value, but for "exact": the batch's mean log-likelihood
-            under the parameters that were.
+            `lower_bounds_` has one more value, except for "exact": the batch's mean log-likelihood
+            under the previous parameters.
 
         Raises
         ------
         TypeError, ValueError
-            If X does not fit the model, `step` is none of these, or a pass of exact steps is not
-            ended; of a model that was not fitted, as `fit`. The model is then as it was before.
+            If X does not fit the model, `step` is none of these, or a pass of exact steps has not
+            ended; if the model was not fitted, as for `fit`. The model is then as it was before.
 
         References
         ----------
@@ -209,7 +207,7 @@ class LearnsByParts(FitsSamples):
         check_step(step)
         if self._collected is not None and step != "exact":
             raise ValueError(
-                f"step is {step!r}, but a pass of exact steps is not ended; call m_step first."
+                f"step is {step!r}, but a pass of exact steps has not ended; call m_step first."
             )
         if not hasattr(self, "n_features_in_"):
             self.fit(X, sample_weight=sample_weight)
@@ -240,7 +238,7 @@ class LearnsByParts(FitsSamples):
         self.n_samples_seen_ = seen
 
     def _step(self, statistics: SufficientStatistics, batch: SufficientStatistics) -> None:
-        """Do an M-step, and note the likelihood of the samples that led to it."""
+        """Do an M-step, and record the likelihood of the samples that led to it."""
         log_likelihood = batch.log_likelihood / batch.weight
         check_likelihood(log_likelihood, type(self).__name__, len(self.lower_bounds_) + 1)
         with np.errstate(all="ignore"):

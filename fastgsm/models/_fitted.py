@@ -51,27 +51,27 @@ class FitsSamples(Model):
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
-            Samples, e.g. from `fastgsm.sample_patches`. float32 is learned from in float32 (sums
-            in float64), everything else in float64. A `dask.array.Array` is never held as a whole:
+            Samples, e.g. from `fastgsm.sample_patches`. float32 is processed in float32 (sums in
+            float64), everything else in float64. A `dask.array.Array` is never held as a whole:
             see `fastgsm.distributed.fit_dask`.
         y : None
-            Ignored; there for scikit-learn's pipelines.
+            Ignored; for scikit-learn's pipelines.
         sample_weight : array_like of shape (n_samples,), optional
             How much each sample counts, relative to the others; not negative.
         callback : callable, optional
             Called once in each EM iteration with an `EMIteration`: ``iteration``,
             ``log_likelihood``, ``gain`` and ``seconds``. If it returns true, the fit ends there,
             without a warning, with the parameters that have this log-likelihood; `converged_` is
-            then False, unless EM had just converged. No option of the model, which stays clean for
-            ``clone`` and for files; in a pipeline give it as ``gsm__callback``.
+            then False, unless EM had just converged. Not an option of the model, so that ``clone``
+            and files need not hold it. In a pipeline give it as ``gsm__callback``.
         progress : bool
             Show progress on standard error: iterations and log-likelihood.
         checkpoint : path, optional
-            File to keep the state of EM in, at most once a second. If it exists, EM goes on from
-            it, to the same parameters as without an interruption, on the same machine to the bit;
-            samples and options have to be those of that fit, but for `max_iter`, `tol`, `verbose`
-            and what counts at the start alone (`random_state`, `warm_start`). Removed once EM has
-            converged.
+            File that keeps the state of EM, written at most once a second. If it exists, EM
+            resumes from it and reaches the same parameters as without an interruption, on the
+            same machine to the bit. Samples and options must be those of that fit, except for
+            `max_iter`, `tol`, `verbose` and those that only matter at the start (`random_state`,
+            `warm_start`). Removed once EM has converged.
 
         Returns
         -------
@@ -86,14 +86,14 @@ class FitsSamples(Model):
             too few or only equal samples, if an option of the model is out of range, or if the
             options permit Gaussians without extent.
 
-        Whatever is raised, by the callback too or by Ctrl-C, the model is then as it was before.
+        After any exception, also from the callback or by Ctrl-C, the model is as it was before.
 
         Warns
         -----
         ConvergenceWarning
             If EM stopped at `max_iter`, if the log-likelihood fell by more than rounding, or if
-            Gaussians lost all their samples. Those keep their last mean, covariance and scale,
-            with weight 0, and are not started anew.
+            Gaussians lost all their samples. Such Gaussians keep their last mean, covariance and
+            scale, with weight 0, and are not started again.
 
         Examples
         --------

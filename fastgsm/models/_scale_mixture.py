@@ -1,4 +1,4 @@
-"""Base of the models that are scale mixtures of K shapes and J scales."""
+"""Base of the models that are mixtures of K shapes at J scales."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ScaleMixtureModel(PatchModel):
     """A model whose learned state is one `ScaleMixtureDensity`."""
 
     _density: ScaleMixtureDensity
-    # Whether weights and scales are shown as the (K, J) arrays that they are inside, or flat.
+    # Whether `weights_` and `scales_` are (K, J) arrays, as inside, or flat.
     _two_indices = False
     # Whether means and scales are learned.
     _learns_means = False
@@ -84,7 +84,7 @@ class ScaleMixtureModel(PatchModel):
         density = new.density()
         self._learn(density.of_unit_trace() if self._learns_scales else density)
 
-    # Learned parameters are read-only views of one density, so that they cannot disagree.
+    # Learned parameters are copies from one density, so that they cannot disagree.
 
     @property
     def weights_(self) -> FloatArray:
@@ -180,7 +180,7 @@ class ScaleMixtureModel(PatchModel):
         n_samples = check_integer(n_samples, "n_samples")
         rng = check_random_state(random_state)
         density = self._density
-        # Weights that were stored as float32 sum to 1 less exactly than NumPy asks for.
+        # The sum of weights stored as float32 is less close to 1 than NumPy demands.
         weights = density.weights.ravel() / density.weights.sum()
         labels = rng.choice(weights.size, size=n_samples, p=weights)
         shapes = labels // density.weights.shape[1]
@@ -204,7 +204,7 @@ class ScaleMixtureModel(PatchModel):
         sigma : float
             Standard deviation of the noise, in the units of Y.
         return_std : bool
-            Also give the posterior standard deviation of every pixel. Costs a rotation for each
+            Also return the posterior standard deviation of every pixel. Costs a rotation for each
             Gaussian of the mixture.
 
         Returns
@@ -232,7 +232,8 @@ class ScaleMixtureModel(PatchModel):
     def wiener_bank(self, sigma: float, dtype: Any, tail_loss: float = 0.0) -> WienerBank:
         """Return what the kernels of `kernels.wiener` need to denoise at noise ``sigma``.
 
-        ``tail_loss`` is what a flat tail may add to the expected squared error, in parts of it.
+        ``tail_loss`` is the largest relative increase in expected squared error that the flat tail
+        may cause.
         """
         self._check_fitted()
         return self._density.wiener_bank_of(sigma**2, np.dtype(dtype), tail_loss)
@@ -245,7 +246,7 @@ class ScaleMixtureModel(PatchModel):
         d, rank = self._density.n_features, self._density.rank
         covariances = n_shapes * rank * (rank + 1) // 2
         means = n_shapes * d if self._density.means.any() else 0
-        # The factor that scales and covariances share is no parameter.
+        # The factor that scales and covariances share is not a parameter.
         scales = n_shapes * (n_scales - 1)
         return n_shapes * n_scales - 1 + scales + means + covariances
 

@@ -30,9 +30,9 @@ class GMM(ScaleMixtureModel):
     Parameters
     ----------
     n_components : int
-        Number K of components. Natural patches keep rewarding more, up to a few hundred.
+        Number K of components. On natural patches, more are better, up to a few hundred.
     fit_means : bool
-        Learn the means; otherwise they are 0, as patches without their own mean suggest.
+        Learn the means; otherwise they are 0, which suits patches without their own mean.
     tol : float
         EM stops when an iteration gains less than this, in nats per sample.
     max_iter : int
@@ -60,18 +60,18 @@ class GMM(ScaleMixtureModel):
     eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
         Descending, on the support of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
     lower_bound_ : float
-        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
-        update; `score` gives that of the final ones.
+        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
+        update; `score` returns that of the final ones.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
     Notes
     -----
     A sample of weight 2 counts in EM as the same sample twice. But EM starts from samples drawn at
-    random, of which the repeated one would be drawn more often, and from another start it may end
-    at another maximum. So `sample_weight` and repeated samples give the same model only from the
+    random, where a repeated sample is drawn more often, and from another start it may end at
+    another maximum. So `sample_weight` and repeated samples give the same model only from the
     same start (`weights_init`, `means_init` and `covariances_init`), and scikit-learn's
     ``check_sample_weight_equivalence_on_dense_data``, alone of its checks, is expected to fail.
 

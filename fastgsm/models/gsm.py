@@ -17,7 +17,7 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     """Gaussian scale mixture with mean 0: ``sum_j pi_j N(0, r2_j Sigma)``.
 
     All components share the shape of the data's covariance and differ in contrast. The posterior
-    picks the contrast of each patch, so that flat patches are smoothed hard and edges are kept.
+    selects the contrast of each patch, so that flat patches are smoothed hard and edges are kept.
 
     Sigma is the second moment of the data. Weights and scales are learned by EM, which needs only
     the squared Mahalanobis distances ``q_i = x_i^T Sigma^-1 x_i``, computed once.
@@ -55,10 +55,10 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     eigenvalues_, eigenvectors_ : ndarray of shape (1, rank) and (1, n_features, rank)
         Of Sigma, descending, on the support of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
     lower_bound_ : float
-        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
-        update; `score` gives that of the final ones.
+        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
+        update; `score` returns that of the final ones.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 

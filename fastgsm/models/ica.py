@@ -56,10 +56,10 @@ class ICA(ScaleGroupModel):
     covariances_ : ndarray of shape (1, n_features, n_features)
         Second moment of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
     lower_bound_ : float
-        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
-        update; `score` gives that of the final ones.
+        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
+        update; `score` returns that of the final ones.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
@@ -232,7 +232,7 @@ class ICA(ScaleGroupModel):
         sigma : float
             Standard deviation of the noise, in the units of Y.
         return_std : bool
-            Also give the posterior standard deviation of every pixel.
+            Also return the posterior standard deviation of every pixel.
 
         Returns
         -------
@@ -270,7 +270,7 @@ class ICA(ScaleGroupModel):
         return self._mixtures(z, self._scales * self._gaussian.eigenvalues[0][:, None])
 
     def _mixtures(self, z: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
+        """Return responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
         log_weights, halves = self._constants(v, z.dtype)
         log_prob = log_weights - halves * np.square(z)[:, :, None]
         peak = log_prob.max(axis=2, keepdims=True)
@@ -280,7 +280,7 @@ class ICA(ScaleGroupModel):
         return responsibilities, (peak + np.log(total)).sum(axis=(1, 2))
 
     def _constants(self, v: FloatArray, dtype: Any) -> tuple[FloatArray, FloatArray]:
-        """Logarithms (rank, J) of weights over normalising constants, and halves of 1 / v."""
+        """Return logarithms (rank, J) of weights over normalising constants, and 0.5 / v."""
         with np.errstate(divide="ignore"):
             log_weights = np.log(self._weights) - 0.5 * (LOG_2PI + np.log(v))
         return log_weights.astype(dtype), (0.5 / v).astype(dtype)

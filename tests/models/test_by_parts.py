@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -209,7 +210,7 @@ def test_exact_steps_are_one_iteration_on_all_batches(key: str, X: Any) -> None:
     before = model.weights_
     model.partial_fit(X[:1000], step="exact").partial_fit(X[1000:], step="exact")
     np.testing.assert_array_equal(model.weights_, before)
-    with pytest.raises(ValueError, match="pass of exact steps is not ended"):
+    with pytest.raises(ValueError, match="pass of exact steps has not ended"):
         model.partial_fit(X[:10])
     model.m_step()
     for name, values in model._arrays().items():
@@ -296,6 +297,22 @@ def test_a_fit_in_chunks_is_one_of_all(key: str, X: Any) -> None:
     assert model.n_samples_seen_ == weights.sum()
     assert np.diff(model.lower_bounds_).min(initial=0) > -1e-7
     np.testing.assert_allclose(model.covariances_, whole.covariances_, atol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["GSM", "GMM", "MoGSM", "ICA"])
+def test_batches_made_on_the_way_are_one_chunk_in_memory(key: str, X: Any) -> None:
+    """The starting values are those of all samples, so both go through the same iterations."""
+
+    class Batches:
+        def __iter__(self) -> Iterator[Chunk]:
+            for first in range(0, len(X), 700):
+                yield Chunk.of(X[first : first + 700], first=first)
+
+    data = Data(*X.shape, X.dtype, InProcess(Batches()))
+    model = new(key)._fit_data(data, None, False, None)
+    whole = new(key).fit(X)
+    np.testing.assert_allclose(model.lower_bounds_, whole.lower_bounds_, rtol=1e-9)
+    np.testing.assert_allclose(model.covariances_, whole.covariances_, rtol=1e-6, atol=1e-9)
 
 
 def test_distances_kept_between_passes_change_no_bit(X: Any, monkeypatch: Any) -> None:
