@@ -1,8 +1,8 @@
-# Measuring needs: pip install -e ".[bench]"; the documentation: pip install -e ".[docs]".
+# Benchmarks need: pip install -e ".[bench]". The documentation needs: pip install -e ".[docs]".
 # PYTHON chooses the interpreter.
 PYTHON ?= python
 ASV = $(PYTHON) -m asv
-# Commits of the dashboard, and which benchmarks (a regular expression).
+# Commits for the dashboard, and a regular expression that selects benchmarks.
 RANGE ?= HEAD~5..HEAD
 BENCH ?= .
 
@@ -11,17 +11,17 @@ GALLERY ?= 1
 
 .PHONY: bench dashboard ratios bench-table roofline scaling docs lock
 
-bench: ## all of asv's benchmarks, once each, on the installed packages
+bench: ## all of asv's benchmarks, once each, on the installed package
 	$(ASV) machine --yes
 	$(ASV) run --environment existing:$(PYTHON) --quick --show-stderr
 
-dashboard: ## a range of commits, each in an environment of its own, as a web page
+dashboard: ## a range of commits, each in its own environment, as a web page
 	$(ASV) machine --yes
 	$(ASV) run $(RANGE) --skip-existing-commits --bench "$(BENCH)"
 	$(ASV) publish
 	@echo "The dashboard is .asv/html/index.html; serve it with: $(ASV) preview"
 
-ratios: ## fastgsm beside its rivals, with the gate
+ratios: ## fastgsm next to its rivals, with the gate
 	$(PYTHON) -m pytest benchmarks --benchmark-only --benchmark-json ratios.json
 	$(PYTHON) -m benchmarks.gate ratios.json
 
@@ -39,7 +39,7 @@ scaling: ## the tables of docs/scaling.md
 
 LOCK = tests/requirements.lock
 
-lock: ## pins of what the tests run with, from a fresh environment; needs Python 3.11
+lock: ## pin the packages that the tests run with, in a fresh environment; needs Python 3.11
 	$(PYTHON) -m venv --clear build/lock
 	build/lock/bin/pip install --quiet -e ".[test]"
 	echo "# Versions with which all tests pass, for Python 3.11. Written by: make lock" > $(LOCK)

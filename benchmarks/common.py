@@ -1,4 +1,4 @@
-"""The models, images, patches and thread counts that every benchmark shares, and how it times."""
+"""What the benchmarks share: models, images, patches, thread counts and the clock."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MODELS: dict[str, Callable[..., Any]] = {
 
 
 def shrunk(length: int, least: int = 1) -> int:
-    """Give a length of the full benchmark as it is in this run."""
+    """Return a length of the full benchmark, divided by SHRINK."""
     return max(length // SHRINK, min(least, length))
 
 
@@ -71,7 +71,7 @@ def fit(model: Any, X: Array) -> Any:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let Numba use so many threads."""
+    """Let Numba use ``count`` threads inside the ``with`` block."""
     before = numba.get_num_threads()
     numba.set_num_threads(count)
     try:
@@ -81,14 +81,15 @@ def threads(count: int) -> Iterator[None]:
 
 
 # OpenBLAS's threads go on spinning after a product, for 2^28 clock cycles in NumPy's build (0.1 s
-# at 2.6 GHz): what is timed meanwhile has one core less. What is timed after a rival waits so long.
+# at 2.6 GHz), and whatever is timed meanwhile has one core less. So timing waits for as long.
 SETTLE = 0.15
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Time one call, once the threads of the call before have stopped spinning.
+    """Time one call, after the threads of the call before have stopped spinning.
 
-    By then its own are asleep too, and waking them takes up to 6 ms: a short call is made twice.
+    By then its own threads are asleep too, and waking them takes up to 6 ms. So a short call is
+    made twice.
     """
     time.sleep(SETTLE)
     first = _seconds(function)
@@ -116,8 +117,9 @@ def alternate(*functions: Callable[[], Any], rounds: int = 5) -> list[float]:
 def limit_blas() -> None:
     """Let BLAS use all threads if small products are faster so, otherwise one, from now on.
 
-    Its threads wait for each other at the end of each call. Where another process has one of the
-    cores, rivals that make many small products then take twenty times as long: not their fault.
+    Its threads wait for each other at the end of each call. If another process has one of the
+    cores, rivals that make many small products then take twenty times as long, which is not their
+    fault.
     """
     from threadpoolctl import threadpool_limits
 
@@ -131,5 +133,5 @@ def limit_blas() -> None:
 
 
 def rms(difference: Array) -> float:
-    """Root mean square."""
+    """Return the root mean square."""
     return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))

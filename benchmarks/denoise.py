@@ -51,7 +51,7 @@ class SinglePass(WithModels):
 
 
 class Size:
-    """The bundled prior on square float32 images; side 0 is nothing but interpreter and imports."""
+    """The bundled prior on square float32 images; side 0 is only the interpreter and imports."""
 
     params = ([0, 256, 512, 1024, 2048],)
     param_names = ("side",)

@@ -12,7 +12,7 @@ from fastgsm.kernels.rotation import rotate
 
 @Kernel
 def rotate_tiles(A, tiles, repeats, out):
-    """``out[i] = A @ tiles[i]``, ``repeats`` times: a pair of tiles stays in the L2 cache."""
+    """Set ``out[i] = A @ tiles[i]``, ``repeats`` times; a pair of tiles stays in the L2 cache."""
     for task in prange(tiles.shape[0]):
         tile = np.intp(task)
         for _ in range(repeats):
@@ -21,7 +21,7 @@ def rotate_tiles(A, tiles, repeats, out):
 
 @Kernel
 def exp_blocks(x, repeats, out):
-    """``out = exp(x)`` row by row, ``repeats`` times."""
+    """Set ``out = exp(x)`` row by row, ``repeats`` times."""
     for task in prange(x.shape[0]):
         row = np.intp(task)
         for _ in range(repeats):
@@ -31,7 +31,7 @@ def exp_blocks(x, repeats, out):
 
 @Kernel
 def log_blocks(x, repeats, out):
-    """``out = log(x)`` row by row, ``repeats`` times."""
+    """Set ``out = log(x)`` row by row, ``repeats`` times."""
     for task in prange(x.shape[0]):
         row = np.intp(task)
         for _ in range(repeats):
@@ -41,9 +41,9 @@ def log_blocks(x, repeats, out):
 
 @Kernel
 def add_blocks(x, y, out):
-    """``out = x + y``, which takes the time that memory takes."""
+    """Set ``out = x + y``, which takes as long as the memory does."""
     length = (x.shape[0] + 63) // 64
     for task in prange(64):
-        block = np.intp(task)
-        for i in range(block * length, min(x.shape[0], (block + 1) * length)):
+        part = np.intp(task)
+        for i in range(part * length, min(x.shape[0], (part + 1) * length)):
             out[i] = x[i] + y[i]

@@ -72,8 +72,8 @@ class Quality:
     def track_negative_log_likelihood(self, data: tuple[Array, Array], name: str) -> float:
         training, held_out = data
         score = fit(MODELS[name](), training).score(held_out)
-        # Of patches rounded to 256 levels: a probability, so that the result is above 0, without
-        # which the dashboard's overview shows no curve.
+        # The probability of patches rounded to 256 levels: so the result is above 0, and the
+        # dashboard's overview shows a curve.
         return held_out.shape[1] * float(np.log(256)) - score
 
     track_negative_log_likelihood.unit = "nats per held-out patch"  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
-"""Fail when fastgsm has become slower beside its rivals: for continuous integration.
+"""Fail if fastgsm has become slower compared with its rivals: for continuous integration.
 
 Compares the ratios in a file of ``pytest benchmarks --benchmark-only --benchmark-json FILE`` with
-those in ``expected.json``. Ratios move with the processor and the BLAS, hence the wide margin: it
-is there to catch a loop that lost its vectorisation, not a few per cent (see `asv continuous`).
+those in ``expected.json``. Ratios move with the processor and the BLAS, hence the wide margin. It
+catches a loop that is no longer vectorised, not a few per cent (for these, see `asv continuous`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_ratios(results: Path) -> dict[str, float]:
 def complaints(
     ratios: dict[str, float], expected: dict[str, float], margin: float = MARGIN
 ) -> list[str]:
-    """Say what is slower than expected, missing, or not known."""
+    """List the jobs that are slower than expected, missing, or unknown."""
     slow = [
         f"{job}: {ratios[job]:.3g} times its rival's time, {ratios[job] / usual:.2f} times the "
         f"expected {usual:.3g}; allowed is {margin:g} times"

@@ -19,13 +19,13 @@ SCALING = ROOT / "docs" / "scaling.md"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a table: the first column is text, the others are numbers."""
+    """Return a table whose first column is text; the others are numbers."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def read_tables(text: str) -> list[list[list[str]]]:
-    """Read all tables, each a list of rows, the header first; a crooked one is a ValueError."""
+    """Read all tables, each a list of rows with the header first; ValueError if one is crooked."""
     tables = []
     for block in re.findall(r"(?:^\|.*\|$\n?)+", text, re.MULTILINE):
         header, rule, *rows = [
@@ -42,7 +42,7 @@ def _markers(name: str) -> re.Pattern[str]:
 
 
 def read_part(path: Path, name: str) -> str:
-    """Give what stands between the markers ``<!-- name:begin -->`` and ``<!-- name:end -->``."""
+    """Return the text between the markers ``<!-- name:begin -->`` and ``<!-- name:end -->``."""
     found = _markers(name).search(path.read_text(encoding="utf-8"))
     if found is None:
         raise ValueError(f"{path.name} has no markers {name}:begin and {name}:end")
@@ -50,7 +50,7 @@ def read_part(path: Path, name: str) -> str:
 
 
 def write_part(path: Path, name: str, text: str) -> None:
-    """Replace what stands between the markers."""
+    """Replace the text between the markers."""
     read_part(path, name)
     whole = path.read_text(encoding="utf-8")
     new = _markers(name).sub(lambda found: f"{found[1]}\n{text}\n\n{found[3]}", whole)
@@ -59,13 +59,13 @@ def write_part(path: Path, name: str, text: str) -> None:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Format a number with three significant digits, without an exponent."""
     digits = f"{value:.3g}"
     return f"{value:.0f}" if "e" in digits else digits
 
 
 def origin(command: str, *packages: str) -> str:
-    """Say what measured a table: processor, threads, versions and command."""
+    """Return how a table was measured: processor, threads, versions and command."""
     m = machine()
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     return (

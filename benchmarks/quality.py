@@ -8,13 +8,13 @@ Image number i of a folder, by sorted file names, in [0, 1], gets the noise
 sigma/255 * default_rng(i).standard_normal(shape), neither clipped nor rounded, and is denoised as
 float32 with sigma given. PSNR (peak 1) and SSIM (Gaussian window) are averaged over the images. The
 time is the sum over the images, without compiling, divided by their megapixels. `bm3d`, the package
-of that name, is a preset here too; colour is its luminance-first variant.
+of that name, is a preset here too; for colour images, its luminance-first variant is used.
 
-With --write, the result replaces one of the two tables of docs/quality.md, each of which has its
-options; with others it is refused.
+With --write, the result replaces one of the two tables of docs/quality.md. Each table has its
+options; any others are refused.
 
-With --crops, the middles of the first images are written side by side: clean, noisy, and what
-each preset makes of them, at the first noise level, twice enlarged.
+With --crops, the middles of the first images are written side by side: clean, noisy, and denoised
+by each preset, at the first noise level, enlarged twice.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from . import markdown
 SETS = ("bsd68", "cbsd68")
 PRESETS = ("fast", "balanced", "best")
 RIVAL = "bm3d"
-# The tables of docs/quality.md: which presets stand there, on every so-many-th image.
+# The tables of docs/quality.md: their presets, and N if they use every N-th image.
 TABLES = {"quality": (PRESETS, 1), "quality-bm3d": ((*PRESETS, RIVAL), 6)}
 CROPS, CROP_SIDE = 4, 128
 SIGMAS = (15.0, 25.0, 50.0)
@@ -63,7 +63,7 @@ class Score:
 
 
 def read(folder: Path, every: int) -> dict[int, Image]:
-    """Read every so-many-th image of a folder, float64 in [0, 1], by its number."""
+    """Read a folder's images whose number is a multiple of ``every``, as float64 in [0, 1]."""
     if not folder.is_dir():
         raise SystemExit(f"{folder} is not a folder; give the folder above it with --data")
     files = list(enumerate(image_files(folder)))[::every]
@@ -131,7 +131,7 @@ def rival(noisy: Image, sigma: float, channel_axis: int | None) -> Image:
 
 
 def crops(denoisers: Sequence[Denoiser], images: dict[int, Image], sigma: float) -> Image:
-    """Put clean, noisy and denoised middles side by side, an image a row; uint8, enlarged."""
+    """Put clean, noisy and denoised middles side by side, one image per row; uint8, enlarged."""
     rows = []
     for number, clean in list(images.items())[:CROPS]:
         noisy = add_noise(clean, sigma, number)
@@ -155,13 +155,13 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def arguments(name: str) -> str:
-    """Give the options that measure a table of docs/quality.md."""
+    """Return the options that measure a table of docs/quality.md."""
     presets, every = TABLES[name]
     return f"--preset {' '.join(presets)}" + (f" --every {every}" if every > 1 else "")
 
 
 def part_to_write(args: argparse.Namespace) -> str:
-    """Say which table of docs/quality.md these options measure; refuse them if it is none."""
+    """Return which table of docs/quality.md these options measure; raise SystemExit if none."""
     whole = tuple(args.set) == SETS and tuple(args.sigma) == SIGMAS and args.prior is None
     for name, options in TABLES.items():
         if whole and (tuple(args.preset), args.every) == options:

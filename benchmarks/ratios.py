@@ -2,7 +2,7 @@
 
 ``JOBS`` is the one list of them. ``pytest benchmarks --benchmark-only`` measures them with
 pytest-benchmark, ``python -m benchmarks.gate`` compares the result with what is expected, and
-``python -m benchmarks.ratios`` measures them at full size and prints them beside their targets.
+``python -m benchmarks.ratios`` measures them at full size and prints them with their targets.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from .kernels import CASES
 from .startup import WITHOUT_CACHE
 
 ROUNDS = 5
-# A rival that takes longer than this, in seconds, runs once: what disturbs it is small beside it.
+# A rival that takes longer than this, in seconds, runs once: disturbances are small next to it.
 SLOW = 20.0
-# Whether jobs have the sizes that are promised, or smaller ones that take five minutes in all.
+# Whether jobs have the promised sizes, or smaller ones that take five minutes in all.
 FULL = False
 
 
@@ -53,10 +53,10 @@ class Pair(NamedTuple):
     ours: Callable[[], Any]
     rival: Callable[[], Any]
     work: tuple[float, float] = (1, 1)
-    notes: Mapping[str, Any] = MappingProxyType({})  # what to record beside the times
-    # Of a rival that preparing has run and timed already, in seconds.
+    notes: Mapping[str, Any] = MappingProxyType({})  # what to record with the times
+    # Seconds of a rival that has been run and timed already while the pair was prepared.
     rival_times: tuple[float, ...] = ()
-    # Gives, once both functions have run, what is compared in place of the times of their calls.
+    # Returns, once both functions have run, what is compared in place of the times of their calls.
     measured: Callable[[], tuple[float, float]] | None = None
     unit: tuple[str, float] = ("ms", 1e-3)  # that figures are shown in, and its size
 
@@ -65,7 +65,7 @@ class Pair(NamedTuple):
 class Job:
     """One line of the table: ``target`` is the most that ours / rival may be.
 
-    A job of one round is not run to warm up either.
+    A job of one round has no warm-up round either.
     """
 
     name: str
@@ -73,10 +73,10 @@ class Job:
     target: float | None
     prepare: Callable[[], Pair]
     rounds: int = ROUNDS
-    # Fewer where the rival takes many seconds, which leave no doubt; `main` ignores it.
+    # Fewer if the rival takes many seconds, which leave no doubt; `main` ignores it.
     rival_rounds: int = ROUNDS
-    # The most that ours may be in seconds, in place of a target for the ratio. The gate has the
-    # ratio all the same, which moves less from machine to machine.
+    # The most that ours may be in seconds, in place of a target for the ratio. The gate uses the
+    # ratio all the same, since it moves less from machine to machine.
     limit: float | None = None
 
 
@@ -128,7 +128,7 @@ def likelihood_race() -> Pair:
     """Learn from scratch until unseen patches are as likely as under scikit-learn's mixture.
 
     fastgsm may do it with any of its models, and MoGSM gets there first. The rival takes minutes,
-    so that the fit which says what is wanted is the one that counts.
+    so the fit that sets the goal is also the one that is timed.
     """
     from sklearn.mixture import GaussianMixture
 
@@ -186,7 +186,7 @@ def large_image() -> Pair:
 
 
 class Script:
-    """Runs code in a fresh interpreter, and keeps the number that it prints."""
+    """Code that runs in a fresh interpreter; the numbers that it prints are kept."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -210,14 +210,14 @@ print(time.perf_counter() - start)
 
 
 def start_up(code: str, before: str = "") -> Pair:
-    """What code takes in a new process, after what is before it, beside importing Numba."""
+    """Compare the time of ``code`` in a new process, after ``before``, with importing Numba."""
     ours = Script(TIMED.format(code=code, before=before))
     rival = Script(TIMED.format(code="import numba", before=""))
     return Pair(ours, rival, measured=lambda: (min(ours.figures), min(rival.figures)))
 
 
 def import_time() -> Pair:
-    return start_up("from fastgsm import denoise")  # which `import fastgsm` alone puts off
+    return start_up("from fastgsm import denoise")  # `import fastgsm` alone delays it
 
 
 def first_denoise(quality: str, compiled: bool) -> Pair:
@@ -241,7 +241,7 @@ print(1024 * (kilobytes("VmHWM") - before) - out.nbytes)
 
 
 def memory() -> Pair:
-    """Peak of `denoise` beyond input and output, over the image and 64 MiB (on Linux)."""
+    """Compare the peak of `denoise`, without input and output, with the image and 64 MiB."""
     side = shrunk(4096, 64)
     ours, allowed = Script(MEMORY.format(side=side)), 4 * side**2 + 2**26
     return Pair(ours, int, measured=lambda: (max(ours.figures), allowed), unit=("MB", 1e6))
@@ -253,7 +253,7 @@ JOBS = [
         for name, target in {
             **dict.fromkeys(CASES),
             "rotation": 1 / 0.8,
-            "single_pass": 1.0,
+            "denoise_bands": 1.0,
         }.items()
     ),
     Job("denoise 481x321", "textbook NumPy/SciPy", 1 / 60, denoise_textbook, rival_rounds=2),
@@ -318,18 +318,18 @@ class Race:
                 self.pair.ours()  # wakes its threads: see `seconds`
 
     def figures(self, ours: float) -> tuple[float, float]:
-        """Give the shortest times, of which ours is given, or what the pair measures."""
+        """Return our time and the rival's shortest one, or what the pair measures instead."""
         return (ours, min(self.times)) if self.pair.measured is None else self.pair.measured()
 
     def ratio(self, ours: float) -> float:
-        """Give our figure over the rival's, for equal work."""
+        """Return our figure over the rival's, for equal work."""
         figures = zip(self.figures(ours), self.pair.work, strict=True)
         mine, theirs = (figure / work for figure, work in figures)
         return mine / theirs
 
 
 def measure(job: Job) -> tuple[Race, float]:
-    """Run a job at full size, and the rival in between; give the race and the shortest time."""
+    """Run a job at full size, and the rival in between; return the race and the shortest time."""
     race = Race(job, rival_rounds=job.rounds)
     ours = []
     for _ in range(job.rounds):
@@ -340,7 +340,7 @@ def measure(job: Job) -> tuple[Race, float]:
 
 
 def row(race: Race, ours: float) -> list[str]:
-    """Give a job's line of the table."""
+    """Return a job's row of the table."""
     job, (unit, size) = race.job, race.pair.unit
     target = "–" if job.target is None else markdown.number(job.target)
     if job.limit is not None:
@@ -350,7 +350,7 @@ def row(race: Race, ours: float) -> list[str]:
 
 
 def notes(race: Race) -> str:
-    """Give what is recorded beside a job's figures, as an item of a list."""
+    """Return what is recorded with a job's figures, as an item of a list."""
     said = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in race.pair.notes.items()}
     return f"- {race.job.name}: {', '.join(f'{key} {value}' for key, value in said.items())}."
 

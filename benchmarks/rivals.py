@@ -1,7 +1,7 @@
 """What fastgsm is measured against, each as its users would write or call it.
 
-The textbook's GSM is NumPy and SciPy only. Packages beyond these are imported where they are
-used: asv's environments, and whoever runs a part of the benchmarks, do without them.
+The textbook's GSM needs only NumPy and SciPy. Other packages are imported where they are used,
+since asv's environments, and people who run a part of the benchmarks, do without them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def average(patches: Array, shape: tuple[int, ...]) -> Array:
 def fit_textbook_gsm(
     X: Array, scales: Array, *, tol: float = 1e-5, max_iter: int = 1000
 ) -> TextbookGSM:
-    """Learn weights and scales by EM, all densities anew in every iteration."""
+    """Learn weights and scales by EM; every iteration computes all densities again."""
     n = len(X)
     covariance = X.T @ X / n
     rank = np.linalg.matrix_rank(covariance)
@@ -99,7 +99,7 @@ def fit_textbook_gsm(
 
 
 def sklearn_gmm(weights: Array, means: Array, covariances: Array, **options: Any) -> Any:
-    """Make scikit-learn's mixture of full covariances, with a start."""
+    """Return scikit-learn's mixture of full covariances, with a start."""
     from sklearn.mixture import GaussianMixture
 
     return GaussianMixture(
@@ -121,7 +121,7 @@ def fit_sklearn(model: Any, X: Array) -> Any:
 
 
 def sklearn_iteration(model: Any, X: Array) -> None:
-    """One EM iteration of a fitted model: ``fit`` itself adds a second E-step for its labels."""
+    """Do one EM iteration of a fitted model; ``fit`` would add a second E-step for its labels."""
     _, log_responsibilities = model._e_step(X)
     model._m_step(X, log_responsibilities)
 

@@ -32,6 +32,7 @@ from .common import (
     shrunk,
     threads,
 )
+from .drivers import add_blocks
 from .kernels import CASES
 
 IMAGES = markdown.PERFORMANCE.parent / "images"
@@ -42,23 +43,21 @@ Curve = tuple[list[float], list[float]]
 
 
 def product_rate(dtype: str) -> float:
-    """Flops per second of NumPy's product of large matrices."""
+    """Measure the flops per second of NumPy's product of large matrices."""
     side = shrunk(2048, 64)
     A = np.random.default_rng(0).standard_normal((side, side)).astype(dtype)
     return 2 * side**3 / alternate(lambda: A @ A, rounds=ROUNDS)[0]
 
 
 def bandwidth() -> float:
-    """Bytes per second that all threads read and write together, far beyond the caches."""
-    from .drivers import add_blocks
-
+    """Measure the bytes per second that all threads read and write, far beyond the caches."""
     x = np.ones(shrunk(2**25, 2**12), np.float32)
     y, out = x.copy(), np.empty_like(x)
     return 3 * x.nbytes / alternate(lambda: add_blocks(x, y, out), rounds=ROUNDS)[0]
 
 
 def kernel_rows(dtype: str, peak: float, memory: float) -> list[dict[str, Any]]:
-    """Measure every kernel, and what it reaches of the roof; more than 1 if it beats NumPy."""
+    """Measure every kernel, and which part of the roof it reaches: above 1 if it beats NumPy."""
     rows = []
     for name, case in CASES.items():
         ours, flops, moved = case(dtype)[0], *case(dtype)[2:4]
@@ -88,7 +87,7 @@ def kernel_table(rows: list[dict[str, Any]]) -> str:
 
 
 def best(function: Callable[[], Any]) -> float:
-    """Give the shortest of a few times, of one if it is long."""
+    """Return the shortest of three times, or the first if it is long."""
     function()
     first = seconds(function)
     return min([first, *(seconds(function) for _ in range(2 if first < 2 else 0))])
@@ -155,7 +154,7 @@ def scaling_table(curves: dict[str, Curve]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], peak: float, memory: float, curves: dict[str, Curve]) -> None:
-    """Draw the roofline, and the scaling curves beside lines of proportional growth."""
+    """Draw the roofline, and the scaling curves next to lines of proportional growth."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -3,47 +3,49 @@
 ``python -m benchmarks.scaling`` measures the costs, predicts the time of a pass over the data for
 numbers of workers, and tests the prediction on as many workers of Dask's own, whose tasks wait for
 as long as the real ones would compute. ``--part large`` does on two workers what does not fit into
-one's memory, and ``--part beside`` what two threads of one process do too. With ``--write``, each
-writes its part of docs/scaling.md.
+the memory of one, and ``--part beside`` what two threads of one process do too. With ``--write``,
+each part writes its section of docs/scaling.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
-import operator
-import pickle
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 import fastgsm
-from fastgsm.distributed import _drawn_chunks, denoise_dask, fit_images
-from fastgsm.kernels._jit import limit_workers
-from fastgsm.learning import statistics as _statistics
-from fastgsm.learning.chunks import Chunk
-from fastgsm.learning.dask import FAN_IN, DaskSums
-from fastgsm.learning.e_steps import group_statistics, shape_statistics
+from fastgsm.distributed import denoise_dask, fit_images
 from fastgsm.tiles import TILE
 
 from . import markdown
-from .common import SIGMA, Array, add_noise, fit, image, patches, seconds, shrunk
+from .common import SIGMA, add_noise, image, patches, shrunk
+from .prediction import (
+    LARGE_CHUNK,
+    costs_table,
+    drawing_costs,
+    model_costs,
+    predicted,
+    prediction_table,
+    scheduler_costs,
+    tested,
+)
 
 COMMAND = "python -m benchmarks.scaling"
-# Patches of which the costs are measured, and of one task in the prediction for 10^12 of them.
-CHUNK, LARGE_CHUNK = 262_144, 4_194_304
+# Patches on which the costs are measured.
+CHUNK = 262_144
 # Patches of one task in the test: the scheduler is as busy with 64 workers as it is predicted to be
 # with 1,000 of a MoGSM(32, 8), a fifth of the time.
 TESTED_CHUNK = 262_144
 # A network of today's data centres, which is not measured here: 10 Gbit/s.
 NETWORK = 1.25e9
-WORKERS = (1, 10, 100, 1000)
 TESTED_MODELS = ("MoGSM(32, 8)", "GMM(200)")
 TESTED_WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -57,215 +59,8 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Costs:
-    """Seconds and bytes that one iteration on chunks is made of."""
-
-    patch: float
-    """Of drawing a patch and of its E-step, in all passes of an iteration, on one core."""
-    size: int
-    """Of the statistics of all passes."""
-    addition: float
-    """Of two statistics of each pass."""
-    m_step: float
-    task: float
-    """Of the scheduler, per task."""
-    bandwidth: float
-    """Bytes per second, into one worker."""
-    passes: int
-    """Over the data, in an iteration."""
-
-    @property
-    def exchange(self) -> float:
-        """Seconds until statistics have arrived and are added."""
-        return self.size / self.bandwidth + self.addition
-
-
-def predicted(costs: Costs, n_patches: float, chunk: int, workers: int) -> dict[str, float]:
-    """Seconds of an iteration on ``n_patches``, part by part.
-
-    The E-steps and the additions of their statistics are shared out evenly; the last additions,
-    from one result per worker to one, wait for each other; so do all tasks at the scheduler, whose
-    time counts where it exceeds that of the workers.
-    """
-    n_tasks = max(1.0, n_patches / chunk)
-    busy = min(float(workers), n_tasks)
-    depth = np.ceil(np.log(busy) / np.log(FAN_IN)) if busy > 1 else 0.0
-    rounds = np.ceil(n_tasks / workers)
-    parts = {
-        "compute": rounds * chunk * costs.patch,
-        "additions": rounds * costs.exchange,
-        "last additions": float(depth * (FAN_IN - 1) * costs.exchange),
-        "M-step": costs.m_step,
-        "scheduler": costs.passes * n_tasks * (1 + 1 / (FAN_IN - 1)) * costs.task,
-    }
-    working = sum(seconds for name, seconds in parts.items() if name != "scheduler")
-    return {**parts, "total": max(working, parts["scheduler"] + costs.m_step)}
-
-
-def model_costs(model: Any, X: Array, drawing: float, task: float, bandwidth: float) -> Costs:
-    """Measure what does not depend on the number of workers, on one core."""
-    fit(model, X[: shrunk(20_000, 400)])
-    chunk = Chunk.of(X)
-    statistics = model.sufficient_statistics(X[: shrunk(20_000, 400)])
-    passes = passes_of(model)
-    with limit_workers(1):
-        e_step = sum(seconds(functools.partial(each, chunk)) for each in passes)
-        sums = [each(chunk) for each in passes]
-        start = time.perf_counter()
-        model.m_step(statistics)
-        m_step = time.perf_counter() - start
-    return Costs(
-        patch=e_step / len(X) + len(passes) * drawing,
-        size=sum(len(pickle.dumps(each)) for each in sums),
-        addition=sum(seconds(functools.partial(operator.add, each, each)) for each in sums),
-        m_step=m_step,
-        task=task,
-        bandwidth=bandwidth,
-        passes=len(passes),
-    )
-
-
-def passes_of(model: Any) -> list[Callable[[Chunk], fastgsm.SufficientStatistics]]:
-    """Give what an iteration of a fit on chunks does with each chunk, pass by pass."""
-    density = model._density
-    if isinstance(model, fastgsm.GSM):
-        return [
-            lambda chunk: group_statistics(chunk, model._groups(), density.weights, density.scales)
-        ]
-    if isinstance(model, fastgsm.MoGSM):
-        return [
-            lambda chunk: shape_statistics(chunk, density.whitened, scales=True, moments=False),
-            lambda chunk: shape_statistics(chunk, density.whitened),
-        ]
-    return [lambda chunk: shape_statistics(chunk, density.whitened)]
-
-
-def drawing_costs(image: Any, n: int, side: slice = slice(None)) -> float:
-    """Seconds per patch in which a task reads a square of an image and draws n patches from it."""
-    part = image, (side, side)
-
-    def draw() -> None:
-        for _ in _drawn_chunks(part, n, 0, 0, 8, "patch", np.dtype(np.float32)):
-            pass
-
-    with limit_workers(1):
-        return seconds(draw) / n
-
-
-def scheduler_costs(client: Any) -> tuple[float, float]:
-    """Seconds per task of Dask's scheduler, and bytes per second from worker to worker."""
-    n_tasks = shrunk(4000, 40)
-
-    def nothing(i: int) -> int:
-        return i
-
-    start = time.perf_counter()
-    client.gather(client.map(nothing, range(n_tasks), pure=False))
-    task = (time.perf_counter() - start) / n_tasks
-    first, second = list(client.scheduler_info()["workers"])[:2]
-    rates = []
-    for _ in range(3):
-        data = client.submit(np.ones, shrunk(2**23, 2**10), workers=[first], pure=False)
-        client.submit(len, data, workers=[first], pure=False).result()
-        start = time.perf_counter()
-        client.submit(len, data, workers=[second], pure=False).result()
-        rates.append(8 * shrunk(2**23, 2**10) / (time.perf_counter() - start))
-    return task, max(rates)
-
-
-def tested(costs: Costs, chunk: int, workers: int, chunks_each: int) -> tuple[float, float]:
-    """Seconds of an iteration on workers whose tasks wait: measured, and predicted.
-
-    Scheduler, graph and additions are those of a fit. All workers live in this process, so that
-    nothing but the additions needs a core, and nothing has to be sent.
-    """
-    costs = replace(costs, bandwidth=np.inf, m_step=0.0)
-    from distributed import Client, LocalCluster
-
-    statistics = np.ones(costs.size // 8 // costs.passes)
-    duration = chunk * costs.patch / costs.passes
-
-    def wait(_: Any) -> Array:
-        time.sleep(duration)
-        return statistics.copy()
-
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=False,
-            memory_limit=0,
-            dashboard_address=None,
-        ) as cluster,
-        Client(cluster),
-    ):
-        sums = DaskSums([(iter, ([i],)) for i in range(workers * chunks_each)])
-        start = time.perf_counter()
-        for _ in range(costs.passes):
-            sums(wait)
-        measured = time.perf_counter() - start
-    n_patches = workers * chunks_each * chunk
-    return measured, predicted(costs, n_patches, chunk, workers)["total"]
-
-
-def costs_table(costs: dict[str, Costs]) -> str:
-    """Write what was measured."""
-    rows = [
-        (
-            name,
-            c.passes,
-            f"{1e6 * c.patch:.2f}",
-            f"{c.size / 1e6:.2f}",
-            f"{1e3 * c.addition:.1f}",
-            f"{1e3 * c.m_step:.0f}",
-            f"{c.size / (LARGE_CHUNK * 64 * 4):.1g}",
-        )
-        for name, c in costs.items()
-    ]
-    header = [
-        "model",
-        "passes",
-        "µs per patch",
-        "MB of statistics",
-        "ms to add",
-        "ms of the M-step",
-        "bytes sent per byte read",
-    ]
-    return markdown.table(header, rows)
-
-
-def prediction_table(costs: dict[str, Costs], n_patches: float, chunk: int) -> str:
-    """Write the prediction for one iteration."""
-    rows = []
-    for name, c in costs.items():
-        alone = predicted(c, n_patches, chunk, 1)["total"]
-        for workers in WORKERS:
-            parts = predicted(c, n_patches, chunk, workers)
-            rows.append(
-                (
-                    name,
-                    workers,
-                    _duration(parts["total"]),
-                    f"{alone / parts['total'] / workers:.2f}",
-                    _duration(parts["compute"]),
-                    _duration(parts["additions"] + parts["last additions"]),
-                    _duration(parts["scheduler"]),
-                )
-            )
-    header = ["model", "workers", "an iteration", "efficiency", "compute", "add", "scheduler"]
-    return markdown.table(header, rows)
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.2g} s"
-
-
 def local_cluster(n_workers: int = 2, **options: Any) -> Any:
-    """Give workers of one thread each, in processes of their own."""
+    """Return a cluster of workers with one thread each, in processes of their own."""
     from distributed import LocalCluster
 
     return LocalCluster(
@@ -310,13 +105,13 @@ def measure_model() -> str:
 
 
 def peak_memory() -> int:
-    """Greatest memory of this process so far, in bytes (on Linux)."""
+    """Return the largest memory of this process so far, in bytes (on Linux)."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
 
 
 def peak_of_workers(client: Any) -> float:
-    """Greatest memory of any worker, in GB."""
+    """Return the largest memory of any worker, in GB."""
     return max(client.run(peak_memory).values()) / 1e9
 
 
@@ -353,11 +148,6 @@ def denoise_large(folder: Path) -> list[tuple[str, ...]]:
     return rows
 
 
-def keep_nothing() -> None:
-    """Let a worker compute all distances anew, as those of far more patches would have to be."""
-    _statistics.KEPT_BYTES = 0
-
-
 def fit_large(folder: Path) -> list[tuple[str, ...]]:
     """Fit to 20 million patches, 5 GB, of the image of 1 GB, and predict how long that takes."""
     import zarr
@@ -374,13 +164,13 @@ def fit_large(folder: Path) -> list[tuple[str, ...]]:
             times.append(em.seconds)
 
         with local_cluster(memory_limit="1500MB") as cluster, Client(cluster) as client:
-            client.run(keep_nothing)
             task, bandwidth = scheduler_costs(client)
             images = [zarr.open_array(folder / "noisy.zarr", mode="r")]
             n_tasks = max(1, images[0].shape[0] // TILE) ** 2
-            side = slice(0, TILE + 7)  # of a task: patches begin in it
+            side = slice(0, TILE + 7)  # a task's part, in which its patches begin
             drawing = client.submit(drawing_costs, images[0], n_patches // n_tasks, side).result()
-            with warnings.catch_warnings():
+            # Workers compute all distances again, as they would have to for far more patches.
+            with warnings.catch_warnings(), mock.patch("fastgsm.learning.dask.KEPT_BYTES", 0):
                 warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
                 fit_images(model, images, n_patches, random_state=0, callback=watch)
             peak = peak_of_workers(client)
@@ -428,7 +218,7 @@ def measure_beside() -> str:
             start = time.perf_counter()
             if isinstance(image, np.ndarray):
                 fastgsm.denoise(image, SIGMA, quality=quality)
-            else:  # what is restored stays with the workers
+            else:  # the result stays with the workers
                 clean = denoise_dask(image, SIGMA, quality=quality)
                 clean.map_blocks(lambda block: block[:1, :1]).compute()
             return time.perf_counter() - start
@@ -449,7 +239,7 @@ def measure_beside() -> str:
 
 
 def measure_large() -> str:
-    """Do what does not fit into a worker's memory."""
+    """Measure what does not fit into the memory of a worker."""
     with tempfile.TemporaryDirectory() as folder:
         rows = denoise_large(Path(folder)) + fit_large(Path(folder))
     header = ["on two workers of one thread", "s", "predicted, s", "GB of a worker at most"]

@@ -7,7 +7,7 @@ import fastgsm, numpy
 fastgsm.denoise(numpy.eye(64, dtype="float32"), 0.1, quality="fast")
 """
 
-# Kernels compiled earlier are in another folder.
+# Kernels that were compiled earlier are in another folder.
 WITHOUT_CACHE = """
 import os, tempfile
 folder = tempfile.TemporaryDirectory()
@@ -18,7 +18,7 @@ os.environ["NUMBA_CACHE_DIR"] = folder.name
 class Startup:
     """Each is timed in fresh processes."""
 
-    # One process after another, for two seconds at least.
+    # One process after another, for at least two seconds.
     number = 1
     warmup_time = 0.0
 

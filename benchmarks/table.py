@@ -41,7 +41,7 @@ PACKAGES = (
 
 
 def denoisers() -> dict[str, Callable[[Array], Array]]:
-    """All methods, each told the level of the noise."""
+    """Return all methods; each is told the level of the noise."""
     textbook = rivals.TextbookGSM.of(fastgsm.load_prior("gsm"))
     presets = {
         f'**fastgsm** `quality="{preset}"`': partial(fastgsm.denoise, quality=preset)
@@ -53,7 +53,7 @@ def denoisers() -> dict[str, Callable[[Array], Array]]:
 
 
 def denoising(images: dict[str, Array]) -> str:
-    """Time per megapixel and PSNR of every method, in turn on every image."""
+    """Measure the time per megapixel and the PSNR of every method, in turn on every image."""
     methods = denoisers()
     for method in methods.values():
         method(add_noise(next(iter(images.values()))[:64, :64]))
@@ -79,7 +79,7 @@ def denoising(images: dict[str, Array]) -> str:
 
 
 def learners() -> dict[str, Callable[[Array], Any]]:
-    """Models of patches, as they are used without options."""
+    """Return functions that learn models of patches, as they are used without options."""
 
     def textbook(X: Array) -> Any:
         return rivals.fit_textbook_gsm(X, np.geomspace(0.02, 20, 6))
@@ -99,7 +99,7 @@ def learners() -> dict[str, Callable[[Array], Any]]:
 
 
 def learning(images: dict[str, Array]) -> str:
-    """Time to learn from patches, and how likely others of the same images then are."""
+    """Measure the time to learn from patches, and how likely other patches then are."""
     # The images were rounded to 256 levels: without this noise, flat patches have no density.
     noisy = [add_noise(clean, seed=i, sigma=2 / 255) for i, clean in enumerate(images.values())]
     n = shrunk(N_TRAINING + N_HELD_OUT, 800)
@@ -122,7 +122,7 @@ def learning(images: dict[str, Array]) -> str:
 def main() -> None:
     """Measure, and rewrite the README's tables."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=main.__doc__)
-    parser.add_argument("--data", type=Path, help="folder of images to take instead of the camera")
+    parser.add_argument("--data", type=Path, help="folder of images to use instead of the camera")
     parser.add_argument("--print", action="store_true", help="print instead of writing the README")
     options = parser.parse_args()
     limit_blas()

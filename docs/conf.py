@@ -1,4 +1,4 @@
-"""Settings of the documentation: ``make docs`` builds it into docs/_build/html."""
+"""Settings for the documentation, which ``make docs`` builds into docs/_build/html."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ html_theme = "furo"
 html_title = f"fastgsm {release}"
 html_static_path = ["_static"]
 html_css_files = ["fastgsm.css"]
-# Nothing is loaded from the web, so the pages can be read without a connection.
+# No page loads anything from the web, so they can be read without a connection.
 html_math_renderer = "mathml"
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 
-# In docstrings `name` is a parameter or a link, whichever there is.
+# In docstrings, `name` is a link if there is a target for it, and otherwise a parameter.
 default_role = "py:obj"
-autodoc_typehints = "none"  # numpydoc's Parameters have them
+autodoc_typehints = "none"  # they are in numpydoc's Parameters
 autosummary_generate = True
 numpydoc_show_class_members = False  # the template of a class lists them
 
@@ -50,7 +50,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "show_memory": False,
     "show_signature": False,
-    "write_computation_times": False,  # a page that loads scripts from the web
+    "write_computation_times": False,  # that page would load scripts from the web
     "remove_config_comments": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("fastgsm",),

@@ -1,45 +1,52 @@
 """fastgsm: Gaussian patch priors, learned by EM, and fast image denoising with them.
 
-What it offers is imported at the first use of any of it, because Numba takes half a second: the
-command line answers ``fastgsm --help`` without.
+Names are imported at their first use, because Numba takes half a second: the command line answers
+``fastgsm --help`` without it. `__init__.pyi` tells type checkers and editors the same names.
 """
 
 import importlib
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from fastgsm._interface import *  # noqa: F403
+from typing import Any
 
 __version__ = "0.1.0"
 
+# Where each public name is defined.
+_NAMES = {
+    "GMM": "models",
+    "GSM": "models",
+    "ICA": "models",
+    "MVN": "models",
+    "ConvergenceWarning": "models",
+    "EMIteration": "models",
+    "MoGSM": "models",
+    "NotFittedError": "models",
+    "PatchSampler": "patch_sampler",
+    "SufficientStatistics": "models",
+    "aggregate_patches": "patches",
+    "denoise": "_denoise",
+    "denoise_tiles": "tiles",
+    "estimate_sigma": "noise",
+    "extract_patches": "patches",
+    "list_priors": "priors",
+    "load": "models",
+    "load_prior": "priors",
+    "sample_patches": "patches",
+    "warmup": "_warmup",
+}
+_MODULES = ("anscombe", "datasets", "distributed", "io", "metrics", "plot", "priors")
 
-class _Package(ModuleType):
-    """The package, whose function `denoise` is not replaced by the module of that name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Do what importing a module does to its package, but for `denoise`."""
-        if not (name == "denoise" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by name, as cloudpickle, and so joblib, does plain modules but no subclass."""
-        return importlib.import_module, (self.__name__,)
-
-
-sys.modules[__name__].__class__ = _Package
+__all__ = sorted([*_NAMES, "datasets"])
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__all__" or not name.startswith("_"):
-        interface = importlib.import_module("fastgsm._interface")
-        if name == "__all__" or name in interface.__all__:
-            globals()[name] = getattr(interface, name)
-        if name in globals():  # a module, perhaps, that the interface has imported
-            return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"fastgsm.{_NAMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"fastgsm.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *importlib.import_module("fastgsm._interface").__all__})
+    return sorted({*globals(), *_NAMES, *_MODULES})

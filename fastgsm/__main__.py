@@ -1,4 +1,4 @@
-"""`python -m fastgsm` is the command `fastgsm`."""
+"""Run the command `fastgsm` as `python -m fastgsm`."""
 
 from fastgsm.cli import main
 

@@ -1,4 +1,4 @@
-"""Images as other packages hold them; none of those is imported here."""
+"""Arrays of NumPy and of other packages, none of which is imported here."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 
-# Modes of Pillow whose pixels are light: not numbers of a palette, opacity or another colour space.
+# Modes of Pillow whose pixels are light, not palette indices, opacity or another colour space.
 PILLOW_MODES = ("L", "I", "F", "RGB", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def check_pillow_mode(values: Any, name: str) -> None:
-    """Raise TypeError for a Pillow image whose numbers are no grey or red, green and blue."""
+    """Raise TypeError for a Pillow image whose pixels are neither grey nor RGB."""
     pillow = sys.modules.get("PIL.Image")
     if pillow is None or not isinstance(values, pillow.Image) or values.mode in PILLOW_MODES:
         return
@@ -28,15 +28,15 @@ def check_pillow_mode(values: Any, name: str) -> None:
 
 
 def is_dask(image: Any) -> bool:
-    """Say whether an image is an array of Dask."""
+    """Return whether an image is a Dask array."""
     dask = sys.modules.get("dask.array")
     return dask is not None and isinstance(image, dask.Array)
 
 
 def is_stored(image: Any) -> bool:
-    """Say whether an image is an array elsewhere than in memory: one of Zarr, HDF5 and their like.
+    """Return whether an image is an array outside memory, of Zarr, HDF5 or the like.
 
-    That is what has `shape`, `dtype` and indexing without being an array of NumPy or xarray.
+    Such an array has `shape`, `dtype` and indexing, and is not one of NumPy or xarray.
     """
     xarray = sys.modules.get("xarray")
     return (
@@ -49,9 +49,9 @@ def is_stored(image: Any) -> bool:
 
 
 def as_given(image: Any, result: NDArray[Any]) -> Any:
-    """Give ``result``, of the shape of ``image``, as a DataArray like it if it is one of xarray's.
+    """Return ``result``, as a DataArray if ``image`` is one.
 
-    It then has the dimensions, coordinates, name and attributes of ``image``.
+    It then has the dimensions, coordinates, name and attributes of ``image``, whose shape it has.
     """
     xarray = sys.modules.get("xarray")
     if xarray is None or not isinstance(image, xarray.DataArray):
@@ -60,7 +60,7 @@ def as_given(image: Any, result: NDArray[Any]) -> Any:
 
 
 def plain_array(values: Any, name: str) -> NDArray[Any]:
-    """Give ``values`` as an ndarray of any type; nothing is copied that is one already.
+    """Return ``values`` as an ndarray of any type; an ndarray is not copied.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def plain_array(values: Any, name: str) -> NDArray[Any]:
 
 
 def real_array(values: Any, name: str) -> NDArray[Any]:
-    """Give ``values`` as an ndarray of integers or real floats that is not empty."""
+    """Return ``values`` as an ndarray of integers or real floats that is not empty."""
     array = plain_array(values, name)
     if array.dtype.kind not in "iuf":
         raise TypeError(
@@ -97,15 +97,15 @@ def real_array(values: Any, name: str) -> NDArray[Any]:
 
 
 def peak_of(values: FloatArray) -> float:
-    """Give the greatest absolute value."""
+    """Return the greatest absolute value."""
     return max(float(values.max()), -float(values.min()))
 
 
 def share_pixels(one: Any, other: Any) -> bool:
-    """Say whether what is written to one array shows in the other, as far as can be told.
+    """Return whether writing to one array changes the other, as far as can be told.
 
-    Arrays of NumPy share memory or what they map of a file. Those of Zarr and HDF5 are handles, of
-    which there may be several to one array.
+    NumPy arrays may share memory or map the same part of a file. Zarr and HDF5 arrays are handles,
+    and one array may have several.
     """
     if one is other:
         return True
@@ -119,7 +119,7 @@ def share_pixels(one: Any, other: Any) -> bool:
 
 
 def _map_the_same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Say whether two arrays are mapped from bytes of one file that overlap."""
+    """Return whether two arrays are mapped from overlapping bytes of one file."""
     places = [_place_in_file(array) for array in (one, other)]
     if None in places:
         return False
@@ -133,7 +133,7 @@ def _map_the_same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _place_in_file(array: np.ndarray) -> tuple[Any, int, int] | None:
-    """Give the file that an array is mapped from, and which bytes of it; None if from none."""
+    """Return the file that an array is mapped from, and which bytes; None if it is not mapped."""
     whole = array
     while isinstance(whole.base, np.ndarray):
         whole = whole.base
@@ -146,12 +146,12 @@ def _place_in_file(array: np.ndarray) -> tuple[Any, int, int] | None:
 
 
 def _place_in_zarr(array: Any) -> Any:
-    """Give what tells where an array of Zarr is from where others are; None for no such array."""
+    """Return a key that identifies where a Zarr array is stored, or None if it is not one."""
     place = getattr(array, "store_path", None)
     if place is None:
         return None
     folder = getattr(place.store, "root", None)
     if isinstance(folder, Path):
         return os.path.realpath(folder / place.path)
-    # The text names a store's address, which may be the same in two file systems elsewhere.
+    # The text names a store's address, which two remote file systems may share.
     return str(place), getattr(place.store, "fs", None)

@@ -16,7 +16,7 @@ PACKAGE = str(Path(__file__).parent)
 
 
 def check_shape_2d(shape: Any, name: str, minimum: int = 1) -> tuple[int, int]:
-    """Give (height, width) as ints, or raise unless they are integers of at least ``minimum``."""
+    """Return (height, width) as ints; raise unless they are integers of at least ``minimum``."""
     sides = list(shape) if np.iterable(shape) else []
     if len(sides) != 2:
         raise ValueError(f"{name} is {shape!r}; wanted (height, width) in pixels.")
@@ -28,7 +28,7 @@ def check_shape_2d(shape: Any, name: str, minimum: int = 1) -> tuple[int, int]:
 
 
 def check_integer(value: Any, name: str, minimum: int = 1) -> int:
-    """Give ``value`` as an int, or raise unless it is an integer of at least ``minimum``."""
+    """Return ``value`` as an int; raise unless it is an integer of at least ``minimum``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {value!r}; wanted an integer of at least {minimum}.")
     if value < minimum:
@@ -37,7 +37,7 @@ def check_integer(value: Any, name: str, minimum: int = 1) -> int:
 
 
 def check_real(value: Any, name: str) -> float:
-    """Give ``value`` as a float, or raise unless it is one finite real number."""
+    """Return ``value`` as a float; raise unless it is one finite real number."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
@@ -52,7 +52,7 @@ def check_real(value: Any, name: str) -> float:
 
 
 def check_positive(value: Any, name: str) -> float:
-    """Give ``value`` as a float, or raise unless it is finite and above 0."""
+    """Return ``value`` as a float; raise unless it is finite and above 0."""
     number = check_real(value, name)
     if number <= 0:
         raise ValueError(f"{name} is {number:g}; wanted a number above 0.")
@@ -60,7 +60,7 @@ def check_positive(value: Any, name: str) -> float:
 
 
 def check_nonnegative(value: Any, name: str) -> float:
-    """Give ``value`` as a float, or raise unless it is finite and not below 0."""
+    """Return ``value`` as a float; raise unless it is finite and not below 0."""
     number = check_real(value, name)
     if number < 0:
         raise ValueError(f"{name} is {number:g}; wanted a number of at least 0.")
@@ -75,7 +75,7 @@ def check_choice(value: Any, name: str, choices: tuple[Any, ...]) -> None:
 
 
 def check_random_state(random_state: Any) -> np.random.Generator:
-    """Give a Generator for None, a seed, a Generator (itself) or a legacy RandomState."""
+    """Return a Generator for None, a seed, a Generator (itself) or a legacy RandomState."""
     if isinstance(random_state, np.random.Generator):
         return random_state
     if isinstance(random_state, np.random.RandomState):
@@ -92,7 +92,7 @@ def check_random_state(random_state: Any) -> np.random.Generator:
 
 
 def caller_level() -> int:
-    """Give the ``stacklevel`` of a warning that points at the code which called fastgsm."""
+    """Return the ``stacklevel`` of a warning that points at the code which called fastgsm."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame, level = frame.f_back, level + 1
@@ -100,7 +100,7 @@ def caller_level() -> int:
 
 
 def check_numbers(values: Any, name: str) -> FloatArray:
-    """Give ``values`` as a float64 array, or raise ValueError if they are no numbers."""
+    """Return ``values`` as a float64 array; raise ValueError if they are not numbers."""
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""scikit-learn's conventions for options, without importing scikit-learn."""
+"""scikit-learn's conventions for options, without an import of scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 
 class Estimator:
-    """Base of everything with options that scikit-learn can read, change and clone.
+    """Base of classes whose options scikit-learn can read, change and clone.
 
-    Subclasses take their options as arguments of ``__init__`` and store them unchanged, under the
+    A subclass accepts its options as arguments of ``__init__`` and stores them unchanged under the
     same names.
     """
 
@@ -20,17 +20,17 @@ class Estimator:
         return sorted(p for p in inspect.signature(cls.__init__).parameters if p != "self")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Give the options as a dict.
+        """Return the options as a dict.
 
         Parameters
         ----------
         deep : bool
-            Accepted for scikit-learn's sake; no option is an estimator.
+            Accepted for scikit-learn; no option is an estimator.
         """
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> Self:
-        """Change options; takes effect when they are next used."""
+        """Change options, with effect from their next use."""
         names = self._parameter_names()
         for name, value in params.items():
             if name not in names:
@@ -42,7 +42,7 @@ class Estimator:
         return self
 
     def __repr__(self) -> str:
-        """Give the class and the options that differ from their defaults."""
+        """Return the class and the options that differ from their defaults."""
         defaults = inspect.signature(type(self).__init__).parameters
         changed = [
             f"{name}={_shown(value)}"
@@ -53,7 +53,7 @@ class Estimator:
 
 
 def _shown(value: Any) -> str:
-    """Give an option as one short line: an array's values would fill pages."""
+    """Return an option as one short line, without the values of an array."""
     if isinstance(value, np.ndarray):
         return f"<array of shape {value.shape}>"
     shown = repr(value)

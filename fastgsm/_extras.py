@@ -1,4 +1,4 @@
-"""Packages that only an extra brings."""
+"""Packages that only an extra installs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PURPOSES = {
 
 
 def import_extra(module: str, extra: str = "cli") -> Any:
-    """Import a module, or say how to install it."""
+    """Import a module, or raise an error that says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Images on their way in, as floats, and out, in the type and units that they were given in."""
+"""Images on their way in, as floats, and on their way out, in their own type and units."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from fastgsm._arrays import as_given, peak_of, real_array
 from fastgsm._checks import caller_level, check_nonnegative, check_positive
 from fastgsm._types import FloatArray
 
-# Peaks, in data ranges that nobody gave, beyond which those are probably wrong.
+# Peaks, in units of a default data range, beyond which that range is probably wrong.
 TOO_BRIGHT, TOO_DARK = 10.0, 0.01
+# Largest accepted value and noise level, in data ranges: far above any meaningful image, and with
+# squares that float32 holds.
+MOST_RANGES = 1e9
+# Noise of so few roundings of the type in which the image is computed (1e-6 of the data range in
+# float32, 2e-15 in float64) is about what sums over some hundred patches lose to rounding: with
+# quality="best" in float32, 5e-7 of the data range, at most 3e-6.
+NEGLIGIBLE_ROUNDINGS = 8
 
 
 def as_float_image(
     image: ArrayLike, name: str = "image", data_range: float | None = None
 ) -> tuple[FloatArray, float]:
-    """Give an image as floats in units of its data range, and that range.
+    """Return an image as floats in units of its data range, and that range.
 
     Parameters
     ----------
     image : array_like
         Integers or real floats, of any shape.
     name : str
-        What the error messages call it.
+        Its name in error messages.
     data_range : float, optional
         Value that becomes 1. By default 1.0 for floats and the type's maximum for integers.
 
@@ -40,7 +47,7 @@ def as_float_image(
     Raises
     ------
     TypeError
-        If the image is not of integers or real floats.
+        If the image does not hold integers or real floats.
     ValueError
         If it is empty or holds NaN or infinity, or if ``data_range`` is not positive.
     """
@@ -67,7 +74,7 @@ def as_float_image(
                 f"wanted finite pixels. Replace them first."
             )
     if not scaled.flags.behaved:
-        # A kernel would be compiled anew, for up to a minute, for arrays that are read-only.
+        # For read-only arrays a kernel would be compiled again, for up to a minute.
         scaled = scaled.copy()
     if data_range != 1.0:
         scaled = np.divide(scaled, data_range, dtype=scaled.dtype)
@@ -75,15 +82,15 @@ def as_float_image(
 
 
 def default_data_range(dtype: np.dtype[Any]) -> float:
-    """Give the value that is 1 where nobody says: 1.0 for floats, the maximum for integers."""
+    """Return the default data range of a type: 1.0 for floats, the maximum for integers."""
     return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 
 def warn_unlikely_range(peak: float, data_range: float, name: str = "image") -> None:
-    """Warn if an image's peak, in data ranges that nobody gave, is far too bright or dark.
+    """Warn if an image's peak, in units of a default data range, is far too bright or dark.
 
-    That is how 8-bit values in a wider type look: nearly black as 32-bit integers, 255 times
-    white as floats.
+    8-bit values in a wider type look like that: nearly black as 32-bit integers, 255 times white
+    as floats.
     """
     if peak > TOO_BRIGHT or 0 < peak < TOO_DARK:
         warnings.warn(
@@ -94,7 +101,7 @@ def warn_unlikely_range(peak: float, data_range: float, name: str = "image") -> 
 
 
 def channels_first(image: NDArray[Any], channel_axis: Any, name: str = "image") -> NDArray[Any]:
-    """Give a view (channels, height, width) of an image; of a grey one (None), one channel."""
+    """Return a view (channels, height, width) of an image; a grey one (None) has one channel."""
     if channel_axis is None:
         if image.ndim != 2:
             raise ValueError(
@@ -108,9 +115,9 @@ def channels_first(image: NDArray[Any], channel_axis: Any, name: str = "image") 
 def check_channel_axis(
     shape: tuple[int, ...], channel_axis: Any, name: str = "image", *, stack: bool = False
 ) -> int:
-    """Give ``channel_axis`` as an int, or raise unless it is one of the three axes of ``shape``.
+    """Return ``channel_axis`` as an int; raise unless it is one of the three axes of ``shape``.
 
-    Of a ``stack``, one of the last three.
+    For a ``stack``, it has to be one of the last three axes.
     """
     if isinstance(channel_axis, bool) or not isinstance(channel_axis, (int, np.integer)):
         raise TypeError(f"channel_axis is {channel_axis!r}; wanted an integer or None.")
@@ -140,21 +147,10 @@ def check_image_2d(image: NDArray[Any], patch_size: int, name: str = "image") ->
         )
 
 
-# Values and noise up to so many data ranges are denoised: far beyond any sense, and with squares
-# that float32 holds.
-MOST_RANGES = 1e9
-
-
-# Noise of so few roundings of the type in which the image is computed (1e-6 of the data range in
-# float32, 2e-15 in float64) is about what sums of some hundred patches lose to rounding: with
-# quality="best" in float32, 5e-7 of the data range, at most 3e-6.
-NEGLIGIBLE_ROUNDINGS = 8
-
-
 def with_median(
     image: NDArray[Any], trusted: NDArray[np.bool_], channel_axis: int | None
 ) -> NDArray[Any]:
-    """Give a copy with the trusted pixels' median where a pixel may hold anything, NaN too."""
+    """Return a copy whose untrusted pixels, which may be NaN, hold the median of the others."""
     known = image.copy()
     planes = channels_first(known, channel_axis)
     median = np.median(planes[:, trusted])
@@ -162,17 +158,47 @@ def with_median(
     return known
 
 
-def check_sigma(sigma: Any, shape: tuple[int, ...]) -> Any:
-    """Give the noise level as a float, or as an array (height, width) if it is not constant."""
+def check_sigma(sigma: Any, shape: tuple[int, ...]) -> float | FloatArray:
+    """Return the noise level as a float, or as an array (height, width) if it is not constant."""
     if np.ndim(sigma) == 0:
         return check_nonnegative(sigma, "sigma")
-    levels = check_sigma_map(sigma, shape)
+    levels = _check_sigma_map(sigma, shape)
     constant = (levels == levels.flat[0]).all()
     return float(levels.flat[0]) if constant else levels
 
 
-def noise_level(sigma: Any, data_range: float, pixels: FloatArray) -> Any:
-    """Give the noise level in units of the data range, as ``pixels`` are; 0 where negligible."""
+def _check_sigma_map(sigma: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Return a noise level for every pixel as float64 (height, width).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it does not hold real numbers, has another shape, or holds NaN, infinity or negative
+        values.
+    """
+    levels = np.asarray(sigma)
+    if levels.dtype.kind not in "iuf":
+        raise TypeError(
+            f"sigma has dtype {levels.dtype}; wanted real numbers: one, or one for each pixel."
+        )
+    if levels.shape != shape:
+        raise ValueError(
+            f"sigma has shape {levels.shape}; wanted one number, or one for each pixel of the "
+            f"image: shape {shape}, equal for all channels."
+        )
+    n_bad = levels.size - int(np.count_nonzero(np.isfinite(levels) & (levels >= 0)))
+    if n_bad:
+        raise ValueError(
+            f"sigma has {n_bad} negative, NaN or infinite values of {levels.size}; wanted finite "
+            f"numbers of at least 0. Where a pixel is not to be trusted at all, give a mask."
+        )
+    return levels.astype(np.float64)
+
+
+def noise_level(
+    sigma: float | FloatArray, data_range: float, pixels: FloatArray
+) -> float | FloatArray:
+    """Return the noise level in units of the data range, like ``pixels``; 0 where negligible."""
     peak = peak_of(pixels)
     if peak > MOST_RANGES:
         raise ValueError(
@@ -193,6 +219,7 @@ def noise_level(sigma: Any, data_range: float, pixels: FloatArray) -> Any:
 
 
 def check_out(out: Any, image: NDArray[Any]) -> None:
+    """Raise unless ``out``, if given, is a writable array of the image's shape and type."""
     if out is None:
         return
     if not isinstance(out, np.ndarray):
@@ -205,6 +232,7 @@ def check_out(out: Any, image: NDArray[Any]) -> None:
 
 
 def delivered(result: NDArray[Any], out: NDArray[Any] | None, image: Any) -> Any:
+    """Return the result in ``out`` if given, or in the kind of array that ``image`` is."""
     if out is None:
         return as_given(image, np.ascontiguousarray(result))
     out[...] = result
@@ -217,7 +245,7 @@ def channels_back(planes: FloatArray, channel_axis: int | None) -> FloatArray:
 
 
 def as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDArray[Any]:
-    """Give the restored values in the image's own units and type."""
+    """Return restored values in the image's own units and type."""
     if data_range != 1.0:
         with np.errstate(over="ignore"):  # infinity is clipped below
             values = values * values.dtype.type(data_range)
@@ -226,7 +254,7 @@ def as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDAr
         values = np.clip(values, -largest, largest)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        # The largest 64-bit integers are no floats: clip to the last float inside the range.
+        # The largest 64-bit integers are not floats: clip to the last float inside the range.
         top = float(limits.max)
         top = top if int(top) <= limits.max else float(np.nextafter(top, 0))
         values = np.clip(np.rint(values.astype(np.float64)), float(limits.min), top)
@@ -236,20 +264,20 @@ def as_type(values: FloatArray, dtype: np.dtype[Any], data_range: float) -> NDAr
 def trusted_pixels(
     image: NDArray[Any], mask: Any, channel_axis: int | None
 ) -> NDArray[np.bool_] | None:
-    """Give where pixels are to be trusted, (height, width); None if all are.
+    """Return where pixels are to be trusted, (height, width); None if all are.
 
     Parameters
     ----------
     image : ndarray
         NaN in any channel masks the pixel.
     mask : array_like of bool, or None
-        Of the shape of the pixels (height, width) or of the whole image.
+        With the shape of the pixels (height, width) or of the whole image.
     channel_axis : int or None
 
     Raises
     ------
     TypeError, ValueError
-        If the mask is not of booleans or of another shape, or leaves nothing.
+        If the mask does not hold booleans, has another shape, or leaves no pixel.
     """
     planes = channels_first(image, channel_axis)
     trusted = np.ones(planes.shape[1:], bool)
@@ -278,30 +306,3 @@ def trusted_pixels(
             f"missing, give ~mask."
         )
     return None if trusted.all() else trusted
-
-
-def check_sigma_map(sigma: Any, shape: tuple[int, ...]) -> FloatArray:
-    """Give a noise level for every pixel as float64 (height, width).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not of real numbers or of another shape, or holds NaN, infinity or negative values.
-    """
-    levels = np.asarray(sigma)
-    if levels.dtype.kind not in "iuf":
-        raise TypeError(
-            f"sigma has dtype {levels.dtype}; wanted real numbers: one, or one for each pixel."
-        )
-    if levels.shape != shape:
-        raise ValueError(
-            f"sigma has shape {levels.shape}; wanted one number, or one for each pixel of the "
-            f"image: shape {shape}, equal for all channels."
-        )
-    n_bad = levels.size - int(np.count_nonzero(np.isfinite(levels) & (levels >= 0)))
-    if n_bad:
-        raise ValueError(
-            f"sigma has {n_bad} negative, NaN or infinite values of {levels.size}; wanted finite "
-            f"numbers of at least 0. Where a pixel is not to be trusted at all, give a mask."
-        )
-    return levels.astype(np.float64)

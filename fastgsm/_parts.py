@@ -1,4 +1,4 @@
-"""Parts of an image: tiles and their margins, and how they are read."""
+"""Parts of an image: tiles with their margins, and reading them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgsm._arrays import plain_array
 from fastgsm._checks import check_shape_2d
 from fastgsm._images import check_channel_axis
-from fastgsm.noise.white import PATCH
+
+# Rows and columns of an image.
+Part = tuple[slice, slice]
+
+
+def grown(part: Part, halo: int, step: int) -> Part:
+    """Return a part with margins of at least ``halo``, which starts at multiples of ``step``."""
+    before = -(-halo // step) * step
+    rows, cols = (slice(max(each.start - before, 0), each.stop + halo) for each in part)
+    return rows, cols
 
 
 class Tile(NamedTuple):
-    """A part of an image, as (rows, columns), and what must be known to restore it."""
+    """A part of an image, and the larger part that must be known to restore it."""
 
     inner: Part
     outer: Part
@@ -31,7 +41,7 @@ class Tile(NamedTuple):
 
 
 def tiles_of(shape: tuple[int, int], side: int, halo: int, step: int) -> list[Tile]:
-    """Cut an image into tiles of at least ``side`` pixels, in the order of reading.
+    """Cut an image into tiles of at least ``side`` pixels, in reading order.
 
     Parameters
     ----------
@@ -41,7 +51,7 @@ def tiles_of(shape: tuple[int, int], side: int, halo: int, step: int) -> list[Ti
     halo : int
         Least width of the margins.
     step : int
-        Tiles and their margins begin at multiples of this.
+        Tiles and their margins start at multiples of this.
     """
     height, width = shape
     side = -(-side // step) * step
@@ -54,8 +64,8 @@ def tiles_of(shape: tuple[int, int], side: int, halo: int, step: int) -> list[Ti
     return tiles
 
 
-def pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
-    """Give (height, width) of an image that has a shape."""
+def pixel_shape(image: Any, channel_axis: int | None, least: int) -> tuple[int, int]:
+    """Return (height, width) of an array; raise unless both are at least ``least``."""
     try:
         shape = tuple(image.shape)
         _ = np.dtype(image.dtype)
@@ -67,45 +77,35 @@ def pixel_shape(image: Any, channel_axis: int | None) -> tuple[int, int]:
     sides = list(shape)
     if channel_axis is not None:
         del sides[check_channel_axis(shape, channel_axis)]
-    return check_shape_2d(sides, "the shape of image", PATCH)
+    return check_shape_2d(sides, "the shape of image", least)
 
 
 def index(part: Part, channel_axis: int | None) -> tuple[slice, ...]:
-    """Give the index of a part of the pixels, with all channels."""
+    """Return the index of a part of the pixels, with all channels."""
     return with_channels(part, slice(None), channel_axis)
 
 
 def with_channels(pixels: tuple[Any, Any], channels: Any, axis: int | None) -> tuple[Any, ...]:
-    """Put what is of the channels between what is of rows and of columns, where their axis is."""
+    """Insert the channel index at position ``axis`` among the row and column indices."""
     both = list(pixels)
     if axis is not None:
         both.insert(axis % 3, channels)
     return tuple(both)
 
 
-def read_part(image: Any, part: Part, channel_axis: int | None) -> Any:
+def read_part(image: Any, part: Part, channel_axis: int | None) -> NDArray[Any]:
+    """Return a part of a stored image; raise ValueError if it holds NaN."""
     pixels = plain_array(image[index(part, channel_axis)], "image")
     check_no_nan(pixels, part)
     return pixels
 
 
-def check_no_nan(pixels: Any, part: Part) -> None:
+def check_no_nan(pixels: NDArray[Any], part: Part) -> None:
     """Raise ValueError if a part of an image holds NaN."""
     if pixels.dtype.kind == "f" and np.isnan(pixels).any():
         rows, cols = part
         raise ValueError(
             f"image holds NaN in rows {rows.start} to {rows.stop} and columns {cols.start} to "
-            f"{cols.stop}; wanted finite pixels. Missing pixels are filled by denoise alone, in "
-            f"an array of NumPy that is in memory."
+            f"{cols.stop}; wanted finite pixels. Only denoise fills missing pixels, in a "
+            f"NumPy array in memory."
         )
-
-
-# Rows and columns of some planes.
-Part = tuple[slice, slice]
-
-
-def grown(part: Part, halo: int, step: int) -> Part:
-    """Give a part of some planes with a margin of at least ``halo``, that begins at whole steps."""
-    before = -(-halo // step) * step
-    rows, cols = (slice(max(each.start - before, 0), each.stop + halo) for each in part)
-    return rows, cols

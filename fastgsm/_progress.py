@@ -1,4 +1,4 @@
-"""A progress line on standard error: tqdm's where it is installed, a plain counter otherwise."""
+"""A progress line on standard error: tqdm's if it is installed, or else a plain counter."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Counter:
         self._shown_at = time.monotonic()
         line = f"{self.label}: {self.done}" + ("" if self.total is None else f"/{self.total}")
         line += f", {self._note}" if self._note else ""
-        # Spaces cover what is left of a line that was longer.
+        # Spaces cover the rest of a longer earlier line.
         sys.stderr.write(f"\r{line.ljust(self._width)}")
         self._width = len(line)
         sys.stderr.flush()
@@ -53,12 +53,12 @@ def _new_bar(total: int | None, label: str) -> Any:
 class Progress:
     """Context manager that counts finished steps on standard error.
 
-    Standard output is never written. A disabled one does nothing at all: tqdm is not imported.
+    Nothing goes to standard output. If disabled, it does nothing and does not even import tqdm.
 
     Parameters
     ----------
     total : int or None
-        Number of steps; None where nobody knows.
+        Number of steps; None if unknown.
     label : str
         Words in front of the count.
     enabled : bool
@@ -82,7 +82,7 @@ class Progress:
         return self
 
     def update(self, n: int = 1, note: str = "") -> None:
-        """Say that `n` more steps are done, with words to show behind the count."""
+        """Count `n` more finished steps, and show `note` after the count."""
         if self._bar is not None:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)

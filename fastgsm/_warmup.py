@@ -15,7 +15,7 @@ from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.restore.presets import PRESETS
 
 SIGMA = 0.1
-# More work than EM on scales leaves to one thread, so that its parallel build runs too.
+# Enough work that EM on scales uses its parallel build too.
 SAMPLES = 1000
 
 
@@ -23,16 +23,16 @@ def warmup() -> None:
     """Compile all kernels now, rather than at the first call that needs them.
 
     Runs every method and model on a tiny image in float32 and float64, on one thread and on all.
-    Numba keeps the machine code on disk, so that later processes of the same user, on the same
-    kind of processor, only load it: call this once after installing, for example when a container
-    is built, with NUMBA_CACHE_DIR set to the folder that will be read later. Where no folder can be
-    written, call it once in each process.
+    Numba keeps the machine code on disk, so that later processes of the same user on the same kind
+    of processor only load it. Call this once after installing, for example when a container is
+    built, with NUMBA_CACHE_DIR set to the folder that will be read later. Where no folder is
+    writable, call it once in each process.
 
     The first call takes a few minutes on two cores, a later one a few seconds.
 
-    Call it in the main thread: in any other, and in a forked child, kernels run on one thread, and
-    only what they need is compiled. Arrays of yours that are read-only or not contiguous may still
-    have some kernels compiled for them.
+    Call it in the main thread: in any other thread, and in a forked child, kernels run on one
+    thread, and only their serial builds are compiled. For arrays that are read-only or not
+    contiguous, some kernels may still be compiled later.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def warmup() -> None:
 
 
 def _use_everything(image: FloatArray) -> None:
-    """Call what runs kernels, of every kind once."""
+    """Run every kernel once."""
     colour = np.stack([image] * 3, axis=-1)
     mask = np.ones(image.shape, bool)
     mask[8:12, 8:12] = False

@@ -16,15 +16,15 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def grey(image: ArrayLike, name: str, data_range: float | None = None) -> NDArray[np.float32]:
-    """Give a grey image, or the luminance of an RGB one, in [0, 1].
+    """Return a grey image, or the luminance of an RGB one, in [0, 1].
 
     Parameters
     ----------
     image : array_like of shape (height, width) or (height, width, 3)
     name : str
-        What the messages call it.
+        The image's name in error messages.
     data_range : float, optional
-        Value that becomes 1. By default 1.0 for floats and the type's maximum for integers.
+        Value that becomes 1; by default 1.0 for floats and the type's maximum for integers.
 
     Raises
     ------
@@ -40,18 +40,28 @@ def grey(image: ArrayLike, name: str, data_range: float | None = None) -> NDArra
         )
     if data_range is None:
         warn_unlikely_range(peak_of(scaled), unit, name)
-    pixels = np.asarray(image) / unit  # again: in float64 for integers, rounded once at the end
+    pixels = np.asarray(image) / unit  # divided again: in float64 for integers, to round only once
     if pixels.ndim == 3:
         pixels = pixels @ np.array(LUMINANCE)
     return pixels.astype(np.float32)
 
 
-def decorrelating_matrix(n_channels: int) -> FloatArray:
-    """Give an orthonormal (n_channels, n_channels) matrix whose first row is the mean.
+def dct_matrix(n: int) -> FloatArray:
+    """Return the orthonormal DCT-II of n values, (n, n); its first row is constant.
 
-    The discrete cosine transform of the channels. For three channels its rows are the opponent
-    colours: luminance, red against blue, and green against both. White noise of equal strength in
-    all channels stays so.
+    It is written out because importing `scipy.fft` would take longer than importing Numba.
+    """
+    k = np.arange(n)
+    cosines = np.cos(np.pi / n * np.outer(k, k + 0.5))
+    return np.asarray(cosines / np.linalg.norm(cosines, axis=1, keepdims=True))
+
+
+def decorrelating_matrix(n_channels: int) -> FloatArray:
+    """Return an orthonormal (n_channels, n_channels) matrix whose first row is the mean.
+
+    It is the discrete cosine transform of the channels. For three channels, its rows are the
+    opponent colours: luminance, red against blue, and green against both. White noise of equal
+    strength in all channels stays white and equally strong.
 
     References
     ----------
@@ -62,19 +72,9 @@ def decorrelating_matrix(n_channels: int) -> FloatArray:
 
 
 def mixing_matrix(n_channels: int) -> FloatArray:
-    """Give the decorrelating matrix divided by the square root of the number of channels.
+    """Return the decorrelating matrix divided by the square root of the number of channels.
 
-    By the matrix itself equal channels would become that square root times one of them: divided by
-    it, they have the contrast of a grey image, which the priors know.
+    The matrix itself would multiply equal channels by that square root. After the division, they
+    have the contrast of a grey image, as the priors expect.
     """
     return decorrelating_matrix(n_channels) / math.sqrt(n_channels)
-
-
-def dct_matrix(n: int) -> FloatArray:
-    """Give the orthonormal DCT-II of n values, (n, n); its first row is constant.
-
-    Written out, because importing `scipy.fft` for it would take longer than importing Numba.
-    """
-    k = np.arange(n)
-    cosines = np.cos(np.pi / n * np.outer(k, k + 0.5))
-    return np.asarray(cosines / np.linalg.norm(cosines, axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Synthetic images with the statistics of natural ones, and the noise to spoil them with."""
+"""Synthetic images with the statistics of natural ones, and noise to add to them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fastgsm._types import FloatArray
 
 __all__ = ["add_noise", "dead_leaves"]
 
-# Leaves are drawn at random, and the hidden ones dropped, in batches of one leaf per so many
-# pixels: looking for the open pixels then costs no more than painting.
+# Leaves are drawn, and hidden ones dropped, in groups of one leaf per so many pixels. Then the
+# search for open pixels costs no more than painting.
 PIXELS_PER_LEAF = 64
-MIN_BATCH = 64
-# A pixel counts as covered once less than this share of it can still be seen through.
+MIN_LEAVES = 64
+# A pixel is open while leaves leave more than this share of it uncovered.
 OPEN = 1e-2
 
 
@@ -37,11 +37,11 @@ def dead_leaves(
     texture: float = 0.02,
     dtype: DTypeLike = np.float32,
 ) -> FloatArray:
-    """Draw a dead-leaves image: discs of all sizes that hide one another.
+    """Draw a dead-leaves image, in which discs of all sizes hide one another.
 
-    Objects of all sizes that occlude each other are what gives photographs their sharp edges,
-    their heavy-tailed derivatives and their spectrum, and this model has all three. Its images
-    have edges smoothed over one pixel, as a camera would record them.
+    Photographs owe their sharp edges, their heavy-tailed derivatives and their spectrum to objects
+    of all sizes that occlude each other. This model has all three. Its edges are smoothed over one
+    pixel, as a camera would record them.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def dead_leaves(
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed. The same seed gives the same image.
     r_min, r_max : float
-        Smallest and largest radius in pixels; radii between them have a density proportional to
-        ``r ** -3``, for which the image looks alike at every scale. `r_min` is at least 0.5
-        (default 2), `r_max` is by default a third of the shorter side, or `r_min` if that is
+        Smallest and largest radius in pixels. Radii between them have a density proportional to
+        ``r ** -3``, so that the image looks alike at every scale. `r_min` is at least 0.5
+        (default 2). `r_max` is by default a third of the shorter side, or `r_min` if that is
         larger. Time grows with the square of ``r_max / r_min``.
     texture : float, default 0.02
-        Mean standard deviation of the cloudy texture on the leaves, whose contrast differs from
-        leaf to leaf. With 0 the leaves are flat, as in the original model; no photograph has
+        Mean standard deviation of the cloudy texture on the leaves; each leaf has its own
+        contrast. With 0, the leaves are flat, as in the original model. Photographs have no
         patches without any variation, and priors learnt from such patches are degenerate.
     dtype : dtype, default float32
         ``float32`` or ``float64``.
@@ -69,8 +69,7 @@ def dead_leaves(
     Raises
     ------
     TypeError, ValueError
-        If `shape`, the radii, `texture`, `dtype` or `random_state` cannot be used; the message
-        says what is wanted.
+        If `shape`, a radius, `texture`, `dtype` or `random_state` cannot be used.
 
     References
     ----------
@@ -103,7 +102,7 @@ def dead_leaves(
     clouds = _clouds(height, width, rng)
     image = np.zeros((height, width))
     through = np.ones((height, width))  # share of each pixel that no leaf covers yet
-    # The leaf on top comes first, so that all is done once nothing can be seen through.
+    # The top leaf comes first, so that the image is complete once no pixel is open.
     while (is_open := through > OPEN).any():
         y, x, radius, grey, contrast = _fall(height, width, r_min, r_max, texture, rng)
         visible = _over_open_pixel(is_open, y, x, radius)
@@ -125,22 +124,22 @@ def add_noise(
     image : array_like of floats, any shape
         Clean image.
     sigma : float or array_like
-        Standard deviation of the noise in the image's units, at least 0: one number, or one per
-        pixel in an array of the image's shape.
+        Standard deviation of the noise in the image's units, at least 0: one number, or an array
+        of the image's shape with one per pixel.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed. The same seed gives the same noise.
 
     Returns
     -------
     ndarray
-        ``image + sigma * n`` with n standard normal, of the shape and type of `image`.
+        ``image + sigma * n`` with standard normal n, in the shape and type of `image`.
 
     Raises
     ------
     TypeError
-        If the image is not of floats: integers cannot hold unrounded, unclipped noise.
+        If the image is not of floats, because integers cannot hold unrounded, unclipped noise.
     ValueError
-        If `sigma` is negative or not finite, or its shape is not the image's.
+        If `sigma` is negative or not finite, or has a shape other than the image's.
 
     Examples
     --------
@@ -169,8 +168,8 @@ def add_noise(
 
 
 def _radii(n: int, r_min: float, r_max: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return `n` radii of density proportional to r^-3 between `r_min` and `r_max`."""
-    # The distribution function is linear in r^-2; this is its inverse at uniform numbers.
+    """Return `n` radii between `r_min` and `r_max`, with a density proportional to r^-3."""
+    # The distribution function is linear in r^-2. This is its inverse at uniform numbers.
     return (r_min**-2 - rng.random(n) * (r_min**-2 - r_max**-2)) ** -0.5
 
 
@@ -182,9 +181,9 @@ def _fall(
     texture: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], ...]:
-    """Return centres y and x, radii, grey levels and texture contrasts of one batch of leaves."""
-    n = max(height * width // PIXELS_PER_LEAF, MIN_BATCH)
-    # Centres lie up to r_max outside, or the borders would see fewer leaves than the middle.
+    """Return centres y and x, radii, grey levels and texture contrasts of a group of leaves."""
+    n = max(height * width // PIXELS_PER_LEAF, MIN_LEAVES)
+    # Centres lie up to r_max outside, or fewer leaves would reach the borders than the middle.
     y = rng.uniform(-r_max - 1, height + r_max, n)
     x = rng.uniform(-r_max - 1, width + r_max, n)
     return y, x, _radii(n, r_min, r_max, rng), rng.random(n), 2 * texture * rng.random(n)
@@ -193,7 +192,7 @@ def _fall(
 def _box(
     centre: NDArray[np.float64], radius: NDArray[np.float64], size: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first pixel a leaf can touch along one axis, and the one after the last."""
+    """Return the first pixel that a leaf can touch along one axis, and the one after the last."""
     first = np.clip(np.floor(centre - radius), 0, size).astype(np.intp)
     stop = np.clip(np.ceil(centre + radius) + 1, 0, size).astype(np.intp)
     return first, stop
@@ -205,7 +204,7 @@ def _over_open_pixel(
     x: NDArray[np.float64],
     radius: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Return which leaves have a pixel in their bounding box that is still open."""
+    """Return which leaves have an open pixel in their bounding box."""
     height, width = is_open.shape
     count = np.zeros((height + 1, width + 1), dtype=np.int64)
     count[1:, 1:] = is_open.cumsum(0).cumsum(1)  # open pixels above and to the left
@@ -225,14 +224,14 @@ def _paint(
     grey: float,
     contrast: float,
 ) -> None:
-    """Add one leaf behind all that is painted already."""
+    """Add one leaf behind those already painted."""
     top, bottom = max(math.floor(y - radius), 0), math.ceil(y + radius) + 1
     left, right = max(math.floor(x - radius), 0), math.ceil(x + radius) + 1
     box = (slice(top, bottom), slice(left, right))
     behind = through[box]
     dy = np.arange(top, top + behind.shape[0]) - y
     dx = np.arange(left, left + behind.shape[1]) - x
-    # The leaf covers a pixel in part where its rim crosses it: a ramp one pixel wide.
+    # Where its rim crosses a pixel, the leaf covers it in part: a ramp one pixel wide.
     distance = np.sqrt((dy * dy)[:, None] + dx * dx)
     cover = np.clip(radius + 0.5 - distance, 0.0, 1.0) * behind
     image[box] += cover * (grey + contrast * clouds[box])
@@ -240,7 +239,7 @@ def _paint(
 
 
 def _clouds(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return noise of spectrum 1/f^2 in power, as in photographs, of mean 0 and variance 1."""
+    """Return noise with mean 0, variance 1 and power spectrum 1/f^2, as in photographs."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = math.inf
     spectrum = np.fft.rfft2(rng.standard_normal((height, width))) / frequency

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,15 +26,17 @@ from fastgsm.learning.chunks import BLOCK, Chunk
 from fastgsm.learning.dask import Source, check_dask, check_known_shape, source_data
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.noise.scan import scan, scan_blocks, sigma_of_scans
+from fastgsm.noise.white import PATCH
 from fastgsm.patches import sample_patches
-from fastgsm.tiles import TILE, denoise_part, plan
+from fastgsm.restore.options import Options
+from fastgsm.tiles import TILE, denoise_tile, plan
 
 Model = TypeVar("Model", bound=PatchModel)
 
 
 def denoise_dask(
     image: Any,
-    sigma: float | None = None,
+    sigma: Any = None,
     *,
     tile: int = TILE,
     prior: Any = None,
@@ -45,26 +48,26 @@ def denoise_dask(
 ) -> Any:
     """Denoise a Dask array, lazily.
 
-    Nothing is computed before the result is. Each tile is then one task, with a margin so wide that
-    the result is that of `fastgsm.denoise`, to the bit, whatever the chunks and the tiles.
+    Nothing is computed before the result is. Each tile is one task, with margins so wide that the
+    result is that of `fastgsm.denoise`, to the bit, whatever the chunks and the tiles.
 
     Parameters
     ----------
     image : dask.array.Array of shape (..., height, width), with one more axis for channels
-        Any axes before the pixels' (time, depth, field of view) are of images on their own.
+        Further axes in front (time, depth, field of view) hold independent images.
     sigma : float, optional
-        As of `denoise`: one number. By default estimated once for each image, from all of it; the
-        image's chunks are then computed twice, unless they are persisted.
+        As in `denoise`, but one number. By default estimated once for each image, from all of it;
+        its chunks are then computed twice, unless they are persisted.
     tile : int
         Least side of a tile, in pixels.
     prior, quality, stride, channel_axis, data_range, random_state
-        As of `denoise`.
+        As in `denoise`.
 
     Returns
     -------
     dask.array.Array
         Of the same shape and dtype; its chunks are the tiles. If no data range was given and a tile
-        is far too bright for that of the type, there is a warning where the tile is computed: of a
+        is far too bright for the type's default, a warning appears where the tile is computed: on a
         cluster, in the worker's log.
 
     Raises
@@ -72,7 +75,7 @@ def denoise_dask(
     ImportError
         If Dask is not installed (``pip install "fastgsm[dask]"``).
     TypeError, ValueError
-        As `denoise_tiles`; what is wrong with pixels, when they are computed.
+        As `denoise_tiles`. Errors about pixels are raised when they are computed.
 
     Examples
     --------
@@ -84,89 +87,87 @@ def denoise_dask(
     >>> bool((lazy.compute() == fastgsm.denoise(noisy, 0.1, quality="fast")).all())
     True
     """
-    da = import_extra("dask.array", "dask")
     check_dask(image, "image")
     if sigma is not None:
         sigma = check_nonnegative(sigma, "sigma")
-    rng = check_random_state(random_state)
     if 0 in image.shape:
         raise ValueError(f"image has shape {image.shape}, without a pixel; wanted some.")
-    if image.ndim > (2 if channel_axis is None else 3):
-        axis = None
-        if channel_axis is not None:
-            axis = check_channel_axis(image.shape, channel_axis, stack=True) % image.ndim - 1
-        options = {
-            "tile": tile,
-            "prior": prior,
-            "quality": quality,
-            "stride": stride,
-            "channel_axis": axis,
-            "data_range": data_range,
-            "random_state": rng,
-        }
-        return da.stack([denoise_dask(each, sigma, **options) for each in image])
-    shape = pixel_shape(image, channel_axis)
-    tiles, options = plan(image, shape, tile, prior, quality, stride, channel_axis, data_range)
-    level = _estimated(image, shape, tile, channel_axis) if sigma is None else sigma
-    shared = _shared_prior(options.pop("prior"))
+    stacked = image.ndim > (2 if channel_axis is None else 3)
+    n_channels = 1
+    if channel_axis is not None:
+        channel_axis = check_channel_axis(image.shape, channel_axis, stack=stacked)
+        n_channels = image.shape[channel_axis]
+        if stacked:  # count from the end: the axes before the pixels' go one by one
+            channel_axis = channel_axis % image.ndim - image.ndim
+    options = Options(
+        n_channels, check_random_state(random_state), quality, prior, given_stride=stride,
+        channel_axis=channel_axis, data_range=data_range,
+    )  # fmt: skip
+    return _denoise_lazily(image, sigma, tile, options)
+
+
+def _denoise_lazily(image: Any, sigma: float | None, tile: int, options: Options) -> Any:
+    """Return the denoised array, whose chunks are tiles; stack the images of further axes."""
+    da = import_extra("dask.array", "dask")
+    axis = options.channel_axis
+    if image.ndim > (2 if axis is None else 3):
+        return da.stack([_denoise_lazily(each, sigma, tile, options) for each in image])
+    shape, assumed = pixel_shape(image, axis, PATCH), options.data_range is None
+    tiles, options = plan(shape, image.dtype, tile, options)
+    level = _estimated(image, shape, tile, axis) if sigma is None else sigma
+    prior, options = _shared_prior(options.prior), replace(options, prior=None)
     parts = [
-        image[index(part.outer, channel_axis)]
+        image[index(part.outer, axis)]
         .rechunk(-1)
         .map_blocks(
-            _denoise_part,
+            _denoise_tile,
             level,
-            shared,
+            prior,
             part,
             options,
-            rng,
-            data_range is None,
+            assumed,
             dtype=image.dtype,
-            chunks=_chunks(image, part, channel_axis),
+            chunks=_chunks(image, part, axis),
             meta=np.empty((0,) * image.ndim, image.dtype),
         )
         for part in tiles
     ]
     n_cols = len({part.inner[1].start for part in tiles})
     rows = [parts[first : first + n_cols] for first in range(0, len(parts), n_cols)]
-    down, across = (i for i in range(image.ndim) if channel_axis is None or i != channel_axis % 3)
+    down, across = (i for i in range(image.ndim) if axis is None or i != axis % 3)
     return da.concatenate([da.concatenate(row, axis=across) for row in rows], axis=down)
 
 
 def _chunks(image: Any, part: Tile, channel_axis: int | None) -> tuple[int, ...]:
-    """Give the shape of a tile of the result."""
+    """Return the shape of a tile of the result."""
     height, width = (each.stop - each.start for each in part.inner)
     n_channels = 1 if channel_axis is None else image.shape[channel_axis]
     return with_channels((height, width), n_channels, channel_axis)
 
 
 def _shared_prior(prior: Any) -> Any:
-    """Give a prior of one's own as a task of its own, so that every worker is sent it once."""
+    """Wrap a user-supplied prior in a task, so that each worker receives it once."""
     if prior is None or isinstance(prior, str):
         return prior
     return import_extra("dask", "dask").delayed(pickle.loads)(pickle.dumps(prior))
 
 
-def _denoise_part(
-    noisy: Any,
-    sigma: Any,
-    prior: Any,
-    part: Tile,
-    options: dict[str, Any],
-    rng: np.random.Generator,
-    assumed: bool,
+def _denoise_tile(
+    noisy: Any, sigma: Any, prior: Any, part: Tile, options: Options, assumed: bool
 ) -> Any:
-    """Denoise a tile; warn where the data range, if it was ``assumed``, is far too small for it."""
+    """Denoise a tile; warn where the data range, if ``assumed``, is far too small for it."""
     check_no_nan(noisy, part.outer)
+    unit = options.data_range
+    assert unit is not None
     if assumed:
-        unit = options["data_range"]
         peak = peak_of(noisy) / unit
         if peak > TOO_BRIGHT:
             warn_unlikely_range(peak, unit)
-    return denoise_part(noisy, float(sigma), part, {**options, "prior": prior}, rng)
+    return denoise_tile(noisy, float(sigma), part, replace(options, prior=prior))
 
 
 def _estimated(image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None) -> Any:
-    """Give the noise level as a Dask array of no dimension."""
+    """Return the noise level as a Dask array of dimension 0."""
     da = import_extra("dask.array", "dask")
     delayed = import_extra("dask", "dask").delayed
     stride, parts = scan_blocks(shape, tile)

@@ -1,4 +1,4 @@
-"""How far an image is from the clean one."""
+"""Measures of how far an image is from the clean one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def mse(clean: ArrayLike, image: ArrayLike) -> float:
     Parameters
     ----------
     clean, image : array_like
-        Integers or real floats of one shape.
+        Integers or real floats, of the same shape.
 
     Raises
     ------
     TypeError
-        If one of them is not of integers or real floats.
+        If one of them does not hold integers or real floats.
     ValueError
         If they are empty or of different shapes.
 

@@ -1,4 +1,4 @@
-"""A first step for scikit-learn's pipelines: images in, patches out."""
+"""The first step of a scikit-learn pipeline: images in, patches out."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from fastgsm.patches import sample_patches
 class PatchSampler(Estimator):
     """Turn images into patches, as the first step of a scikit-learn pipeline.
 
-    With it a model is fitted to images, scored on them and tuned by cross-validation over them, so
-    that the patches that judge a model come from images that it has not seen.
+    With it, a pipeline is fitted to images, scored on images and tuned by cross-validation over
+    images. So the patches that judge a model come from images that it has not seen.
 
     Parameters
     ----------
     patch_size : int
         Side of a patch in pixels.
     n_patches : int
-        Number of patches that every call of `transform` draws, however many images it is given.
+        Number of patches that every call of `transform` draws, for any number of images.
     center : {"patch", None}
-        What is subtracted: each patch's own mean, or nothing. For the mean of the training patches
-        put ``StandardScaler(with_std=False)`` behind it.
+        What to subtract: each patch's own mean, or nothing. To subtract the mean of the training
+        patches, add ``StandardScaler(with_std=False)`` as the next step.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
-        Seed of the places. With an int the same images always give the same patches.
+        Seed of the places. With an int, the same images always give the same patches.
 
     See Also
     --------
-    sample_patches : The same as a function, which draws the patches here.
+    sample_patches : The function that draws the patches.
 
     Notes
     -----
-    What a pipeline says of images it says of sampled patches: its ``score`` is the mean
+    The results of a pipeline are about sampled patches, not images: its ``score`` is the mean
     log-likelihood per sampled patch in nats, and its ``predict`` has a row for each sampled patch,
-    in random order, not for each image. Where `random_state` is None two calls differ by chance.
+    in random order. If `random_state` is None, two calls differ by chance.
 
-    The patches carry no target and no weights: what is given to ``fit`` as y is ignored.
+    Patches have no target and no weights, so ``fit`` ignores y.
 
     Examples
     --------
@@ -85,12 +85,12 @@ class PatchSampler(Estimator):
         return True
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Check the options; there is nothing to learn.
+        """Check the options; nothing is learnt.
 
         Parameters
         ----------
         X : iterable of images
-            Not looked at.
+            Ignored.
         y : None
             Ignored; there for scikit-learn's pipelines.
 
@@ -110,7 +110,7 @@ class PatchSampler(Estimator):
         return self
 
     def transform(self, X: ArrayLike | Iterable[ArrayLike]) -> FloatArray:
-        """Draw patches at random places of images.
+        """Draw patches at random places in images.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class PatchSampler(Estimator):
         Returns
         -------
         patches : ndarray of shape (n_patches, patch_size**2)
-            In random order. float32, or float64 if every image is float64.
+            Patches in random order; float32, or float64 if every image is float64.
 
         Raises
         ------
@@ -137,5 +137,5 @@ class PatchSampler(Estimator):
         )
 
     def fit_transform(self, X: Any, y: Any = None) -> FloatArray:
-        """Do what `transform` does; there is nothing to fit."""
+        """Return the result of `transform`; nothing is fitted."""
         return self.transform(X)

@@ -18,9 +18,9 @@ CENTERS = ("patch", "global", None)
 
 
 def grid_positions(length: int, patch_size: int, stride: int) -> NDArray[np.intp]:
-    """Give the first pixels of the patches along an axis of ``length`` pixels.
+    """Return the first pixels of the patches along an axis of ``length`` pixels.
 
-    Every ``stride`` pixels, and once more at the end where that is needed to cover every pixel.
+    They lie ``stride`` pixels apart, with one more at the end if needed to cover every pixel.
     """
     last = length - patch_size
     positions = np.arange(0, last + 1, stride, dtype=np.intp)
@@ -29,13 +29,32 @@ def grid_positions(length: int, patch_size: int, stride: int) -> NDArray[np.intp
     return positions
 
 
+def coverage(positions: NDArray[np.intp], length: int, patch_size: int, dtype: Any) -> FloatArray:
+    """Return the number of patches that cover each pixel along one axis."""
+    steps = np.zeros(length + 1)
+    np.add.at(steps, positions, 1)
+    np.add.at(steps, positions + patch_size, -1)
+    return steps.cumsum()[:-1].astype(dtype)
+
+
+def check_stride(stride: Any, patch_size: int) -> int:
+    """Return ``stride`` as an int; raise unless patches at that stride cover every pixel."""
+    stride = check_integer(stride, "stride")
+    if stride > patch_size:
+        raise ValueError(
+            f"stride is {stride}, larger than patch_size {patch_size}: pixels between the patches "
+            f"would be lost. Wanted 1 to {patch_size}."
+        )
+    return stride
+
+
 def extract_patches(
     image: ArrayLike, patch_size: int = 8, stride: int = 1, *, center: str | None = None
 ) -> FloatArray:
     """Cut an image into overlapping square patches.
 
     Patches start every `stride` pixels along both axes, and once more at the right and bottom
-    borders where that is needed for every pixel to be covered.
+    borders if needed to cover every pixel.
 
     Parameters
     ----------
@@ -46,12 +65,12 @@ def extract_patches(
     stride : int
         Distance between neighbouring patches in pixels, from 1 to `patch_size`.
     center : {"patch", "global", None}
-        What is subtracted: each patch's own mean, the mean patch of the image, or nothing.
+        What to subtract: each patch's own mean, the mean patch of the image, or nothing.
 
     Returns
     -------
     patches : ndarray of shape (n_patches, patch_size**2)
-        Patches row by row, each in row-major order. float32, or float64 for a float64 image.
+        Patches row by row, each in row-major order; float32, or float64 for a float64 image.
 
     Raises
     ------
@@ -62,8 +81,8 @@ def extract_patches(
 
     See Also
     --------
-    aggregate_patches : The way back.
-    sample_patches : Patches at random places of many images, to train on.
+    aggregate_patches : The inverse.
+    sample_patches : Patches at random places in many images, to train on.
 
     Examples
     --------
@@ -95,11 +114,11 @@ def aggregate_patches(
     Parameters
     ----------
     patches : array_like of shape (n_patches, patch_size**2)
-        Patches in the order in which `extract_patches` gives them.
+        Patches in the order in which `extract_patches` returns them.
     image_shape : tuple of int
         (height, width) of the image.
     patch_size, stride : int
-        As they were given to `extract_patches`.
+        The same values as for `extract_patches`.
 
     Returns
     -------
@@ -108,7 +127,7 @@ def aggregate_patches(
     Raises
     ------
     ValueError
-        If number or length of the patches does not fit the image.
+        If the number or the length of the patches does not fit the image.
 
     Examples
     --------
@@ -142,9 +161,9 @@ def sample_patches(
     center: str | None = "patch",
     random_state: Any = None,
 ) -> FloatArray:
-    """Draw patches at random places of grey images, to train a model on.
+    """Draw patches at random places in grey images, to train a model on.
 
-    Every place of every image is as likely as any other; places are drawn with replacement.
+    All places in all images are equally likely; places are drawn with replacement.
 
     Parameters
     ----------
@@ -155,15 +174,15 @@ def sample_patches(
     n_patches : int
         Number of patches.
     center : {"patch", "global", None}
-        What is subtracted: each patch's own mean (the usual choice: a model of contrast and
-        shape, not of brightness), the mean patch of the sample, or nothing.
+        What to subtract: each patch's own mean (the usual choice, for a model of contrast and
+        shape but not of brightness), the mean patch of the sample, or nothing.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed of the places.
 
     Returns
     -------
     patches : ndarray of shape (n_patches, patch_size**2)
-        In random order. float32, or float64 if every image is float64.
+        Patches in random order; float32, or float64 if every image is float64.
 
     Raises
     ------
@@ -209,17 +228,6 @@ def sample_patches(
     return _centre(patches, center)
 
 
-def check_stride(stride: Any, patch_size: int) -> int:
-    """Give ``stride`` as an int, or raise unless patches at that stride cover every pixel."""
-    stride = check_integer(stride, "stride")
-    if stride > patch_size:
-        raise ValueError(
-            f"stride is {stride}, larger than patch_size {patch_size}: pixels between the patches "
-            f"would be lost. Wanted 1 to {patch_size}."
-        )
-    return stride
-
-
 def _as_sequence(images: Any) -> Iterable[ArrayLike]:
     if isinstance(images, np.ndarray) and images.ndim == 2:
         return [images]
@@ -236,11 +244,3 @@ def _centre(patches: FloatArray, center: str | None) -> FloatArray:
     elif center == "global":
         patches -= patches.mean(axis=0, dtype=np.float64).astype(patches.dtype)
     return patches
-
-
-def coverage(positions: NDArray[np.intp], length: int, patch_size: int, dtype: Any) -> FloatArray:
-    """Number of patches that cover each pixel along one axis."""
-    steps = np.zeros(length + 1)
-    np.add.at(steps, positions, 1)
-    np.add.at(steps, positions + patch_size, -1)
-    return steps.cumsum()[:-1].astype(dtype)

@@ -1,7 +1,8 @@
 """The study that compares the five models (``compare``), and a one-minute demonstration (``demo``).
 
-Both print only what they have measured on this machine. The study's parts: ``_study`` measures,
-``_verdict`` says what the figures mean, ``_tables``, ``plot`` and ``_html`` show them.
+Both print only what they have measured on this machine. In `fastgsm.study`, ``measure`` takes the
+figures, ``verdict`` says what they mean, and ``tables`` and ``page`` show them, with pictures by
+`fastgsm.plot`.
 """
 
 from __future__ import annotations
@@ -17,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastgsm
+from fastgsm import plot
 from fastgsm._images import check_image_2d
 from fastgsm.files.paths import atomic_path
 from fastgsm.files.pillow import write_png
 from fastgsm.io import read_grey_images
 from fastgsm.metrics import mse, psnr
-from fastgsm.study import measure as _study
-from fastgsm.study import page as _html
-from fastgsm.study import tables as _tables
-from fastgsm.study import verdict as _verdict
-from fastgsm.study.measure import sample_images
+from fastgsm.study import measure, page, tables, verdict
+from fastgsm.study.measure import Denoised, Image, sample_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +34,7 @@ __all__ = ["compare", "demo", "mse", "psnr", "sample_images"]
 
 NOISE_LEVELS = (0.01, 0.05, 0.1, 0.2)
 CROP = 96  # side of the part of an image that is pictured, in pixels
-SLIDE = 256  # side of the part that is shown before and after
+SLIDE = 256  # side of the part that is shown before and after, in pixels
 
 
 def compare(
@@ -50,20 +49,20 @@ def compare(
 ) -> dict[str, Any]:
     """Train the five models on half of the images, and compare them on the other half.
 
-    Every second image, in the order of the names, trains; the others test. Colour images are
-    turned into grey. Prints tables and the verdict, and writes ``results.json``, ``report.html``,
-    ``denoised.png`` and ``likelihood.png``. Everything that is timed has run once before, so that
-    no time includes compiling.
+    Every second image, in the order of the names, is for training, the others for testing. Colour
+    images are converted to grey. The function prints tables and the verdict, and writes
+    ``results.json``, ``report.html``, ``denoised.png`` and ``likelihood.png``. Everything runs once
+    before it is timed, so that no time includes compiling.
 
     Parameters
     ----------
     images : path or None
-        A folder of images; None takes :func:`sample_images`. Integer images are divided by the
-        maximum of their type, float images must lie in [0, 1].
+        A folder of images; None stands for :func:`sample_images`. Integer images are divided by
+        the maximum of their type, float images must lie in [0, 1].
     out : path
-        The folder to write to; made if missing. Files of these names in it are replaced.
+        The folder to write to; created if missing. Existing files with these names are replaced.
     n_patches : int
-        How many 8x8 patches to learn from, and how many others to measure the likelihood on.
+        Number of 8x8 patches to learn from, and of others to measure the likelihood on.
     seed : int
         Seeds the patches, the models and the noise; image number i gets the noise of
         ``numpy.random.default_rng(seed + i)``.
@@ -72,12 +71,12 @@ def compare(
     noise_levels : sequence of float
         The noise standard deviations, on images in [0, 1].
     models : mapping of str to model, optional
-        The models to compare, by name, in place of the five. They are fitted here.
+        The models to compare, by name, instead of the five. They are fitted here.
 
     Returns
     -------
     dict
-        What ``results.json`` holds.
+        The content of ``results.json``.
 
     Raises
     ------
@@ -85,7 +84,7 @@ def compare(
         If there are fewer than two images, one is unsuitable, a noise level is not positive, or
         ``out`` is not a folder.
     ImportError
-        If matplotlib or what reads images is missing.
+        If matplotlib or a package that reads images is missing.
 
     Examples
     --------
@@ -105,12 +104,10 @@ def compare(
     >>> results["verdict"][0]
     'MVN denoises best at noise 0.1: no other model took part.'
     """
-    from fastgsm import plot
-
     started = perf_counter()
     levels = _check_levels(noise_levels)
     folder = _output_folder(out)
-    plot.new_figure(1, 1)  # if matplotlib is missing, say so now rather than after the study
+    plot.new_figure(1, 1)  # if matplotlib is missing, fail now rather than after the study
     named = sample_images() if images is None else _folder_images(Path(images))
     if len(named) < 2:
         raise ValueError(
@@ -118,68 +115,40 @@ def compare(
         )
     names = list(named)
     train, test = names[::2], names[1::2]
-    models = _study.default_models(seed) if models is None else dict(models)
+    models = measure.default_models(seed) if models is None else dict(models)
 
     patches, held_out = (
         fastgsm.sample_patches(
             [named[name] for name in half],
-            _study.PATCH_SIZE,
+            measure.PATCH_SIZE,
             n_patches,
             center="patch",
             random_state=seed,
         )
         for half in (train, test)
     )
-    learning = _study.learn(models, patches, held_out, progress)
-    shown = names.index(test[len(test) // 2])
+    learning = measure.learn(models, patches, held_out, progress)
+    pictured = test[len(test) // 2]
     numbered = {names.index(name): named[name] for name in test}
-    denoised = _study.denoise_all(models, numbered, levels, seed, shown, progress)
+    denoised = measure.denoise_all(models, numbered, levels, seed, names.index(pictured), progress)
 
-    results: dict[str, Any] = {
-        "schema": 1,
-        "versions": _study.versions(),
-        "machine": _study.machine(),
-        "settings": {
-            "images": "scikit-image's samples" if images is None else str(images),
-            "train": train,
-            "test": test,
-            "n_patches": n_patches,
-            "patch_size": _study.PATCH_SIZE,
-            "center": "patch",
-            "seed": seed,
-            "noise_levels": levels,
-            "dtype": str(named[names[0]].dtype),
-            "pictured": names[shown],
-        },
-        "noisy": denoised.noisy,
-        "models": {
-            name: figures | {"denoising": denoised.models[name]}
-            for name, figures in learning.items()
-        },
+    settings = {
+        "images": "scikit-image's samples" if images is None else str(images),
+        "train": train,
+        "test": test,
+        "n_patches": n_patches,
+        "patch_size": measure.PATCH_SIZE,
+        "center": "patch",
+        "seed": seed,
+        "noise_levels": levels,
+        "dtype": str(named[names[0]].dtype),
+        "pictured": pictured,
     }
-    results["contrasts"] = _verdict.contrasts(results)
-    results["verdict"] = _verdict.verdict(results)
-    results["seconds"] = perf_counter() - started
-
-    clean = named[names[shown]]
-    window = _study.most_detailed_window(clean, CROP)
-    curves = plot.new_figure(8, 4.5, layout="constrained")
-    plot.plot_likelihood(models, curves.add_subplot())
-    pictures = {
-        "denoised.png": _png(
-            plot.plot_denoised(clean, denoised.noisy_pictures, denoised.pictures, crop=window)
-        ),
-        "likelihood.png": _png(curves),
-    }
-    page = _html.page(results, pictures, _slides(clean, denoised))
-    written = {
-        "results.json": json.dumps(results, indent=1, allow_nan=False).encode(),
-        **pictures,
-        "report.html": page.encode(),
-    }
+    results = _results(settings, learning, denoised) | {"seconds": perf_counter() - started}
+    written = _contents(results, models, named[pictured], denoised)
     for name, content in written.items():
         _write(folder / name, content)
-    print(_tables.text(results))
+    print(tables.text(results))
     print(f"\n{results['seconds']:.0f} s in all. Written to {folder}: {', '.join(written)}")
     return results
 
@@ -187,18 +156,18 @@ def compare(
 def demo(out: str | Path) -> dict[str, Any]:
     """Add noise to a photograph, denoise it with the defaults, and show the difference.
 
-    Prints the PSNR before and after and the time, and writes ``demo.png``.
+    The function prints the PSNR before and after and the time, and writes ``demo.png``.
 
     Parameters
     ----------
     out : path
-        The folder to write to; made if missing.
+        The folder to write to; created if missing.
 
     Returns
     -------
     dict
-        ``image``, ``sigma``, ``psnr_noisy`` and ``psnr_denoised`` (dB), ``seconds_first`` (with
-        compiling, if nothing was compiled before) and ``seconds``, and ``files``.
+        ``image``, ``sigma``, ``psnr_noisy`` and ``psnr_denoised`` (dB), ``seconds_first`` (which
+        includes compiling, if nothing was compiled before), ``seconds`` and ``files``.
 
     Raises
     ------
@@ -217,12 +186,10 @@ def demo(out: str | Path) -> dict[str, Any]:
     >>> figures["psnr_denoised"] > figures["psnr_noisy"] + 8
     True
     """
-    from fastgsm import plot
-
     folder = _output_folder(out)
-    plot.new_figure(1, 1)  # if matplotlib is missing, say so before the work
+    plot.new_figure(1, 1)  # if matplotlib is missing, fail before the work
     name, sigma = "astronaut", 25 / 255
-    clean = (_study.sample(name) / 255).astype(np.float32)
+    clean = (measure.sample(name) / 255).astype(np.float32)
     noise = np.random.default_rng(0).standard_normal(clean.shape)
     noisy = (clean + sigma * noise).astype(np.float32)
     print(f"{name}, a colour photograph of {clean.shape[1]}x{clean.shape[0]} pixels")
@@ -267,18 +234,18 @@ def _check_levels(noise_levels: Sequence[float]) -> list[float]:
     return levels
 
 
-def _folder_images(folder: Path) -> dict[str, _study.Image]:
-    """Read the images of a folder as grey ones, by file name, sorted."""
+def _folder_images(folder: Path) -> dict[str, Image]:
+    """Read the images of a folder as grey, by file name, sorted."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give a folder of images")
     images = {path.name: image for path, image in read_grey_images(folder).items()}
     for name, image in images.items():
-        check_image_2d(image, _study.PATCH_SIZE, name)
+        check_image_2d(image, measure.PATCH_SIZE, name)
     return images
 
 
 def _output_folder(out: str | Path) -> Path:
-    """Make the folder, and find out before the work that files can be written to it."""
+    """Create the folder, and check before the work that files can be written to it."""
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: give a folder to write to")
@@ -287,9 +254,49 @@ def _output_folder(out: str | Path) -> Path:
         return folder
 
 
-def _slides(clean: _study.Image, denoised: _study.Denoised) -> _html.Slides:
-    """Return a part of the pictured image as PNG, noisy ("") and denoised by each model."""
-    window = _study.most_detailed_window(clean, SLIDE)
+def _results(
+    settings: dict[str, Any], learning: Mapping[str, dict[str, Any]], denoised: Denoised
+) -> dict[str, Any]:
+    """Return the results in the layout of ``results.json``, without the time."""
+    results: dict[str, Any] = {
+        "schema": 1,
+        "versions": measure.versions(),
+        "machine": measure.machine(),
+        "settings": settings,
+        "noisy": denoised.noisy,
+        "models": {
+            name: figures | {"denoising": denoised.models[name]}
+            for name, figures in learning.items()
+        },
+    }
+    results["contrasts"] = verdict.contrasts(results)
+    results["verdict"] = verdict.verdict(results)
+    return results
+
+
+def _contents(
+    results: dict[str, Any], models: Mapping[str, Any], clean: Image, denoised: Denoised
+) -> dict[str, bytes]:
+    """Return the contents of the files to write, by name."""
+    window = measure.most_detailed_window(clean, CROP)
+    curves = plot.new_figure(8, 4.5, layout="constrained")
+    plot.plot_likelihood(models, curves.add_subplot())
+    pictures = {
+        "denoised.png": _png(
+            plot.plot_denoised(clean, denoised.noisy_pictures, denoised.pictures, crop=window)
+        ),
+        "likelihood.png": _png(curves),
+    }
+    return {
+        "results.json": json.dumps(results, indent=1, allow_nan=False).encode(),
+        **pictures,
+        "report.html": page.page(results, pictures, _slides(clean, denoised)).encode(),
+    }
+
+
+def _slides(clean: Image, denoised: Denoised) -> page.Slides:
+    """Return a part of the pictured image as PNG files, noisy ("") and denoised by each model."""
+    window = measure.most_detailed_window(clean, SLIDE)
     return {
         level: {
             name: _grey_png(image[window])
@@ -299,8 +306,8 @@ def _slides(clean: _study.Image, denoised: _study.Denoised) -> _html.Slides:
     }
 
 
-def _grey_png(image: _study.Image) -> bytes:
-    """Return an image in [0, 1] as the content of a PNG file; what is beyond is black or white."""
+def _grey_png(image: Image) -> bytes:
+    """Return an image in [0, 1] as the content of a PNG file; values outside are clipped."""
     buffer = BytesIO()
     write_png(buffer, np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8), 1, None)
     return buffer.getvalue()

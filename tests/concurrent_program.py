@@ -22,7 +22,7 @@ N_JOBS = 8
 
 
 def digest(seed: int = 0) -> str:
-    """Of all bits of a denoised image, a fitted model and what this one makes of the image."""
+    """Return a digest of a denoised image, a fitted model and the image denoised with it."""
     clean = fastgsm.datasets.dead_leaves((40, 40), random_state=seed)
     noisy = fastgsm.datasets.add_noise(clean, 0.1, random_state=seed)
     X = fastgsm.sample_patches(noisy, patch_size=4, n_patches=500, random_state=seed)
@@ -36,7 +36,7 @@ def digest(seed: int = 0) -> str:
 
 
 def in_threads() -> Iterator[str]:
-    """Eight at once, and the main thread with its parallel kernels beside them."""
+    """Run eight threads at once, and parallel kernels in the main thread next to them."""
     with ThreadPoolExecutor(N_JOBS) as pool:
         jobs = [pool.submit(digest) for _ in range(N_JOBS)]
         yield digest()
@@ -75,7 +75,7 @@ def thread_counts() -> list[int]:
 
 
 def main() -> None:
-    np.linalg.inv(np.eye(3))  # loads all BLAS that there is to be seen
+    np.linalg.inv(np.eye(3))  # loads every BLAS, so that thread_counts sees them all
     wanted = digest()
     before = thread_counts()
     for result in WAYS[sys.argv[1]]():

@@ -26,15 +26,16 @@ import numpy as np
 
 import fastgsm
 from fastgsm.io import read_image, write_image
+from tests.helpers import QUALITIES
 
 MAX_GROWTH = 0.05
 SIGMA = 0.1
 
 
 def jobs(folder: Path) -> list[Callable[[np.random.Generator], Any]]:
-    """Give the calls that take turns; each gets a generator for what it draws."""
+    """Return the calls that take turns; each gets a generator for its random numbers."""
     return [
-        *(partial(denoise, quality=quality) for quality in ("fast", "balanced", "best")),
+        *(partial(denoise, quality=quality) for quality in QUALITIES),
         partial(denoise, quality="fast", return_std=True),
         partial(denoise, shape=(24, 20, 3), channel_axis=-1),
         partial(denoise, dtype=np.float64, quality="fast"),
@@ -58,7 +59,7 @@ def models() -> list[Any]:
 
 
 def noisy(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
-    """Draw a noisy image of about the given height, so that few sizes come twice in turn."""
+    """Draw a noisy image whose height varies, so that sizes seldom repeat in a row."""
     height = shape[0] + int(rng.integers(8))
     return (0.5 + SIGMA * rng.standard_normal((height, *shape[1:]))).astype(dtype)
 
@@ -97,12 +98,12 @@ def image_file(path: Path, rng: np.random.Generator) -> None:
 
 
 def refused(call: Callable[[], Any], rng: np.random.Generator) -> None:
-    """Make a call that must fail; the error holds no memory for longer than it lives."""
+    """Make a call that must fail; the error must not keep memory after it is gone."""
     try:
         call()
     except (TypeError, ValueError):
         return
-    raise AssertionError("bad input was taken")
+    raise AssertionError("bad input was accepted")
 
 
 def bad_calls(folder: Path) -> list[Callable[[], Any]]:
@@ -122,7 +123,7 @@ def bad_calls(folder: Path) -> list[Callable[[], Any]]:
 
 
 def soak(calls: int, folder: Path) -> tuple[float, str]:
-    """Make the calls; give the growth of the memory, in parts of it, and a report of one line."""
+    """Make the calls; return the relative growth of the memory and a report of one line."""
     turns = jobs(folder)
     rng = np.random.default_rng(0)
     start = time.perf_counter()
@@ -142,7 +143,7 @@ def soak(calls: int, folder: Path) -> tuple[float, str]:
 
 
 def memory() -> int:
-    """Give the memory that this process holds now, in bytes, as Linux counts it."""
+    """Return the memory that this process holds now, in bytes, as Linux counts it."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 

@@ -1,4 +1,4 @@
-"""Images of Pillow, xarray, dask and plain Python, and scikit-image's tools for denoisers."""
+"""Images from Pillow, xarray, Dask and plain Python; scikit-image's tools for denoisers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def data_array(values: NDArray[Any]) -> xr.DataArray:
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.1])
-def test_data_array_comes_back_with_what_it_knows(sigma: float) -> None:
+def test_data_array_keeps_its_coordinates_and_attributes(sigma: float) -> None:
     image = data_array(NOISY)
     denoised, std = fast(image, sigma, return_std=True)
     values, deviations = fast(NOISY, sigma, return_std=True)
@@ -48,7 +48,7 @@ def test_data_array_comes_back_with_what_it_knows(sigma: float) -> None:
     assert not np.shares_memory(denoised.values, image.values)
 
 
-def test_data_array_of_colours_and_a_map_and_a_mask() -> None:
+def test_data_arrays_for_image_sigma_and_mask() -> None:
     mask = np.ones(COLOUR.shape[:2], bool)
     mask[3:5, 3:5] = False
     sigma = np.full(mask.shape, 20.0)
@@ -116,7 +116,7 @@ def test_dask_arrays_are_denoised_lazily() -> None:
         fast(chunked, 0.1, mask=NOISY > 0)
 
 
-def test_options_are_by_keyword_as_in_scikit_image() -> None:
+def test_options_are_keyword_only_as_in_scikit_image() -> None:
     parameters = list(inspect.signature(fastgsm.denoise).parameters.values())
     positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
     assert positional == ["image", "sigma"]
@@ -124,7 +124,7 @@ def test_options_are_by_keyword_as_in_scikit_image() -> None:
 
 
 def picture(*contrasts: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A clean and a noisy picture, smooth enough to be told from its pixels' neighbours."""
+    """Return a clean and a noisy picture, smooth enough to predict pixels from their neighbours."""
     clean = fastgsm.datasets.dead_leaves((48, 48), random_state=0).astype(np.float64)
     if contrasts:
         clean = np.stack([c * clean for c in contrasts], axis=-1)

@@ -1,4 +1,4 @@
-"""Dead leaves have the statistics of the model; noise is what the protocol says."""
+"""Dead leaves have the statistics of the model; noise follows the protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastgsm.datasets import add_noise, dead_leaves
 
 
 def spectral_slope(image: np.ndarray) -> float:
-    """Exponent of the power spectrum's fall with frequency, all directions together."""
+    """Return the slope of the power spectrum over frequency (log-log), over all directions."""
     height, width = image.shape
     window = np.hanning(height)[:, None] * np.hanning(width)
     power = np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2
@@ -50,7 +50,7 @@ def test_radii_follow_the_power_law() -> None:
     radii = datasets._radii(20_000, r_min, r_max, np.random.default_rng(0))
 
     def distribution(r: Any) -> Any:
-        # Integral of r^-3 from r_min, over that to r_max.
+        # Integral of r^-3 from r_min to r, divided by that from r_min to r_max.
         return (r_min**-2 - r**-2) / (r_min**-2 - r_max**-2)
 
     assert radii.min() >= r_min
@@ -87,7 +87,7 @@ def test_gaps_left_open_do_not_darken_the_image(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose(dead_leaves((50, 50), 0, texture=0), 0.75, rtol=1e-6)
 
 
-def test_spectrum_and_derivatives_are_those_of_photographs() -> None:
+def test_spectrum_and_derivatives_resemble_photographs() -> None:
     images = [dead_leaves((256, 256), seed) for seed in range(4)]
     slope = np.mean([spectral_slope(image) for image in images])
     assert -2.8 < slope < -1.8  # photographs: about -2
@@ -175,7 +175,7 @@ def test_clouds_are_standardised() -> None:
     )
 
 
-def test_one_size_of_leaf() -> None:
+def test_leaves_may_all_have_one_size() -> None:
     image = dead_leaves((64, 64), 0, r_min=10, r_max=10, texture=0)
     assert len(np.unique(np.round(image, 5))) > 3
 
@@ -220,7 +220,7 @@ def test_noise_follows_the_protocol() -> None:
     np.testing.assert_allclose(single, expected, rtol=0, atol=1e-6)
 
 
-def test_noise_of_a_colour_image_and_of_none() -> None:
+def test_noise_in_colour_and_no_noise() -> None:
     clean = np.zeros((40, 40, 3))
     assert add_noise(clean, 0.5, random_state=0).std() == pytest.approx(0.5, rel=0.05)
     np.testing.assert_array_equal(add_noise(clean, 0, random_state=0), clean)

@@ -1,20 +1,21 @@
-"""Whole images: every option of `denoise` against what it promises."""
+"""Whole images: every option of `denoise` does what its documentation promises."""
 
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 
 import fastgsm
+from fastgsm.metrics import mse
+from tests.helpers import QUALITIES
 
 SIGMA = 0.1
 
 single_pass = partial(fastgsm.denoise, quality="fast")
 
 
-@pytest.fixture(params=["fast", "balanced", "best"])
+@pytest.fixture(params=QUALITIES)
 def denoise(request):
     return partial(fastgsm.denoise, quality=request.param)
 
@@ -45,12 +46,8 @@ def models():
     }
 
 
-def mse(a, b):
-    return float(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2))
-
-
 def precisions(model, patches, sigma):
-    """One over each patch's expected squared error, in units of sigma^2: the filter's trace."""
+    """Return one over each patch's expected squared error in sigma^2, the filter's trace."""
     if isinstance(model, fastgsm.ICA):
         return np.ones((len(patches), 1))
     log_prob, traces = [], []
@@ -99,14 +96,14 @@ def test_equals_the_patchwise_computation(noisy, models, name, stride):
     image = noisy.astype(np.float64)
     expected = naive_denoise(image, SIGMA, models[name], 6, stride)
     result = single_pass(image, SIGMA, prior=models[name], stride=stride)
-    # Of several shapes, responsibilities below 1e-6 are left out on purpose.
+    # With several shapes, responsibilities below 1e-6 are left out on purpose.
     atol = 1e-9 if len(models[name].means_) == 1 else 1e-6
     np.testing.assert_allclose(result, expected, atol=atol)
 
 
 @pytest.mark.usefixtures("no_flat_tail")
 @pytest.mark.parametrize("name", ["gsm", "ica"])
-def test_centre_takes_the_central_pixel_of_each_patch(noisy, models, name):
+def test_center_uses_the_central_pixel_of_each_patch(noisy, models, name):
     image = noisy.astype(np.float64)
     result = single_pass(image, SIGMA, prior=models[name], aggregation="center")
     assert result.shape == image.shape
@@ -118,7 +115,7 @@ def test_centre_takes_the_central_pixel_of_each_patch(noisy, models, name):
 
 
 @pytest.mark.parametrize("sigma", [5 / 255, 25 / 255, 100 / 255])
-def test_the_flat_tail_costs_what_is_said(clean, monkeypatch, sigma):
+def test_the_flat_tail_costs_no_more_than_promised(clean, monkeypatch, sigma):
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=0)
     approximate = single_pass(noisy, sigma)
     monkeypatch.setattr(fastgsm.restore.single_pass, "FLAT_TAIL_LOSS", 0.0)
@@ -135,15 +132,15 @@ def test_default_prior_removes_most_of_the_noise(denoise, clean, noisy):
 
 
 @pytest.fixture(scope="module")
-def photograph_models():
-    """MVN and GSM of patches of one photograph, to denoise another with."""
-    X = fastgsm.sample_patches(skimage.data.astronaut().mean(axis=2) / 255, random_state=0)
+def photograph_models(astronaut):
+    """Fit MVN and GSM to patches of one photograph, as priors for another."""
+    X = fastgsm.sample_patches(astronaut.mean(axis=2), random_state=0)
     return fastgsm.MVN().fit(X), fastgsm.GSM(6).fit(X)
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.05, 0.1, 0.2])
-def test_scales_beat_one_gaussian_and_averaging_beats_centres(photograph_models, sigma):
-    clean = skimage.data.camera()[60:260, 150:350] / 255
+def test_scales_beat_one_gaussian_and_averaging_beats_centres(camera, photograph_models, sigma):
+    clean = camera[60:260, 150:350]
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=2)
     errors = {
         (name, how): mse(single_pass(noisy, sigma, prior=model, aggregation=how), clean)
@@ -161,7 +158,7 @@ def test_float_types_are_kept(denoise, noisy, dtype):
     result = denoise(image, SIGMA)
     assert result.dtype == np.dtype(dtype)
     tolerance = 2e-3 if np.dtype(dtype).itemsize == 2 else 1e-4
-    # Of the same rounded image: another may choose another shape for a patch.
+    # From the same rounded image, because another may choose another shape for a patch.
     expected = denoise(image.astype(float), SIGMA)
     np.testing.assert_allclose(result.astype(float), expected, atol=tolerance)
 
@@ -323,7 +320,7 @@ def test_bad_input_is_named(options, error, message):
         single_pass(arguments.pop("image"), arguments.pop("sigma"), **arguments)
 
 
-def test_a_prior_of_no_square_is_refused():
+def test_a_prior_for_patches_that_are_not_square_is_refused():
     model = fastgsm.MVN().fit(np.random.default_rng(0).random((50, 5)))
-    with pytest.raises(ValueError, match="5 features, which is no square"):
+    with pytest.raises(ValueError, match="5 features, which is not a square number"):
         single_pass(IMAGE, 0.1, prior=model)

@@ -21,25 +21,19 @@ from fastgsm.learning import density as _density
 from fastgsm.learning import em as _em
 from fastgsm.models import PatchModel
 from fastgsm.restore import epll, nonlocal_mvn, single_pass
-
-PRESETS = ("fast", "balanced", "best")
+from tests.helpers import QUALITIES, noisy_leaves
 
 
 def digest(*arrays: Any) -> str:
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
 
 
-def noisy_image(dtype: Any) -> np.ndarray:
-    clean = fastgsm.datasets.dead_leaves((33, 38), random_state=0)
-    return fastgsm.datasets.add_noise(clean, 0.1, random_state=0).astype(dtype)
-
-
 def denoised(dtype: Any = np.float32) -> Iterator[tuple[str, str]]:
-    """Name and digest of each kind of restoration."""
-    image = noisy_image(dtype)
+    """Yield name and digest of each kind of restoration."""
+    image = noisy_leaves((33, 38), dtype=dtype)
     colour = np.stack([image, image[::-1], image[:, ::-1]], axis=-1)
     mask = np.random.default_rng(0).random(image.shape) < 0.7
-    for quality in PRESETS:
+    for quality in QUALITIES:
         yield quality, digest(fastgsm.denoise(image, 0.1, quality=quality))
         restored = fastgsm.denoise(colour, quality=quality, channel_axis=-1)
         yield f"{quality}, colour", digest(restored)
@@ -50,8 +44,8 @@ def denoised(dtype: Any = np.float32) -> Iterator[tuple[str, str]]:
 
 
 def fitted(dtype: Any = np.float32) -> Iterator[tuple[str, str]]:
-    """Name and digest of each model, what it says of samples, and how it denoises."""
-    image = noisy_image(dtype)
+    """Yield name and digest of each model, its scores of samples, and how it denoises."""
+    image = noisy_leaves((33, 38), dtype=dtype)
     X = fastgsm.sample_patches(image, n_patches=2000, random_state=0)
     em = {"max_iter": 20, "tol": 0.5, "random_state": 0}
     models: list[PatchModel] = [
@@ -80,7 +74,7 @@ def all_digests() -> dict[str, str]:
 
 @cache
 def wanted() -> dict[str, str]:
-    """By the serial builds, in this process."""
+    """Return the digests that the serial builds make in this process."""
     with limit_workers(1):
         return all_digests()
 
@@ -112,7 +106,7 @@ def test_any_number_of_threads(threads: tuple[str, ...], settings: dict[str, str
         env={
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[1]),
-            # With more threads than cores, those of OpenMP keep each other from working.
+            # With more threads than cores, OpenMP's threads keep each other from working.
             "NUMBA_THREADING_LAYER": "workqueue",
             **settings,
         },

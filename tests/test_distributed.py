@@ -15,19 +15,19 @@ import pytest
 
 import fastgsm
 from fastgsm.distributed import denoise_dask, fit_dask, fit_images
+from tests.helpers import QUALITIES, noisy_leaves
 
 SIGMA = 0.1
 
 
 @pytest.fixture(scope="module")
 def noisy() -> Any:
-    clean = fastgsm.datasets.dead_leaves((230, 190), random_state=0)
-    return fastgsm.datasets.add_noise(clean, SIGMA, random_state=0).astype(np.float32)
+    return noisy_leaves((230, 190), sigma=SIGMA)
 
 
-@pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize("chunks", [(100, 37), (230, 190)])
-def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, chunks: Any) -> None:
+def test_chunks_give_the_bits_of_the_whole_image(noisy: Any, quality: str, chunks: Any) -> None:
     options: dict[str, Any] = {"quality": quality}
     lazy = denoise_dask(da.from_array(noisy, chunks), tile=100, **options)
     assert isinstance(lazy, da.Array)
@@ -45,7 +45,7 @@ def test_channels(noisy: Any, channel_axis: int) -> None:
     np.testing.assert_array_equal(lazy.compute(), fastgsm.denoise(colour, SIGMA, **options))
 
 
-def test_leading_axes_are_of_images_on_their_own(noisy: Any) -> None:
+def test_images_along_leading_axes_are_denoised_separately(noisy: Any) -> None:
     stack = np.stack([noisy, 0.5 * noisy])[None, ..., None]
     options: dict[str, Any] = {"quality": "fast", "channel_axis": -1}
     lazy = denoise_dask(da.from_array(stack, chunks=80), tile=100, **options)
@@ -78,14 +78,14 @@ def test_bad_input_is_named(noisy: Any) -> None:
         denoise_dask(da.where(image > 1, np.nan, image), SIGMA).compute()
 
 
-def test_a_data_range_that_is_too_small_is_warned_of(noisy: Any) -> None:
+def test_a_data_range_that_is_too_small_warns(noisy: Any) -> None:
     lazy = denoise_dask(da.from_array(255 * noisy[:40]), 25, quality="fast")
     with pytest.warns(UserWarning, match="Give data_range, e.g. 255"):
         lazy.compute(scheduler="synchronous")
 
 
 def kill_once(block: Any, path: str, survived: int) -> Any:
-    """Kill the worker that comes here once so many blocks are ``survived``."""
+    """Kill the worker that comes here after ``survived`` other blocks."""
     for number in range(survived + 1):
         try:
             os.close(os.open(f"{path}{number or ''}", os.O_CREAT | os.O_EXCL))
@@ -98,7 +98,7 @@ def kill_once(block: Any, path: str, survived: int) -> Any:
 
 
 def logged(block: Any, path: str) -> Any:
-    """Write one letter for each block that is done."""
+    """Write one letter for each finished block."""
     with open(path, "a") as file:
         file.write("x")
     return block
@@ -118,20 +118,20 @@ def cluster() -> Iterator[Any]:
 
 
 def killing(array: Any, path: Any, survived: int = 0) -> Any:
-    """Give an array that kills a worker that computes a chunk, once, while no file is there."""
+    """Return an array that kills, once, a worker that computes a chunk while no file is there."""
     meta = np.empty((0,) * array.ndim, array.dtype)
     return array.map_blocks(kill_once, str(path), survived, dtype=array.dtype, meta=meta)
 
 
 def kills(test: Any) -> Any:
     """Mark a test that loses a worker."""
-    test = pytest.mark.filterwarnings("ignore")(test)  # of distributed, for the worker
-    return pytest.mark.skipif(sys.platform == "win32", reason="signals tell of a kill")(test)
+    test = pytest.mark.filterwarnings("ignore")(test)  # from distributed, about the worker
+    return pytest.mark.skipif(sys.platform == "win32", reason="needs signals to see a kill")(test)
 
 
 @kills
 def test_a_lost_worker_changes_nothing(noisy: Any, tmp_path: Any, cluster: Any) -> None:
-    """It dies at one of the last of 48 chunks: it has tiles then, which are lost."""
+    """The worker dies at one of the last of 48 chunks, when it holds tiles, which are lost."""
     image = killing(da.from_array(noisy, chunks=32), tmp_path / "killed", survived=40)
     done = tmp_path / "done"
     lazy = denoise_dask(image, SIGMA, quality="fast", tile=32)
@@ -141,7 +141,7 @@ def test_a_lost_worker_changes_nothing(noisy: Any, tmp_path: Any, cluster: Any) 
     np.testing.assert_array_equal(result, fastgsm.denoise(noisy, SIGMA, quality="fast"))
 
 
-def test_a_prior_of_ones_own_is_sent_once(noisy: Any) -> None:
+def test_a_prior_given_by_the_user_is_sent_once(noisy: Any) -> None:
     prior = fastgsm.MVN().fit(fastgsm.sample_patches(noisy, random_state=0))
     lazy = denoise_dask(
         da.from_array(noisy, chunks=64), SIGMA, prior=prior, quality="fast", tile=64
@@ -207,8 +207,8 @@ def test_a_worker_lost_in_a_fit_changes_nothing(X: Any, tmp_path: Any, cluster: 
         assert_same_bits(model, new("MoGSM").fit(lazy))
 
 
-@pytest.mark.filterwarnings("ignore")  # of distributed
-def test_an_interrupted_fit_goes_on_with_other_workers(
+@pytest.mark.filterwarnings("ignore")  # from distributed
+def test_an_interrupted_fit_continues_with_other_workers(
     X: Any, tmp_path: Any, monkeypatch: Any, cluster: Any
 ) -> None:
     monkeypatch.setattr("fastgsm.learning.checkpoint.SAVE_SECONDS", 0.0)
@@ -253,7 +253,7 @@ def test_workers_give_the_bits_of_large_patches_too(noisy: Any, cluster: Any) ->
             assert_same_bits(mine, model.fit(lazy))
 
 
-def test_images_of_several_types_are_of_the_widest(noisy: Any) -> None:
+def test_images_of_several_types_are_converted_to_the_widest(noisy: Any) -> None:
     images = [noisy, noisy.astype(np.float64)]
     model = fit_images(new("MVN"), images, 2000, 4, random_state=0)
     assert model.eigenvalues_.shape == (1, 15)

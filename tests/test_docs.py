@@ -22,7 +22,7 @@ def test_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.M
     assert blocks, f"{page.name} has no block of Python"
     names: dict[str, object] = {}
     for block in blocks:
-        # Empty lines before it, so that a traceback names the line of the page.
+        # Empty lines go before the block, so that a traceback names the line of the page.
         lines_before = text[: block.start(1)].count("\n")
         exec(compile("\n" * lines_before + block[1], page, "exec"), names)
 

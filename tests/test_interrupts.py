@@ -1,4 +1,4 @@
-"""Ctrl-C in the midst of long work: it ends soon, and leaves nothing broken or half done."""
+"""Ctrl-C ends long work soon and leaves nothing broken or half done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROGRAM = """
 import _thread, signal, sys, threading, time
 import numba, numpy as np, fastgsm
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs tests behind
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
 
 rng = np.random.default_rng(0)
 image = rng.random((2048, 2048), np.float32)
@@ -76,7 +76,7 @@ def test_interrupted_command_leaves_no_file(tmp_path: Path) -> None:
     source = tmp_path / "in.npy"
     np.save(source, np.random.default_rng(0).random((2000, 2000), np.float32))
     command = [sys.executable, "-m", "fastgsm", "denoise", "in.npy", "out.npy", "--quality", "best"]
-    # Not ignored, as it is by what a shell runs in the background.
+    # A program that a shell runs in the background ignores SIGINT; this one must not.
     heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
     signal.signal(signal.SIGINT, heard)

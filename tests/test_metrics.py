@@ -1,4 +1,4 @@
-"""Errors of images."""
+"""Error measures of images."""
 
 import numpy as np
 import pytest

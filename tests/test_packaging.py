@@ -1,4 +1,4 @@
-"""What is built, what it holds, and what importing it costs."""
+"""The built files and their content, and the cost of importing the package."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MODULES = sorted(
 
 
 def test_any_module_may_be_imported_first() -> None:
-    """None stands in a circle that only `import fastgsm` hides; Dask's workers import any."""
+    """No module is in a circle that only `import fastgsm` hides; Dask's workers import any."""
     code = f"""
 import importlib, sys
 for module in {MODULES}:
@@ -106,8 +106,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel_names: set[str], dist_in
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in wheel_names if not name.startswith(dist_info)} == source
-    stray = {name for name in source if not name.endswith((".py", "py.typed", ".npz", ".md"))}
-    assert not stray
+    known = (".py", ".pyi", "py.typed", ".npz", ".md", "study/page.css", "study/page.js")
+    assert not {name for name in source if not name.endswith(known)}
 
 
 def test_wheel_holds_types_priors_and_licence(wheel_names: set[str], dist_info: str) -> None:
@@ -234,7 +234,7 @@ sys.exit(fastgsm.cli.main(["demo", "--out", {str(tmp_path)!r}]))
 
 
 def test_lock_pins_what_the_tests_need() -> None:
-    """Each direct requirement is there, in a version that it allows; pins are all there is."""
+    """Each direct requirement is pinned to a version that it allows; every line is a pin."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     lines = (PROJECT / "tests" / "requirements.lock").read_text(encoding="utf-8").splitlines()
@@ -247,19 +247,19 @@ def test_lock_pins_what_the_tests_need() -> None:
             assert requirement.specifier.contains(version), requirement
 
 
-def test_version_is_the_changelogs_newest() -> None:
+def test_version_is_the_newest_in_the_changelog() -> None:
     changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = next(line for line in changelog.splitlines() if line.startswith("## ["))
     assert newest.startswith(f"## [{fastgsm.__version__}]")
 
 
-def test_citation_is_of_this_version_and_licence(metadata: Message) -> None:
+def test_citation_has_this_version_and_licence(metadata: Message) -> None:
     lines = (PROJECT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
     entries = dict(line.split(": ", 1) for line in lines if ": " in line and line[0] != " ")
     assert entries["version"] == fastgsm.__version__
     assert entries["license"] == metadata["License-Expression"]
 
 
-def test_what_is_built_can_be_uploaded(built: Path) -> None:
+def test_built_files_can_be_uploaded(built: Path) -> None:
     twine = pytest.importorskip("twine.commands.check", reason="needs twine")
     assert not twine.check([str(path) for path in built.iterdir()], strict=True)

@@ -60,7 +60,7 @@ def test_strided_and_read_only_images_give_the_same():
     np.testing.assert_array_equal(fastgsm.extract_patches(np.asfortranarray(part)), expected)
 
 
-def test_samples_are_patches_of_the_images_and_follow_the_seed():
+def test_samples_are_patches_from_the_images_and_follow_the_seed():
     rng = np.random.default_rng(1)
     images = [rng.random((9, 10)), rng.random((30, 8)), rng.random((8, 8))]
     X = fastgsm.sample_patches(images, n_patches=300, center=None, random_state=3)

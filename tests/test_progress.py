@@ -1,4 +1,4 @@
-"""Progress: on standard error or nowhere."""
+"""Progress goes to standard error or nowhere."""
 
 from __future__ import annotations
 

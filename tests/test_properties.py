@@ -1,4 +1,4 @@
-"""What holds for every image: properties of `denoise`, tried on images that hypothesis chooses."""
+"""Properties of `denoise` that hold for every image, tried on images that hypothesis chooses."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from hypothesis import strategies as st
 
 import fastgsm
 from fastgsm import datasets
+from tests.helpers import QUALITIES
 
 SIDE = 4
 
-# The same examples in every run: a test that fails now and then is no test.
+# The same examples in every run, because a test that fails now and then is useless.
 settings.register_profile("few", max_examples=10, derandomize=True, deadline=None, database=None)
 few = settings(settings.get_profile("few"))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def exact_filters() -> Iterator[None]:
-    """Without the flat tail, which leaves out part of a pair of eigenvectors of equal rank."""
+    """Switch off the flat tail, which may leave out one of two eigenvectors of equal rank."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fastgsm.restore.single_pass, "FLAT_TAIL_LOSS", 0.0)
         yield
 
 
 def symmetric_samples() -> np.ndarray:
-    """Patches with all their turns and flips, so that no direction differs from another."""
+    """Return patches with all their turns and flips, so that no direction is special."""
     leaves = datasets.dead_leaves((64, 64), random_state=0, dtype=np.float64)
     squares = fastgsm.sample_patches(leaves, SIDE, 500, random_state=0).reshape(-1, SIDE, SIDE)
     squares = np.concatenate([squares, squares.transpose(0, 2, 1)])
@@ -46,12 +47,12 @@ PRIORS = {
     "GSM": fastgsm.GSM(3).fit(SAMPLES),
     "MoGSM": fastgsm.MoGSM(2, 2, tol=0.1, random_state=0).fit(SAMPLES),
 }
-SYMMETRIC = ("MVN", "GSM")  # shapes of a mixture are of one direction each
+SYMMETRIC = ("MVN", "GSM")  # each shape of a mixture has its own direction
 
 
 @st.composite
 def images(draw: Any) -> np.ndarray:
-    """Noisy leaves, plain noise, steps, or single bright pixels; 8 to 24 pixels along each axis."""
+    """Draw noisy leaves, noise, steps or single bright pixels, with sides of 8 to 24 pixels."""
     shape = draw(st.integers(8, 24)), draw(st.integers(8, 24))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = draw(st.sampled_from(["leaves", "noise", "steps", "points"]))
@@ -66,7 +67,6 @@ def images(draw: Any) -> np.ndarray:
 
 sigmas = st.floats(0.01, 1.0)
 single_pass = partial(fastgsm.denoise, quality="fast")
-QUALITIES = ("fast", "balanced", "best")
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
@@ -87,7 +87,8 @@ def test_constants_are_added_to_the_result(
     quality: str, image: Any, sigma: float, constant: float
 ) -> None:
     denoise = partial(fastgsm.denoise, sigma=sigma, quality=quality)
-    if quality != "fast":  # between shapes as likely, and patches as alike, rounding chooses
+    if quality != "fast":
+        # Noise, because rounding chooses between equally likely shapes and equally similar patches.
         image = image + 0.01 * np.random.default_rng(0).standard_normal(image.shape)
     np.testing.assert_allclose(denoise(image + constant), denoise(image) + constant, atol=1e-9)
 
@@ -96,7 +97,7 @@ def test_constants_are_added_to_the_result(
 @few
 @given(image=images(), sigma=sigmas, exponent=st.integers(-60, 60))
 def test_units_scale_the_result(quality: str, image: Any, sigma: float, exponent: int) -> None:
-    """By a power of two to the last bit."""
+    """For a power of two, to the last bit."""
     denoise = partial(fastgsm.denoise, quality=quality)
     unit = 2.0**exponent
     result = denoise(unit * image, unit * sigma, data_range=unit)
@@ -124,10 +125,10 @@ def test_flips_and_turns_commute(name: str, symmetry: str, image: Any, sigma: fl
 @pytest.mark.parametrize("name", PRIORS)
 @few
 @given(image=images(), sigma=sigmas, stride=st.integers(1, SIDE))
-def test_a_pixel_is_between_what_it_is_averaged_of(
+def test_a_pixel_lies_between_the_values_it_averages(
     name: str, image: Any, sigma: float, stride: int
 ) -> None:
-    """Between the least and the greatest value that the patches around it have for it."""
+    """Between the least and the greatest value that the patches over the pixel restore."""
     model = PRIORS[name]
     patches = fastgsm.extract_patches(image, SIDE, stride)
     mean = patches.mean(axis=1, keepdims=True)
@@ -139,7 +140,7 @@ def test_a_pixel_is_between_what_it_is_averaged_of(
     np.minimum.at(low, places.astype(int), restored)
     np.maximum.at(high, places.astype(int), restored)
     result = single_pass(image, sigma, prior=model, stride=stride).ravel()
-    # Of several shapes, responsibilities below 1e-6 are left out.
+    # With several shapes, responsibilities below 1e-6 are left out.
     assert (low - 1e-5 <= result).all()
     assert (result <= high + 1e-5).all()
 

@@ -1,4 +1,4 @@
-"""Wrong, odd and extreme input: a clear error, or the result of the plain array; never NaN."""
+"""Wrong, odd and extreme input gives a clear error or the plain array's result, never NaN."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 import fastgsm
 from fastgsm import anscombe, datasets, metrics
+from tests.helpers import QUALITIES
 
 IMAGE = datasets.dead_leaves((24, 26), random_state=0, dtype=np.float64)
 NOISY = datasets.add_noise(IMAGE, 0.1, random_state=0)
 SAMPLES = np.random.default_rng(0).standard_t(3, (60, 9))
-QUALITIES = ("fast", "balanced", "best")
 
-# What takes an image, with the rest of its arguments.
+# Functions of an image, with their other arguments.
 OF_IMAGES: dict[str, Callable[[Any], Any]] = {
     **{q: partial(fastgsm.denoise, sigma=0.1, quality=q, data_range=1) for q in QUALITIES},
     "estimate_sigma": fastgsm.estimate_sigma,
@@ -31,7 +31,7 @@ OF_IMAGES: dict[str, Callable[[Any], Any]] = {
     "psnr": lambda image: metrics.psnr(IMAGE, image),
 }
 PRIOR = fastgsm.MVN().fit(SAMPLES)
-# What takes samples.
+# Functions of samples.
 OF_SAMPLES: dict[str, Callable[[Any], Any]] = {
     "MVN": lambda X: fastgsm.MVN().fit(X).covariances_,
     "GSM": lambda X: fastgsm.GSM(2).fit(X).scales_,
@@ -68,9 +68,9 @@ OF_PIXELS_ANYWHERE = {"stabilise", "exact_unbiased_inverse", "add_noise"}
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("name", ALL)
-def test_what_is_no_array_of_numbers_is_named(name: str, bad: str) -> None:
+def test_input_that_is_not_an_array_of_numbers_is_named(name: str, bad: str) -> None:
     if name == "add_noise" and bad in ("no rows", "no columns", "an empty list"):
-        pytest.skip("noise on nothing is nothing")
+        pytest.skip("an empty image stays empty")
     with pytest.raises((TypeError, ValueError), match=NAMED):
         ALL[name][0](BAD[bad])
 
@@ -84,12 +84,12 @@ def test_images_of_wrong_shapes_are_named(name: str, shape: tuple[int, ...]) -> 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ALL)
-def test_values_that_are_not_finite_are_refused_or_missing(name: str, value: float) -> None:
+def test_values_that_are_not_finite_are_refused_or_filled_in(name: str, value: float) -> None:
     call, plain = ALL[name]
     spoilt = plain.copy()
     spoilt[3, 4] = value
     if name in ("add_noise", "mse", "psnr"):
-        pytest.skip("has the value come out again")
+        pytest.skip("passes the value on")
     if name in QUALITIES and np.isnan(value):
         assert np.isfinite(call(spoilt)).all()
         return
@@ -98,11 +98,11 @@ def test_values_that_are_not_finite_are_refused_or_missing(name: str, value: flo
 
 
 class Subclass(np.ndarray):
-    """An array with a name of its own."""
+    """A subclass of NumPy's array that changes nothing."""
 
 
 class Borrowed:
-    """What lends its memory by NumPy's array interface."""
+    """An object that lends its memory through NumPy's array interface."""
 
     def __init__(self, array: np.ndarray) -> None:
         self._array = array
@@ -154,7 +154,7 @@ def test_layout_and_owner_do_not_matter(name: str, layout: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float16, np.float32, np.longdouble])
 @pytest.mark.parametrize("name", ALL)
-def test_every_type_of_numbers_is_taken(name: str, dtype: Any) -> None:
+def test_every_type_of_numbers_is_accepted(name: str, dtype: Any) -> None:
     call, plain = ALL[name]
     values = (plain * (100 if np.dtype(dtype).kind in "iu" else 1)).astype(dtype)
     if np.dtype(dtype).kind in "iu" and name == "add_noise":
@@ -232,7 +232,7 @@ FEW_PATCHES = {
 @pytest.mark.parametrize("name", FEW_PATCHES)
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_little_noise_changes_little(quality: str, name: str, dtype: type) -> None:
-    """Covariances of few different patches are singular: rounding must not come through."""
+    """Covariances of few different patches are singular, and rounding must not show."""
     unit = 65535 if dtype == np.uint16 else 1
     rounding = {np.float32: 3e-6, np.float64: 1e-15, np.uint16: 0.5}[dtype]
     rng = np.random.default_rng(0)
@@ -251,26 +251,26 @@ def test_noise_below_the_rounding_leaves_every_bit() -> None:
         np.testing.assert_array_equal(fastgsm.denoise(image, sigma), image)
         uneven = fastgsm.denoise(image, np.where(NOISY > 0.5, sigma, 0.1))
         np.testing.assert_array_equal(uneven[NOISY > 0.5], image[NOISY > 0.5])
-    # What float32 cannot tell from nothing, float64 can.
+    # Noise that is below the rounding of float32 is above that of float64.
     assert (fastgsm.denoise(NOISY, 9e-7) != NOISY).any()
 
 
 @pytest.mark.parametrize("name", ["sigma", "data_range"])
-def test_numbers_too_large_for_floats(name: str) -> None:
+def test_numbers_too_large_for_floats_are_refused(name: str) -> None:
     for value in (10**400, -(10**400)):
         with pytest.raises(ValueError, match=f"{name} is inf"):
             fastgsm.denoise(NOISY, **{"sigma": 0.1, name: value})
 
 
 @pytest.mark.parametrize("data_range", [1e-300, 1e300])
-def test_a_data_range_that_float32_lacks(data_range: float) -> None:
+def test_a_data_range_that_float32_cannot_hold_is_refused(data_range: float) -> None:
     with pytest.raises(ValueError, match="which float32 cannot hold"):
         fastgsm.denoise(NOISY.astype(np.float32), 0.1, data_range=data_range)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint16, np.int16])
 @pytest.mark.parametrize("quality", QUALITIES)
-def test_results_stay_inside_of_the_type(quality: str, dtype: Any) -> None:
+def test_results_stay_within_the_range_of_the_type(quality: str, dtype: Any) -> None:
     kind = np.dtype(dtype).kind
     top = np.finfo(dtype).max if kind == "f" else np.iinfo(dtype).max
     image = np.where(IMAGE > 0.5, top, top / 2).astype(dtype)
@@ -295,7 +295,7 @@ def test_constant_images_come_back(value: float, sigma: float | None, quality: s
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9), (9, 8), (10, 9), (8, 33)])
 @pytest.mark.parametrize("quality", QUALITIES)
-def test_images_of_one_patch_and_little_more(quality: str, shape: tuple[int, int]) -> None:
+def test_images_hardly_larger_than_one_patch(quality: str, shape: tuple[int, int]) -> None:
     image = NOISY[: shape[0], : shape[1]] if shape[1] < 26 else np.tile(NOISY[:8, :11], 3)
     for options in ({"sigma": 0.1}, {}, {"sigma": 0.1, "mask": image > 0.2}):
         result = fastgsm.denoise(image, quality=quality, **options)
@@ -304,7 +304,7 @@ def test_images_of_one_patch_and_little_more(quality: str, shape: tuple[int, int
     np.testing.assert_array_equal(fastgsm.denoise(image, 0, quality=quality), image)
 
 
-def test_photon_counts_beyond_all_sense() -> None:
+def test_photon_counts_far_too_large() -> None:
     huge = NOISY * 1e300
     result = fastgsm.denoise(huge, noise="poisson", quality="fast")
     np.testing.assert_allclose(result, huge, rtol=1e-6)
@@ -312,13 +312,13 @@ def test_photon_counts_beyond_all_sense() -> None:
         anscombe.stabilise(NOISY, 1e-200, 0.0, 1e200)
 
 
-def test_images_of_two_shapes_have_no_error() -> None:
+def test_images_of_different_shapes_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match=r"clean has shape \(24, 26\) and image \(26,\)"):
         metrics.psnr(NOISY, NOISY[0])
 
 
 @pytest.mark.parametrize("option", ["quality", "aggregation", "center"])
-def test_an_array_is_no_choice(option: str) -> None:
+def test_an_array_is_not_accepted_as_a_choice(option: str) -> None:
     call = fastgsm.extract_patches if option == "center" else fastgsm.denoise
     with pytest.raises(ValueError, match=f"{option} is array.* wanted one of"):
         call(NOISY, **{option: np.array(["fast", "mean"])})

@@ -1,4 +1,4 @@
-"""Memory stays flat over many calls: `tests/soak.py`, shortened."""
+"""Memory stays flat over many calls (`tests/soak.py` with fewer calls)."""
 
 from __future__ import annotations
 

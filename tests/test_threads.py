@@ -1,4 +1,4 @@
-"""fastgsm beside other threads and in child processes: no crash, no hang, the same bits."""
+"""fastgsm next to other threads and in child processes: no crash, no hang, the same bits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).with_name("concurrent_program.py")
 
 def run_program(way: str, **settings: str) -> str:
     """Run `concurrent_program.py`; skip where the threading layer is not installed."""
-    # where pip puts TBB
+    # Where pip puts TBB.
     libraries = os.pathsep.join([f"{sys.prefix}/lib", os.environ.get("LD_LIBRARY_PATH", "")])
     paths = {"PYTHONPATH": str(PROGRAM.parents[1]), "LD_LIBRARY_PATH": libraries}
     result = subprocess.run(
@@ -52,7 +52,7 @@ def test_child_processes(way: str) -> None:
 
 
 class Failing(fastgsm.MVN):
-    """A prior that breaks in the midst of denoising."""
+    """A prior that fails in the middle of denoising."""
 
     def wiener_bank(self, sigma: float, dtype: Any, tail_loss: float = 0.0) -> Any:
         raise ZeroDivisionError

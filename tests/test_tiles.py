@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ import fastgsm
 from fastgsm._arrays import share_pixels
 from fastgsm._parts import tiles_of
 from fastgsm.noise.scan import estimate_sigma_by_tiles
-from fastgsm.restore.presets import halos, reach
+from fastgsm.restore import presets
+from fastgsm.restore.method import Reach
+from fastgsm.restore.presets import PRESETS
+from tests.helpers import noisy_leaves
 
 SIGMA = 0.1
 
 
 @pytest.fixture(scope="module")
 def noisy() -> Any:
-    clean = fastgsm.datasets.dead_leaves((331, 290), random_state=0)
-    return fastgsm.datasets.add_noise(clean, SIGMA, random_state=0).astype(np.float32)
+    return noisy_leaves((331, 290), sigma=SIGMA)
 
 
 def by_tiles(image: Any, sigma: Any = SIGMA, **options: Any) -> Any:
@@ -32,7 +35,7 @@ def by_tiles(image: Any, sigma: Any = SIGMA, **options: Any) -> Any:
 @pytest.mark.parametrize(
     ("quality", "tile"), [("fast", 1), ("balanced", 70), ("best", 1), ("best", 50)]
 )
-def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, tile: int) -> None:
+def test_tiles_give_the_bits_of_the_whole_image(noisy: Any, quality: str, tile: int) -> None:
     image = noisy[:, :150]
     whole = fastgsm.denoise(image, SIGMA, quality=quality)
     np.testing.assert_array_equal(by_tiles(image, quality=quality, tile=tile), whole)
@@ -50,7 +53,7 @@ def test_the_bits_are_those_of_the_whole(noisy: Any, quality: str, tile: int) ->
     ],
 )
 def test_long_images_have_several_tiles_along_either_axis(shape: Any, options: Any) -> None:
-    """Longer than a tile and two halos, so that no tile sees all of them."""
+    """The images are longer than a tile and two halos, so that no tile sees a whole one."""
     options = dict(options)
     dtype, patch_size, n = (
         options.pop(name, default)
@@ -68,14 +71,14 @@ def test_long_images_have_several_tiles_along_either_axis(shape: Any, options: A
 
 
 @pytest.mark.parametrize("quality", ["fast", "balanced"])
-def test_a_smaller_halo_would_not_do(noisy: Any, quality: str, monkeypatch: Any) -> None:
-    """The reach of a preset is no wild guess: halos are whole steps, and fewer do not do.
+def test_a_smaller_halo_does_not_suffice(noisy: Any, quality: str, monkeypatch: Any) -> None:
+    """Halos are whole steps, and a preset's reach needs all of them.
 
-    One step less, of "fast"; two of the three of "balanced", whose last matters to few pixels.
+    "fast" loses its one step here, "balanced" two of three, as the last matters to few pixels.
     """
-    step = reach(quality, 8, 1 if quality == "fast" else 4).step
-    smaller = 0 if quality == "fast" else step
-    monkeypatch.setattr("fastgsm.tiles.reach", lambda *_: (smaller, step))
+    step = PRESETS[quality].reach(8, 1 if quality == "fast" else 4).step
+    smaller = Reach(0 if quality == "fast" else step, step)
+    monkeypatch.setitem(PRESETS, quality, replace(PRESETS[quality], reach=lambda *_: smaller))
     image = noisy[:, :150]
     whole = fastgsm.denoise(image, SIGMA, quality=quality)
     assert (by_tiles(image, quality=quality, tile=70) != whole).any()
@@ -83,14 +86,24 @@ def test_a_smaller_halo_would_not_do(noisy: Any, quality: str, monkeypatch: Any)
 
 @pytest.mark.parametrize(
     ("quality", "smaller"),
-    [("balanced", {"fine": 24}), ("best", {"fine": 48}), ("best", {"refinement": 24})],
+    [("balanced", {"fine": 24}), ("best", {"fine": 0}), ("best", {"refinement": 24})],
 )
-def test_smaller_halos_of_the_stages_would_not_do(
+def test_smaller_halos_of_the_stages_do_not_suffice(
     noisy: Any, quality: str, smaller: Any, monkeypatch: Any
 ) -> None:
-    """One step less than what the stages have; of the 40 pixels of "balanced", two steps."""
-    too_small = halos(quality, 8)._replace(**smaller)
-    monkeypatch.setattr("fastgsm.restore.presets.halos", lambda *_: too_small)
+    """Each stage loses one step here, but "balanced" loses two steps of its 40 pixels."""
+    new = PRESETS[quality].new
+
+    def new_with_small_halos(setting: Any, level: float) -> Any:
+        with monkeypatch.context() as patch:
+            if "fine" in smaller:
+                patch.setattr(presets, "fine_halo", lambda *_: smaller["fine"])
+            else:
+                reach = Reach(smaller["refinement"], 24)
+                patch.setattr(presets.NonlocalMVN, "reach", lambda: reach)
+            return new(setting, level)
+
+    monkeypatch.setitem(PRESETS, quality, replace(PRESETS[quality], new=new_with_small_halos))
     image = noisy[:, :200]
     whole = fastgsm.denoise(image, SIGMA, quality=quality)
     assert (by_tiles(image, quality=quality, tile=70) != whole).any()
@@ -111,14 +124,16 @@ def test_all_tiles_draw_the_same_grids(noisy: Any, monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "data_range"), [(np.float32, 200), (np.uint16, 4095)])
-def test_a_data_range_is_not_that_of_the_type(noisy: Any, dtype: Any, data_range: float) -> None:
+def test_a_data_range_may_differ_from_that_of_the_type(
+    noisy: Any, dtype: Any, data_range: float
+) -> None:
     image = (noisy.clip(0, 1) * data_range).astype(dtype)
     options: dict[str, Any] = {"quality": "fast", "data_range": data_range}
     whole = fastgsm.denoise(image, **options)
     np.testing.assert_array_equal(by_tiles(image, None, tile=100, **options), whole)
 
 
-def test_an_unlikely_range_is_warned_of(noisy: Any) -> None:
+def test_an_unlikely_range_warns(noisy: Any) -> None:
     with pytest.warns(UserWarning, match="Give data_range, e.g. 255"):
         by_tiles(noisy[:40] * 255, 25, quality="fast")
 
@@ -132,7 +147,7 @@ def test_colour(noisy: Any, channel_axis: int) -> None:
 
 
 @pytest.mark.parametrize("tile", [60, 1000])
-def test_the_noise_is_estimated_from_the_whole(noisy: Any, tile: int) -> None:
+def test_the_noise_is_estimated_from_the_whole_image(noisy: Any, tile: int) -> None:
     for image in (noisy, (255 * noisy[:40]).clip(0, 255).astype(np.uint8)):
         given = by_tiles(image, fastgsm.estimate_sigma(image), quality="fast", tile=tile)
         estimated = by_tiles(image, None, quality="fast", tile=tile)
@@ -180,7 +195,7 @@ def test_memory_does_not_grow_with_the_image(noisy: Any, tmp_path: Path) -> None
 
 
 class Store:
-    """As much of an array as `denoise_tiles` asks for; may break on the way."""
+    """The part of an array's interface that `denoise_tiles` uses; may fail after some writes."""
 
     def __init__(self, array: Any, writes: int = 1000) -> None:
         self.array, self.writes = array, writes
@@ -196,7 +211,7 @@ class Store:
         self.array[part] = values
 
 
-def test_a_run_goes_on_from_its_checkpoint(noisy: Any, tmp_path: Any, monkeypatch: Any) -> None:
+def test_a_run_continues_from_its_checkpoint(noisy: Any, tmp_path: Any, monkeypatch: Any) -> None:
     options: dict[str, Any] = {"quality": "fast", "tile": 100, "checkpoint": tmp_path / "done"}
     out = Store(np.zeros_like(noisy), writes=4)
     with pytest.raises(OSError, match="disk full"):
@@ -222,7 +237,7 @@ def test_a_run_goes_on_from_its_checkpoint(noisy: Any, tmp_path: Any, monkeypatc
 
 @pytest.fixture
 def stopped(noisy: Any, tmp_path: Any) -> dict[str, Any]:
-    """Arguments of a run that was stopped after four tiles."""
+    """Return the arguments of a run that was stopped after four tiles."""
     out = Store(np.zeros_like(noisy), writes=4)
     options: dict[str, Any] = {"image": noisy, "out": out, "sigma": SIGMA, "quality": "fast"}
     options |= {"tile": 100, "checkpoint": tmp_path / "done"}
@@ -233,12 +248,12 @@ def stopped(noisy: Any, tmp_path: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("lost", [np.s_[:], np.s_[0, 0], np.s_[96:100, 96:100]])
-def test_tiles_that_out_does_not_hold_are_not_taken_for_done(
+def test_tiles_missing_in_out_do_not_count_as_done(
     noisy: Any, stopped: dict[str, Any], lost: Any
 ) -> None:
     out, checkpoint = stopped["out"], stopped["checkpoint"]
     listed = checkpoint.read_bytes()
-    out.array[lost] = 0  # all of it: opened in mode "w+"
+    out.array[lost] = 0  # np.s_[:] as if opened again in mode "w+"
     with pytest.raises(ValueError, match="out does not hold tile 0, which is done according to"):
         fastgsm.denoise_tiles(**stopped)
     assert checkpoint.read_bytes() == listed and out.writes == 1000
@@ -247,7 +262,7 @@ def test_tiles_that_out_does_not_hold_are_not_taken_for_done(
     np.testing.assert_array_equal(out.array, fastgsm.denoise(noisy, SIGMA, quality="fast"))
 
 
-def test_a_store_may_round_what_it_takes(noisy: Any, tmp_path: Any) -> None:
+def test_a_store_may_round_the_values_written_to_it(noisy: Any, tmp_path: Any) -> None:
     class Rounding(Store):
         def __setitem__(self, part: Any, values: Any) -> None:
             super().__setitem__(part, np.round(values, 2))
@@ -266,12 +281,12 @@ def test_a_store_may_round_what_it_takes(noisy: Any, tmp_path: Any) -> None:
     [b"my notes", b"my notes\n1\n", b"\x89PNG\r\n\x1a\n\0\xff", b"fastgsm-tiles-1 ",
      b"fastgsm-tiles-1 abc\nx y\n", b"fastgsm-tiles-1 abc\n\xff\n", b"fastgsm-tiles-1 abc\n1\n"],
 )  # fmt: skip
-def test_a_file_that_is_no_checkpoint_is_left_alone(
+def test_a_file_that_is_not_a_checkpoint_is_left_alone(
     noisy: Any, tmp_path: Any, content: bytes
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="file exists and is no checkpoint of tiles; wanted one"):
+    with pytest.raises(ValueError, match="is not a checkpoint of tiles; wanted one"):
         by_tiles(noisy, quality="fast", checkpoint=path)
     assert path.read_bytes() == content
 
@@ -284,12 +299,12 @@ def test_an_empty_file_may_become_a_checkpoint(noisy: Any, tmp_path: Any) -> Non
 
 def test_a_checkpoint_needs_a_seed(noisy: Any, tmp_path: Any) -> None:
     options: dict[str, Any] = {"checkpoint": tmp_path / "done", "random_state": None}
-    with pytest.raises(ValueError, match="random_state is None, with which no run repeats"):
+    with pytest.raises(ValueError, match="random_state is None, so no run repeats"):
         by_tiles(noisy, **options)
     assert not any(tmp_path.iterdir())
 
 
-def test_a_bright_tile_is_warned_of_at_once(noisy: Any) -> None:
+def test_a_bright_tile_warns_at_once(noisy: Any) -> None:
     image = noisy.copy()
     image[120:] *= 255
     out = Store(np.zeros_like(image), writes=4)
@@ -305,13 +320,13 @@ def test_a_bright_tile_is_warned_of_at_once(noisy: Any) -> None:
     assert len(warned) == 1
 
 
-def test_a_dark_image_is_warned_of_when_all_of_it_was_seen(noisy: Any, tmp_path: Any) -> None:
+def test_a_dark_image_warns_after_its_last_tile(noisy: Any, tmp_path: Any) -> None:
     image = noisy.copy()
     image[120:] /= 1000
     options: dict[str, Any] = {"quality": "fast", "tile": 100}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        by_tiles(image, **options)  # dark tiles of an image that is not
+        by_tiles(image, **options)  # dark tiles in an image that is not dark
         out = Store(np.zeros_like(image), writes=8)
         options["checkpoint"] = tmp_path / "done"
         with pytest.raises(OSError, match="disk full"):
@@ -396,7 +411,7 @@ def test_one_array_opened_twice_is_refused(noisy: Any, tmp_path: Any, handles: A
                 before = np.array(one[:])
                 with pytest.raises(ValueError, match="out shares memory, a file or a data set"):
                     fastgsm.denoise_tiles(one, other, 0.1)
-                if not isinstance(one, np.ndarray):  # which denoise has a copy of
+                if not isinstance(one, np.ndarray):  # for which denoise makes a copy
                     with pytest.raises(ValueError, match="out shares memory, a file or a data set"):
                         fastgsm.denoise(one, 0.1, out=other)
                 np.testing.assert_array_equal(one[:], before)
@@ -426,12 +441,12 @@ def test_bad_input_is_named(options: Any, error: Any, message: str) -> None:
         fastgsm.denoise_tiles(**arguments)
 
 
-# ---- denoise(out=...), which hands what is stored to tiles
+# ---- denoise(out=...), which passes stored arrays on to tiles
 
 
 @pytest.fixture
 def tiles_called(monkeypatch: Any) -> list[Any]:
-    """The images that `denoise_tiles` was called with."""
+    """Return a list that receives each image that `denoise_tiles` is called with."""
     images = []
     by_tiles = fastgsm.denoise_tiles
 
@@ -439,7 +454,7 @@ def tiles_called(monkeypatch: Any) -> list[Any]:
         images.append(image)
         return by_tiles(image, *arguments, tile=64, **options)
 
-    monkeypatch.setattr("fastgsm.tiles.denoise_tiles", noted)
+    monkeypatch.setattr("fastgsm._denoise.denoise_tiles", noted)
     return images
 
 
@@ -476,7 +491,7 @@ def test_denoise_reads_and_writes_stored_arrays_by_tiles(
     assert not tiles_called
 
 
-def test_denoise_hands_the_seed_and_the_noise_to_tiles(noisy: Any, tiles_called: Any) -> None:
+def test_denoise_passes_the_seed_and_the_noise_on_to_tiles(noisy: Any, tiles_called: Any) -> None:
     image, out = noisy[:, :150], Store(np.zeros_like(noisy[:, :150]))
     fastgsm.denoise(Store(image), out=out, random_state=np.random.default_rng(5))
     whole = fastgsm.denoise(image, random_state=np.random.default_rng(5))
@@ -503,7 +518,7 @@ def test_denoise_maps_large_files_by_tiles(
     denoise(out)
     assert len(tiles_called) == 1
     denoise(np.zeros_like(noisy))
-    denoise(image)  # in place: tiles would read what others have written
+    denoise(image)  # in place, where tiles would read pixels that others have written
     image = np.load(tmp_path / "out.npy", mmap_mode="r")
     out[:] = noisy
     denoise(out)  # the same file
@@ -515,15 +530,15 @@ def test_denoise_maps_large_files_by_tiles(
     [("noise", "poisson"), ("aggregation", "center"), ("mask", IMAGE > 0), ("return_std", True),
      ("sigma", IMAGE + 1)],
 )  # fmt: skip
-def test_denoise_refuses_what_tiles_lack(name: str, value: Any) -> None:
+def test_denoise_refuses_options_that_tiles_lack(name: str, value: Any) -> None:
     what = "a map for sigma" if name == "sigma" else name
     for image, out in ((Store(IMAGE), np.empty((40, 40))), (IMAGE, Store(np.empty((40, 40))))):
         with pytest.raises(ValueError, match=f"{what} was given, and image or out is stored"):
             fastgsm.denoise(image, out=out, quality="fast", **{name: value})
 
 
-def test_a_prior_of_images_without_their_mean_is_refused(noisy: Any) -> None:
+def test_a_prior_that_expects_images_without_their_mean_is_refused(noisy: Any) -> None:
     X = fastgsm.sample_patches(noisy, 8, 500, center="global", random_state=0)
     prior = fastgsm.MVN().fit(X)
-    with pytest.raises(ValueError, match="which no tile knows"):
+    with pytest.raises(ValueError, match="which a tile cannot know"):
         by_tiles(noisy, prior=prior)

@@ -15,7 +15,7 @@ from fastgsm.kernels.patches import extract
 from tests.test_determinism import all_digests
 
 def compiled():
-    # By name and build, for how many types each kernel is there, from the cache or compiled.
+    # For each kernel and build: the number of types it was loaded or compiled for.
     kernels = [each for each in gc.get_objects() if type(each) is type(extract.serial)]
     return {each.__qualname__: len(each.signatures) for each in kernels if each.signatures}
 

@@ -1,4 +1,4 @@
-"""The page of the command line, from the help that the commands print."""
+"""Make the page about the command line from the help that the commands print."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_help(app: Sphinx) -> None:
     """Write the help of every command to ``generated/commands.md``."""
     parser = new_parser()
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    # The width is what fits a page; without colours, which newer Pythons have.
+    # This width fits a page. Newer Pythons would add colours.
     with mock.patch.dict(os.environ, COLUMNS="88", NO_COLOR="1"):
         sections = [
             f"## `fastgsm {name}`\n\n```text\n{command.format_help()}```\n"

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: no script and no font to download."""
+"""Write formulas as MathML, which browsers draw themselves, without a script or a font to load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def visit_displaymath(translator: Any, node: nodes.math_block) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make ``html_math_renderer = "mathml"`` known to Sphinx."""
+    """Register the renderer ``html_math_renderer = "mathml"`` with Sphinx."""
     app.add_html_math_renderer(
         "mathml", inline_renderers=(visit_math, None), block_renderers=(visit_displaymath, None)
     )

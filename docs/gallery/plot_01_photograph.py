@@ -2,7 +2,7 @@
 A grey photograph
 =================
 
-The three qualities of :func:`fastgsm.denoise`, from one line each.
+The three qualities of :func:`fastgsm.denoise`, with one line of code for each.
 """
 
 import matplotlib.pyplot as plt
@@ -12,15 +12,15 @@ import fastgsm
 from fastgsm.metrics import psnr
 
 # %%
-# We add white noise of a known strength to a photograph, so that we can tell how well it is
+# We add white noise of a known strength to a photograph, so that we can measure how well it is
 # removed.
 
 clean = img_as_float32(data.camera())
 noisy = fastgsm.datasets.add_noise(clean, 25 / 255, random_state=0)
 
 # %%
-# With an image of your own you would start here. If you know how strong its noise is, give `sigma`;
-# otherwise it is estimated, as :func:`fastgsm.estimate_sigma` does.
+# With an image of your own you would start here. If you know how strong its noise is, give `sigma`.
+# Otherwise it is estimated, as by :func:`fastgsm.estimate_sigma`.
 
 print(f"estimated {255 * fastgsm.estimate_sigma(noisy):.1f} of 255, truth 25")
 
@@ -29,9 +29,9 @@ for quality in ("fast", "balanced", "best"):
     images[quality] = fastgsm.denoise(noisy, quality=quality)
 
 # %%
-# ``"fast"`` restores every patch once. ``"balanced"`` takes more passes and leaves less noise in
-# flat areas. ``"best"`` refines that with the help of similar patches of the image itself, which
-# pays where an image repeats itself.
+# ``"fast"`` restores every patch once. ``"balanced"`` makes more passes and leaves less noise in
+# flat areas. ``"best"`` refines that result with similar patches of the image itself, which helps
+# most if an image repeats itself.
 
 zoom = (slice(60, 240), slice(150, 330))
 figure, axes = plt.subplots(2, 2, figsize=(8, 8.4), layout="constrained")

@@ -19,14 +19,14 @@ clean = img_as_float32(data.chelsea())
 noisy = fastgsm.datasets.add_noise(clean, 25 / 255, random_state=0)
 
 # %%
-# ``channel_axis`` says where the colours are, as in scikit-image. The channels are mixed into
-# luminance and two opponent colours, orthonormally, so that the noise stays white. Nearly all of
-# the detail is in the luminance; the opponent colours can be smoothed much harder.
+# ``channel_axis`` is the axis of the colours, as in scikit-image. An orthonormal matrix mixes the
+# channels into luminance and two opponent colours, so that the noise stays white. Nearly all of
+# the detail is in the luminance. The opponent colours can be smoothed much more.
 
 together = fastgsm.denoise(noisy, 25 / 255, channel_axis=-1)
 
 # %%
-# For comparison, each colour as a grey image of its own: it leaves blotches of colour.
+# For comparison, we denoise each colour as a grey image. This leaves blotches of colour.
 
 one_by_one = np.stack([fastgsm.denoise(noisy[..., i], 25 / 255) for i in range(3)], axis=-1)
 

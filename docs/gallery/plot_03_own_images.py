@@ -17,8 +17,8 @@ from fastgsm.metrics import psnr
 from fastgsm.plot import plot_likelihood
 
 # %%
-# Dead leaves stand in for your images here: four to learn from, one to test on. Use clean images,
-# or the cleanest that you have.
+# Here, drawings of dead leaves replace your images: four to learn from, one to test on. Use clean
+# images, or the cleanest that you have.
 
 training = [fastgsm.datasets.dead_leaves((256, 256), random_state=i) for i in range(4)]
 clean = fastgsm.datasets.dead_leaves((256, 256), random_state=4)
@@ -26,8 +26,8 @@ patches = fastgsm.sample_patches(training, patch_size=8, n_patches=20_000, rando
 patches.shape
 
 # %%
-# A mixture of 16 shapes at 4 scales each. ``lower_bounds_`` is the log-likelihood at each iteration
-# of EM, which never falls. A single Gaussian is there for comparison.
+# We fit a mixture of 16 shapes at 4 scales each, and two smaller models for comparison.
+# ``lower_bounds_`` is the log-likelihood at each iteration of EM, which never falls.
 
 models = {
     "MVN": fastgsm.MVN().fit(patches),
@@ -39,8 +39,8 @@ plot_likelihood(models, ax=ax)
 ax.set_title("Learning")
 
 # %%
-# The eigenvectors of a shape's covariance are the patterns that its patches are made of. Each row
-# is one of the most frequent shapes, with its strongest patterns first.
+# The eigenvectors of a shape's covariance are the patterns that make up its patches. Each row
+# shows one of the most frequent shapes, with its strongest patterns first.
 
 model = models["MoGSM"]
 # sphinx_gallery_thumbnail_number = 2
@@ -53,7 +53,7 @@ for row, k in zip(axes, frequent, strict=True):
         ax.set_axis_off()
 
 # %%
-# The method stays that of the quality; only the prior is replaced.
+# Only the prior is replaced. The method is still that of the quality.
 
 noisy = fastgsm.datasets.add_noise(clean, 0.1, random_state=0)
 images = {
@@ -68,8 +68,8 @@ for ax, (name, image) in zip(axes, images.items(), strict=True):
     ax.set_axis_off()
 
 # %%
-# A saved model is a plain NumPy archive. The command line takes it too: ``fastgsm denoise noisy.png
-# clean.png --prior leaves.npz``.
+# A saved model is a plain NumPy archive. The command line can use it too: ``fastgsm denoise
+# noisy.png clean.png --prior leaves.npz``.
 
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "leaves.npz"

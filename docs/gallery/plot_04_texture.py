@@ -2,8 +2,8 @@
 Texture
 =======
 
-A material has fewer kinds of patches than photographs at large. A prior learnt from one part of a
-brick wall knows the rest of it.
+A material has fewer kinds of patches than photographs in general. A prior learnt from one part of a
+brick wall knows the rest of the wall.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ import fastgsm
 from fastgsm.metrics import psnr
 
 # %%
-# The left half is what we learn from, the right half what we denoise.
+# We learn from the left half and denoise the right half.
 
 wall = img_as_float32(data.brick())
 left, right = wall[:, :256], wall[:, 256:]
@@ -21,7 +21,7 @@ noisy = fastgsm.datasets.add_noise(right, 0.1, random_state=0)
 
 # %%
 # A Gaussian scale mixture learns one covariance: the rhythm of the bricks. With ``quality="fast"``
-# both denoisers do the same work, under different priors.
+# both calls do the same work under different priors.
 
 patches = fastgsm.sample_patches(left, n_patches=30_000, random_state=0)
 model = fastgsm.GSM(n_scales=6).fit(patches)
@@ -40,8 +40,8 @@ for ax, (name, image) in zip(axes, images.items(), strict=True):
     ax.set_axis_off()
 
 # %%
-# The bundled prior of ``quality="balanced"`` has 64 shapes to choose from, and one of them is
-# usually near to what a texture needs: there is less left to gain from a small model of one's own.
+# The bundled prior of ``quality="balanced"`` has 64 shapes to choose from. One of them usually
+# suits a texture, so a small model of your own has less to gain.
 
 balanced = fastgsm.denoise(noisy, 0.1)
 print(f"balanced, with the bundled prior: {psnr(right, balanced):.2f} dB")

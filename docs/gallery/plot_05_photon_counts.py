@@ -2,8 +2,8 @@
 Photon counts
 =============
 
-In dim light the noise is in the light itself. A pixel that expects ten photons gets ten give or
-take three, one that expects a thousand gets a thousand give or take thirty.
+In dim light the noise is in the light itself. A pixel that expects ten photons gets ten, give or
+take three. A pixel that expects a thousand gets a thousand, give or take thirty.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ from skimage import color, data
 import fastgsm
 
 # %%
-# A micrograph of stained tissue, as a fluorescence camera would count it that catches 30 photons at
+# A micrograph of stained tissue, as if counted by a fluorescence camera that catches 30 photons at
 # the brightest pixel.
 
 light = 30 * (1 - color.rgb2gray(data.immunohistochemistry()))[:256, 200:456]
@@ -21,16 +21,16 @@ counts = np.random.default_rng(0).poisson(light)
 print(f"{counts.min()} to {counts.max()} photons, {counts.mean():.1f} on average")
 
 # %%
-# ``noise="poisson"`` takes the counts as they are. They are transformed so that their noise has the
-# same strength everywhere, denoised, and brought back without bias. Counts that come as floats are
-# restored to fractions of a photon; integers would be rounded.
+# ``noise="poisson"`` is for plain counts. They are transformed so that their noise has the same
+# strength everywhere, denoised, and transformed back without bias. Counts given as floats are
+# restored to fractions of a photon. Integers would be rounded.
 
 counts = counts.astype(np.float32)
 restored = fastgsm.denoise(counts, noise="poisson")
 
 
 def error(image):
-    """Root mean square of the errors, each over what the counts' is expected to be."""
+    """Return the root mean square of the errors, each divided by the counts' expected error."""
     return float(np.sqrt(np.mean((image - light) ** 2 / np.maximum(light, 1))))
 
 
@@ -42,9 +42,9 @@ for ax, (name, image) in zip(axes, images.items(), strict=True):
     ax.set_axis_off()
 
 # %%
-# A camera multiplies what it counts, adds an offset, and reads it out with some noise of its own.
-# Its data sheet, or a few dark and flat frames, give the three numbers that ``noise`` takes then.
-# The result is in the camera's units again.
+# A camera multiplies its counts, adds an offset, and adds noise of its own when it reads them out.
+# Its data sheet, or a few dark and flat frames, provide the three numbers for ``noise``. The result
+# is again in the camera's units.
 
 gain, offset, read_noise = 2.0, 100.0, 3.0
 rng = np.random.default_rng(1)

@@ -2,8 +2,8 @@
 Missing pixels
 ==============
 
-Scratches, dead pixels, a time stamp: say which pixels are to be trusted, and the others are filled
-in from the prior.
+Scratches, dead pixels, a time stamp: say which pixels can be trusted, and the prior fills in the
+others.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ import fastgsm
 from fastgsm.metrics import psnr
 
 # %%
-# Some noise, some scratches, and a tenth of the pixels dead.
+# We add some noise and some scratches, and make a tenth of the pixels dead.
 
 clean = img_as_float32(data.camera())[20:276, 120:376]
 noisy = fastgsm.datasets.add_noise(clean, 0.04, random_state=0)
@@ -28,8 +28,8 @@ for _ in range(12):
         trusted[rows, cols + np.minimum(wide, 255 - cols)] = False
 
 # %%
-# ``mask`` is True where a pixel is to be trusted. It does not matter what the others hold; NaN
-# counts as missing without a mask.
+# ``mask`` is True where a pixel is to be trusted. The values of the others do not matter. NaN
+# counts as missing even without a mask.
 
 filled = fastgsm.denoise(noisy, 0.04, mask=trusted)
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 import fastgsm
 
 # %%
-# Patches of one image look alike, so whole images are held out, not patches: ``groups`` says which
+# Patches of one image look alike, so we hold out whole images, not patches. ``groups`` says which
 # image each patch is from.
 
 photographs = (data.camera(), data.coins(), data.chelsea(), data.coffee(), data.rocket())
@@ -25,7 +25,7 @@ groups = np.repeat(np.arange(len(images)), 3000)
 
 # %%
 # The models follow scikit-learn's conventions, and their ``score`` is the mean log-likelihood of a
-# patch, in nats: all that a grid search needs.
+# patch, in nats. A grid search needs nothing else.
 
 search = GridSearchCV(
     fastgsm.GSM(),
@@ -37,9 +37,9 @@ search.fit(X, groups=groups)
 search.best_params_
 
 # %%
-# From one scale to two is the large step: patches differ in contrast. Beyond six or eight there is
-# little to gain. Nor is there anything to lose: a scale is only two numbers, and the curve of the
-# images held out does not turn down.
+# The step from one scale to two is the largest, because patches differ in contrast. Beyond six or
+# eight scales there is little to gain. There is nothing to lose either: a scale is only two
+# numbers, and the curve for the held-out images does not turn down.
 
 scales = search.cv_results_["param_n_scales"].astype(int)
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")

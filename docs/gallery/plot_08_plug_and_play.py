@@ -2,8 +2,8 @@
 Deblurring with the denoiser as a prior
 =======================================
 
-A denoiser knows what images look like, and an optimiser can ask it: "plug and play". Here it takes
-the blur out of a photograph.
+A denoiser knows what images look like, and an optimiser can use it as a prior: "plug and play".
+Here it removes the blur from a photograph.
 """
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,7 @@ import fastgsm
 from fastgsm.metrics import psnr
 
 # %%
-# A blur over 9x9 pixels, which a product of Fourier transforms applies, and a little noise.
+# We blur over 9x9 pixels, by a product of Fourier transforms, and add a little noise.
 
 clean = img_as_float32(data.camera())[0:320, 100:420]
 box = np.zeros_like(clean)
@@ -25,13 +25,13 @@ blurred = np.fft.irfft2(blur * np.fft.rfft2(clean), clean.shape)
 blurred = fastgsm.datasets.add_noise(blurred, sigma, random_state=0)
 
 # %%
-# We look for the image x that, blurred, is near to what was recorded, y, and that the prior finds
-# likely. Half-quadratic splitting asks for the two in turn, of x and of a second image z that is to
-# be near to x, the nearer the later:
+# We look for an image x that the prior finds likely and that, when blurred, is near the recorded
+# image y. Half-quadratic splitting adds a second image z, which is pulled towards x ever more
+# strongly, and alternates between two steps:
 #
-# - the data step is a least-squares problem, ``|A x - y|^2 / sigma^2 + |x - z|^2 / t^2``, that the
-#   Fourier transform solves;
-# - the prior's step takes what is wrong with x for noise of strength t, and denoises it.
+# - the data step solves a least-squares problem for x with the Fourier transform:
+#   ``|A x - y|^2 / sigma^2 + |x - z|^2 / t^2``;
+# - the prior's step treats the errors of x as noise of strength t, and denoises x to get z.
 
 data_part = np.conj(blur) * np.fft.rfft2(blurred) / sigma**2
 z = blurred
@@ -53,7 +53,7 @@ for ax, (name, image) in zip(
     ax.set_axis_off()
 
 # %%
-# Most is won in the first steps, at high t, when the prior has the most to say.
+# The first steps, at high t, gain the most, because the prior has the most influence then.
 
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 ax.plot(range(1, 11), quality, "o-")

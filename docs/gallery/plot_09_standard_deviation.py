@@ -2,7 +2,7 @@
 How sure is each pixel?
 =======================
 
-``return_std=True`` gives every pixel's expected error beside its value.
+``return_std=True`` returns the expected error of every pixel in addition to its value.
 """
 
 import matplotlib.pyplot as plt
@@ -12,17 +12,17 @@ from skimage import data, img_as_float32
 import fastgsm
 
 # %%
-# It comes from the single pass, whose posterior says how far each patch is determined.
+# It comes from the single pass, whose posterior says how certain each patch is.
 
 clean = img_as_float32(data.camera())
 noisy = fastgsm.datasets.add_noise(clean, 0.1, random_state=0)
 denoised, std = fastgsm.denoise(noisy, 0.1, quality="fast", return_std=True)
 
 # %%
-# In the sky many pixels tell of one grey level, so it is well known; along edges the noise can
-# hardly be told from the image. The true error, which we know here, shows the same. It also shows
-# the grass, which the noise hides so well that the prior takes it for a smooth lawn, and is too
-# sure of it.
+# In the sky many pixels share one grey level, so it is well known. Along edges the noise can
+# hardly be distinguished from the image. The true error, which we know here, shows the same. It
+# also shows the grass: the noise hides it so well that the prior mistakes it for a smooth lawn, and
+# is too sure of that.
 
 error = np.abs(denoised - clean)
 figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.6), layout="constrained")
@@ -37,9 +37,9 @@ for ax in axes:
     ax.set_axis_off()
 
 # %%
-# Pixels sorted by what they expect, in twenty groups. On the diagonal the errors of a group would
-# be what was expected of them. The order is right; flat areas are better than they expect to be,
-# and hidden texture is worse.
+# We sort the pixels by their expected error into twenty groups. On the diagonal, the errors of a
+# group are as large as expected. The order is right, but flat areas are better than expected, and
+# hidden texture is worse.
 
 order = np.argsort(std, axis=None)
 groups = [group for group in np.array_split(order, 20)]
@@ -54,7 +54,6 @@ ax.set(xlim=(0, None), ylim=(0, None), title="Expected and true errors")
 ax.grid(alpha=0.3)
 
 # %%
-# Over the whole image, errors divided by what was expected of them have a standard deviation near
-# 1.
+# Over the whole image, the errors divided by the expected ones have a standard deviation near 1.
 
 print(f"{np.std((denoised - clean) / std):.2f}")

@@ -2,8 +2,8 @@
 A noise level for each pixel
 ============================
 
-Where noise differs over an image and you know how, give a map of it: what is certain then helps
-what is not.
+If the noise differs over an image and you know how, give a map of its level. Certain pixels then
+help to restore uncertain ones.
 """
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,8 @@ import fastgsm
 from fastgsm.metrics import psnr
 
 # %%
-# Noise that grows towards the right, as at the edge of a lens whose shading was corrected.
+# The noise grows towards the right, as it does near the edge of a lens after its shading is
+# corrected.
 
 clean = img_as_float32(data.coins())[20:276, 40:360]
 height, width = clean.shape
@@ -22,8 +23,8 @@ level = np.broadcast_to(np.linspace(0.01, 0.2, width), clean.shape)
 noisy = fastgsm.datasets.add_noise(clean, level, random_state=0)
 
 # %%
-# One number for all has to be a compromise: it smooths too much on the left, and leaves noise on
-# the right.
+# A single number for all pixels is a compromise. It smooths too much on the left and leaves noise
+# on the right.
 
 images = {
     "noisy": noisy,

@@ -2,8 +2,8 @@
 Larger than memory
 ==================
 
-An image that does not fit into memory is denoised tile by tile, from one file to another. Nothing
-shows where the tiles met: the result is that of the whole image, to the bit.
+An image that does not fit into memory is denoised tile by tile, from one file to another. The tiles
+leave no seams: the result has the same bits as that of the whole image.
 """
 
 import tempfile
@@ -15,8 +15,8 @@ import numpy as np
 import fastgsm
 
 # %%
-# A small image stands in for a large one. Both files are mapped into memory, which loads only the
-# parts that are used. Zarr arrays and HDF5 data sets would do as well.
+# A small image replaces a large one here. Both files are mapped into memory, so that only the parts
+# in use are loaded. Zarr arrays and HDF5 data sets work as well.
 
 folder = tempfile.TemporaryDirectory()
 clean = fastgsm.datasets.dead_leaves((384, 512), random_state=0).astype(np.float32)
@@ -24,8 +24,8 @@ np.save(Path(folder.name) / "noisy.npy", fastgsm.datasets.add_noise(clean, 0.1, 
 noisy = np.load(Path(folder.name) / "noisy.npy", mmap_mode="r")
 
 # %%
-# The checkpoint says which tiles are done: if a program is stopped, the same lines go on from
-# there. The result is then opened as it is ("r+"); "w+" would empty it.
+# The checkpoint lists the finished tiles. If the program is stopped, running the same lines again
+# resumes from there. The result must then be opened with "r+", because "w+" would empty it.
 
 done = Path(folder.name) / "done.txt"
 out = np.lib.format.open_memmap(
@@ -36,12 +36,12 @@ out = np.lib.format.open_memmap(
 )
 
 # %%
-# The noise level is estimated once, from all of the image.
+# The noise level is estimated once, from the whole image.
 
 fastgsm.denoise_tiles(noisy, out, tile=128, checkpoint=done)
 
 # %%
-# The same as at once, where there is room for it.
+# The result is the same as that of :func:`fastgsm.denoise`, with the whole image in memory.
 
 assert np.array_equal(out, fastgsm.denoise(noisy))
 

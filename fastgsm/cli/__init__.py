@@ -1,4 +1,4 @@
-"""The command `fastgsm`: one module a group of sub-commands, the rest in `_main` and `_options`."""
+"""The command `fastgsm`: one module per group of sub-commands, with shared code in `_options`."""
 
 from fastgsm.cli._main import main
 

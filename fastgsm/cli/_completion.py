@@ -1,4 +1,4 @@
-"""``fastgsm completion``: what makes a shell complete the command, by shtab."""
+"""``fastgsm completion``: print a script that completes commands in a shell, made by shtab."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from fastgsm.cli import _options
 
-# What stands for a file in the help.
+# Names in the help that stand for files.
 FILES = {"IN", "OUT", "FILE", "IMAGES", "MODEL", "NAME|FILE", "DIR"}
 
 EXAMPLES = """\
-  eval "$(fastgsm completion bash)"                     now; or in ~/.bashrc
+  eval "$(fastgsm completion bash)"                     now, or in ~/.bashrc
   fastgsm completion zsh > "${fpath[1]}/_fastgsm"       for good
   fastgsm completion fish > ~/.config/fish/completions/fastgsm.fish"""
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Give the options and arguments of a parser and of its sub-commands."""
+    """Yield the options and arguments of a parser and of its sub-commands."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):

@@ -9,14 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastgsm.cli import _options
+from fastgsm.cli import _options, _tiles
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fastgsm.files.image_file import ImageFile
 
-# Of one image of several; without memory for one, the next may still be small enough.
+# Errors after which the other images are still tried: after a MemoryError, the next image may be
+# small enough.
 ERRORS = (ValueError, TypeError, OSError, MemoryError)
 
 EXAMPLES = """\
@@ -27,13 +28,14 @@ EXAMPLES = """\
   fastgsm denoise stack.tif clean.tif --noise 2.2,100,1.6
   fastgsm denoise big.tif clean.zarr --tile 2048
 
-With several images or a folder, OUT is a folder: it is made if missing, and each result has the
-name of its image. An image that fails is named on standard error, the others are done, and the
-exit status is 1.
+With several images or a folder, OUT is a folder, which is created if missing, and each result has
+the name of its image. If an image fails, it is named on standard error, the others are still done,
+and the exit status is 1.
 
 With --tile, IN is one image (a TIFF of one page, an NPY file or the folder of a Zarr array) and OUT
-another (.tif, .npy or .zarr). Neither is in memory as a whole, and the result is the same. Until it
-is complete it is in OUT.partial, from which the same command goes on after an interrupt."""
+is another (.tif, .npy or .zarr). Neither is in memory as a whole, but the result is the same. It
+stays in the folder OUT.partial until it is complete. After an interrupt, the same command continues
+from there."""
 
 
 def add_to(commands: Any) -> None:
@@ -43,70 +45,74 @@ def add_to(commands: Any) -> None:
         "inputs",
         nargs="+",
         metavar="IN",
-        help="PNG, JPEG, TIFF (8 or 16 bit, or float; each page of a stack) or NPY files, or "
-        "folders of them (without their sub-folders); never overwritten",
+        help="PNG, JPEG, TIFF (8 bit, 16 bit or float; all pages) or NPY files, or folders of them "
+        "(without their sub-folders); never overwritten",
     )
     command.add_argument(
         "output",
         metavar="OUT",
-        help="file to write, in the format of its extension, or folder; an existing file is "
+        help="file to write, in the format of its extension, or folder; existing files are "
         "replaced",
     )
-    noise = command.add_mutually_exclusive_group()
-    noise.add_argument(
-        "--sigma",
-        type=float,
-        metavar="S",
-        help="standard deviation of the noise in the file's own units: grey levels for 8 and 16 "
-        "bit, 0 to 1 for floats (default: estimated from each page)",
-    )
-    noise.add_argument(
-        "--noise",
-        type=_noise,
-        metavar="poisson|GAIN,OFFSET,READ_NOISE",
-        help="noise that grows with the light: photon counts, or a camera's values of so many "
-        "grey levels a photon, above an offset, with read noise",
-    )
-    command.add_argument(
-        "--mask",
-        metavar="FILE",
-        help="image of the same size, 0 where a pixel is missing and one other value where it is "
-        "to be trusted; missing ones are filled in",
-    )
+    _add_noise_and_mask(command)
     _options.add_data_range(command)
     _options.add_max_pixels(command)
     command.add_argument(
         "--prior",
         metavar="NAME|FILE",
-        help="a bundled prior, or a model written by 'fastgsm train' (default: by quality)",
+        help="a bundled prior (see 'fastgsm priors'), or a model written by 'fastgsm train' "
+        "(default: depends on --quality)",
     )
     command.add_argument(
         "--quality",
-        choices=("fast", "balanced", "best"),
-        help="speed or quality: fast restores every patch once, balanced (the default) takes "
-        "several passes, best refines the result by similar patches of the image",
+        choices=_options.QUALITIES,
+        help="speed or quality: fast restores every patch once, balanced (the default) makes "
+        "several passes, best then refines the result by comparing similar patches",
     )
     command.add_argument(
         "--tile",
         type=_options.positive,
         metavar="SIDE",
-        help="denoise an image larger than memory by tiles of so many pixels a side, 2048 for "
-        "instance; see below",
+        help="side of the tiles, in pixels, for an image larger than memory, for example 2048; "
+        "see below",
     )
     command.add_argument(
         "--workers",
         type=_options.positive,
         metavar="N",
-        help="most threads to use (default: one for each core)",
+        help="largest number of threads to use (default: one per core)",
     )
     _options.add_json(command)
     _options.add_quiet(command)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Denoise one image, or several; give the exit status, 1 if any of several failed."""
-    from fastgsm.cli import _tiles
+def _add_noise_and_mask(command: argparse.ArgumentParser) -> None:
+    noise = command.add_mutually_exclusive_group()
+    noise.add_argument(
+        "--sigma",
+        type=float,
+        metavar="S",
+        help="standard deviation of the noise, in the units of the pixels: grey levels for 8 and "
+        "16 bit, usually 0 to 1 for floats (default: estimated for each page)",
+    )
+    noise.add_argument(
+        "--noise",
+        type=_noise,
+        metavar="poisson|GAIN,OFFSET,READ_NOISE",
+        help="noise that grows with the light: 'poisson' if pixels are photon counts; or a "
+        "camera's grey levels per photon, its value without light, and the standard deviation of "
+        "its read noise, separated by commas",
+    )
+    command.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="grey image of the same size: 0 where a pixel is missing, one other value elsewhere; "
+        "missing pixels are filled in",
+    )
 
+
+def run(args: argparse.Namespace) -> int:
+    """Denoise one image or several; return the exit status, 1 if any of several failed."""
     if args.tile is not None:
         return _tiles.run(args)
     _tiles.refuse_zarr(args)
@@ -163,7 +169,7 @@ def _run_several(args: argparse.Namespace) -> int:
 
 
 def _sources(inputs: list[str]) -> list[Path]:
-    """Give the files and the images of the folders, each once, in the order given."""
+    """Return the files and the images in folders, each once, in the order given."""
     from fastgsm.io import image_files
 
     files = list(dict.fromkeys(file for name in inputs for file in image_files(Path(name))))
@@ -174,7 +180,7 @@ def _sources(inputs: list[str]) -> list[Path]:
 
 
 def _outputs(sources: list[Path], folder: Path) -> list[Path]:
-    """Give a file in ``folder`` for each source; raise where one would replace another."""
+    """Return a file in ``folder`` for each source; raise if one would replace another."""
     from fastgsm.io import FORMATS
 
     if folder.exists() and not folder.is_dir():
@@ -202,7 +208,7 @@ def _outputs(sources: list[Path], folder: Path) -> list[Path]:
 
 
 def _library_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Give the options of `fastgsm.denoise` that are equal for all images."""
+    """Return the options of `fastgsm.denoise` that are the same for all images."""
     given = {
         "data_range": args.data_range,
         "noise": args.noise,
@@ -227,7 +233,7 @@ def _read(args: argparse.Namespace, source: Path, output: Path) -> list[ImageFil
 def _restore(
     args: argparse.Namespace, pages: list[ImageFile], options: dict[str, Any], progress: bool
 ) -> dict[str, Any]:
-    """Denoise each page; give the pages, their noise levels and the time."""
+    """Denoise each page; return the pages, their noise levels and the time."""
     import fastgsm
     from fastgsm._progress import Progress
 
@@ -256,7 +262,7 @@ def _restore(
 
 
 def _estimate(page: ImageFile, mask: Any) -> float:
-    """Estimate the noise of the pixels that are not missing."""
+    """Estimate the noise from the pixels that are not missing."""
     import numpy as np
 
     import fastgsm
@@ -279,7 +285,7 @@ def _write(
 
 
 def _read_mask(args: argparse.Namespace) -> np.ndarray:
-    """Give the mask that a file holds, True where it is not 0."""
+    """Read a mask, True where the file is not 0."""
     import numpy as np
 
     from fastgsm import io
@@ -291,7 +297,7 @@ def _read_mask(args: argparse.Namespace) -> np.ndarray:
     if not grey or len(values) > 2 or 0 not in values[:-1]:
         raise ValueError(
             f"--mask {args.mask} has {len(values)} values{'' if grey else ', and colour or alpha'};"
-            f" wanted two in grey: 0 where a pixel is missing, another where it is to be trusted"
+            f" wanted a grey image of two: 0 where a pixel is missing, another value elsewhere"
         )
     trusted: np.ndarray = channels[..., 0] != 0
     return trusted

@@ -1,7 +1,7 @@
 """From the arguments to the exit status.
 
-Results go to standard output; progress, warnings and errors to standard error. What the parser
-does not need, a sub-command imports when it runs.
+Results go to standard output; progress, warnings and errors go to standard error. The sub-commands
+import what the parser does not need when they run, so that the help appears at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from fastgsm.cli import _completion, _denoise, _models, _study, _train
 from fastgsm.cli._options import Parser, one_line
 
-# What a user can cause and put right; anything else is a bug and keeps its traceback.
+# Errors that a user can cause and correct; anything else is a bug and keeps its traceback.
 USER_ERRORS = (ValueError, TypeError, OSError, ImportError, MemoryError, NotImplementedError)
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
@@ -34,14 +34,14 @@ examples:
 
 exit status:
   0    everything is done
-  1    of several images, some failed: each is named on standard error, the others are done
+  1    some of several images failed; they are named on standard error, the others are done
   2    bad input: nothing is done, and one line says why
   130  interrupted
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit status.
+    """Run the command line and return the exit status.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 if of several images some failed, 2 for bad input, 130 after an interrupt.
+        0 for success, 1 if some of several images failed, 2 for bad input, 130 after an interrupt.
     """
     try:
         try:
@@ -60,11 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 with _say_when_compiling(args.quiet):
                     status: int = args.run(args)
         finally:
-            sys.stdout.flush()  # here, so that a closed pipe is noticed here
+            sys.stdout.flush()  # so that a closed pipe is noticed here
     except KeyboardInterrupt:
         print("fastgsm: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever reads the output has had enough
+    except BrokenPipeError:  # the reader of the output has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except USER_ERRORS as error:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def new_parser() -> argparse.ArgumentParser:
-    """Make the parser of the whole command line."""
+    """Return the parser of the whole command line."""
     parser = Parser(
         prog="fastgsm",
         description="Learn Gaussian patch priors from images, and denoise images with them.",
@@ -89,7 +89,7 @@ def new_parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Look the version up only when it is asked for."""
+    """Look up the version only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         import fastgsm
@@ -100,12 +100,12 @@ class _Version(argparse.Action):
 
 @contextmanager
 def _tidy_stderr() -> Iterator[None]:
-    """Show a warning as one line, without the place in the code that issued it."""
+    """Show a warning as one line, without the place in the code that raised it."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         print(f"fastgsm: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
-    # tifffile logs details of a damaged file; the error says it in one line
+    # tifffile logs details about a damaged file, which the error says in one line
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -114,7 +114,7 @@ def _tidy_stderr() -> Iterator[None]:
 
 @contextmanager
 def _say_when_compiling(quiet: bool) -> Iterator[None]:
-    """Say once, when Numba starts to compile, why nothing else seems to happen for a while."""
+    """Say once, when Numba starts to compile, why nothing seems to happen for a while."""
     from numba.core import event
 
     class Listener(event.Listener):
@@ -123,11 +123,11 @@ def _say_when_compiling(quiet: bool) -> Iterator[None]:
         def on_start(self, event: Any) -> None:
             if not self.said:
                 self.said = True
-                # The line overwrites a progress bar that may stand there.
+                # The line overwrites a progress bar that may be there.
                 print(f"\r{COMPILING:<78}", file=sys.stderr, flush=True)
 
         def on_end(self, event: Any) -> None:
-            """Nothing: how long it took shows by itself."""
+            """Do nothing: the event's end is of no interest."""
 
     with event.install_listener("numba:compile", Listener()):
         yield

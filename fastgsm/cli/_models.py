@@ -1,4 +1,4 @@
-"""``fastgsm info``, ``plot`` and ``priors``: what is in a model."""
+"""``fastgsm info``, ``plot`` and ``priors``: show what a model holds."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _add_info(commands: Any) -> None:
         commands,
         "info",
         _info,
-        "say what a model is",
+        "show the kind, size and training of a model",
         "  fastgsm info mine.npz\n  fastgsm info mogsm --json",
     )
-    command.add_argument("model", metavar="MODEL", help="a model's file, or a bundled prior's name")
+    command.add_argument("model", metavar="MODEL", help="model file, or name of a bundled prior")
     _options.add_json(command)
 
 
@@ -40,18 +40,18 @@ def _add_plot(commands: Any) -> None:
         "  fastgsm plot mine.npz -o shapes.png --what eigenvectors",
     )
     command.add_argument(
-        "models", nargs="+", metavar="MODEL", help="models' files, or bundled priors' names"
+        "models", nargs="+", metavar="MODEL", help="model files, or names of bundled priors"
     )
     command.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="the picture to write, .png"
+        "-o", "--output", required=True, metavar="FILE", help="picture to write (.png)"
     )
-    command.add_argument("--force", action="store_true", help="replace an existing picture")
+    command.add_argument("--force", action="store_true", help="replace an existing file")
     command.add_argument(
         "--what",
         choices=WHAT,
         default="likelihood",
-        help="the log-likelihood over the iterations of EM (the default), or of one model its "
-        "scales and weights, its leading eigenvectors, or patches drawn from it",
+        help="the log-likelihood at each iteration of EM (the default); or, for one model, its "
+        "scales and weights, its leading eigenvectors, or random patches from it",
     )
 
 
@@ -74,7 +74,7 @@ def _load(name_or_file: str) -> Any:
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """Give what a model is, as JSON knows it."""
+    """Return the facts about a model, in types that JSON can hold."""
     from fastgsm.models._save import plain_options
 
     side = math.isqrt(model.n_features_in_)
@@ -99,7 +99,7 @@ def _info(args: argparse.Namespace) -> int:
         _options.print_json(facts)
         return 0
     side = facts["patch_size"]
-    patches = f"{side}x{side} pixels" if side else f"{facts['features']} features, no square"
+    patches = f"{side}x{side} pixels" if side else f"{facts['features']} features, not square"
     options = ", ".join(f"{name}={value!r}" for name, value in facts["options"].items())
     lines = {
         "model": facts["model"],
@@ -123,7 +123,9 @@ def _plot(args: argparse.Namespace) -> int:
     output = _options.check_new_file(args.output, ".png", "a picture", args.force)
     models = {name: _load(name) for name in args.models}
     if args.what != "likelihood" and len(models) > 1:
-        raise ValueError(f"--what {args.what} is of one model; draw the {len(models)} one by one")
+        raise ValueError(
+            f"--what {args.what} draws one model, not {len(models)}; draw each by itself"
+        )
     figure = plot.new_figure(8, 4.5, layout="constrained")
     what = models if args.what == "likelihood" else next(iter(models.values()))
     getattr(plot, f"plot_{args.what}")(what, ax=figure.add_subplot())

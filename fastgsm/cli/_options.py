@@ -1,4 +1,4 @@
-"""The parser, and the options and results that several sub-commands have."""
+"""The parser, and the options and results that several sub-commands share."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from fastgsm.files.image_file import ImageFile
 
-QUIET = "print nothing but warnings and errors"
+QUIET = "print only warnings and errors"
+
+# The presets of `fastgsm.denoise`. They are repeated here because importing them takes too long for
+# the help; a test compares them.
+QUALITIES = ("fast", "balanced", "best")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are errors like any other: one line, exit status 2."""
+    """A parser whose errors are reported like all others: one line, exit status 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise the error, with the way to the help."""
+        """Raise the error, with a hint at the help."""
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
 def add_command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, examples: str
 ) -> argparse.ArgumentParser:
-    """Add a sub-command; ``run`` gives the exit status."""
+    """Add a sub-command; ``run`` returns the exit status."""
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
@@ -54,7 +58,7 @@ def add_max_pixels(command: argparse.ArgumentParser) -> None:
         "--max-pixels",
         type=positive,
         metavar="N",
-        help="refuse compressed images that claim more pixels (default: 178956970)",
+        help="refuse compressed images with more pixels (default: 178956970)",
     )
 
 
@@ -65,7 +69,7 @@ def add_seed(command: argparse.ArgumentParser) -> None:
         type=seed,
         default=0,
         metavar="N",
-        help="start of the random numbers (default: %(default)s)",
+        help="seed of the random numbers (default: %(default)s)",
     )
 
 
@@ -82,9 +86,9 @@ def add_json(command: argparse.ArgumentParser) -> None:
 
 
 def _at_least(minimum: int) -> Callable[[str], int]:
-    """Give what converts the argument of an option."""
+    """Return a function that converts an argument to an integer of at least ``minimum``."""
 
-    def integer(text: str) -> int:  # argparse names it in a message: "invalid integer value: 'x'"
+    def integer(text: str) -> int:  # argparse shows its name: "invalid integer value: 'x'"
         number = int(text)
         if number < minimum:
             raise argparse.ArgumentTypeError(f"{text} is not {minimum} or more")
@@ -97,7 +101,7 @@ positive, seed = _at_least(1), _at_least(0)
 
 
 def prior(name_or_file: str) -> Any:
-    """Give the name of a bundled prior as it is, and the model that a file holds."""
+    """Return the name of a bundled prior unchanged, or the model from a file."""
     import fastgsm
 
     names = fastgsm.list_priors()
@@ -113,7 +117,7 @@ def prior(name_or_file: str) -> Any:
 def figures(
     source: str | Path, output: str | Path, pages: list[ImageFile], result: dict[str, Any]
 ) -> dict[str, Any]:
-    """Give what is said of a denoised image, as JSON knows it."""
+    """Return what to report about a denoised image, in types that JSON can hold."""
     array = pages[0].array
     return {
         "input": str(source),
@@ -130,7 +134,7 @@ def figures(
 
 
 def sentence(figures: dict[str, Any]) -> str:
-    """Say for people what `figures` gave."""
+    """Return the result of `figures` as a sentence for people."""
     kind = "grey" if figures["channels"] == 1 else "colour"
     size = f"{figures['width']}x{figures['height']} {kind} {figures['dtype']}"
     if figures["pages"] > 1:
@@ -149,13 +153,13 @@ def print_json(result: Any) -> None:
 
 
 def say(args: argparse.Namespace, line: str) -> None:
-    """Print a line for people: not at all if quiet, beside the result if that is JSON."""
+    """Print a line for people unless --quiet is given, on standard error if the result is JSON."""
     if not args.quiet:
         print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
 
 
 def check_new_file(output: str, suffix: str, what: str, force: bool) -> Path:
-    """Raise, before any work, if a file cannot or must not be written; give its path."""
+    """Return the path of a file, or raise, before any work, if it cannot or must not be written."""
     from fastgsm.files.paths import check_output_path
 
     path = Path(output)
@@ -168,7 +172,7 @@ def check_new_file(output: str, suffix: str, what: str, force: bool) -> Path:
 
 
 def one_line(error: BaseException) -> str:
-    """Say in one line what went wrong."""
+    """Return what went wrong as one line."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     text = " ".join(str(error).split())

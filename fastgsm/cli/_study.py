@@ -1,4 +1,4 @@
-"""``fastgsm compare`` and ``fastgsm demo``: what :mod:`fastgsm.report` does."""
+"""``fastgsm compare`` and ``fastgsm demo``: run :mod:`fastgsm.report`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _add_compare(commands: Any) -> None:
         "  fastgsm compare\n  fastgsm compare --images photos/ --out study",
     )
     command.add_argument(
-        "--images", metavar="DIR", help="folder of images (default: scikit-image's samples)"
+        "--images", metavar="DIR", help="folder of images (default: sample images of scikit-image)"
     )
     command.add_argument(
         "--out",
@@ -39,7 +39,7 @@ def _add_compare(commands: Any) -> None:
         help="number of patches to learn from (default: %(default)s)",
     )
     _options.add_seed(command)
-    _options.add_quiet(command, "show no progress")
+    _options.add_quiet(command, "do not show progress")
 
 
 def _add_demo(commands: Any) -> None:
@@ -47,7 +47,7 @@ def _add_demo(commands: Any) -> None:
         commands,
         "demo",
         _demo,
-        "add noise to a sample image, denoise it, show before and after",
+        "add noise to a sample image, denoise it, and show before and after",
         "  fastgsm demo\n  fastgsm demo --out here",
     )
     command.add_argument(

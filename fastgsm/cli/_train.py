@@ -1,4 +1,4 @@
-"""``fastgsm train``: a prior from image files."""
+"""``fastgsm train``: learn a prior from image files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from fastgsm.cli import _options
 
-# Class of each model, and those of its options that can be given here.
+# The class of each model, and those of its options that can be set here. They are repeated because
+# importing the models takes too long for the help; a test compares them.
 MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "mvn": ("MVN", ()),
     "gsm": ("GSM", ("scales", "max_iter")),
@@ -30,25 +31,36 @@ def add_to(commands: Any) -> None:
         "images",
         nargs="+",
         metavar="IMAGES",
-        help="files or folders (without their sub-folders); colour is turned into grey, by "
-        "luminance",
+        help="files or folders (without their sub-folders); colour images are converted to grey "
+        "(luminance)",
     )
     _options.add_data_range(command)
     _options.add_max_pixels(command)
     command.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="the model to write, .npz"
+        "-o", "--output", required=True, metavar="FILE", help="model file to write (.npz)"
     )
-    command.add_argument("--force", action="store_true", help="replace an existing model")
-    command.add_argument("--model", choices=MODELS, default="gsm", help="default: %(default)s")
+    command.add_argument("--force", action="store_true", help="replace an existing file")
+    command.add_argument(
+        "--model", choices=MODELS, default="gsm", help="kind of model (default: %(default)s)"
+    )
     positive = _options.positive
     command.add_argument(
-        "--scales", type=positive, metavar="J", help="scales (gsm, mogsm, ica; default: model's)"
+        "--scales",
+        type=positive,
+        metavar="J",
+        help="number of scales (gsm, mogsm, ica; default: the model's)",
     )
     command.add_argument(
-        "--components", type=positive, metavar="K", help="shapes (gmm, mogsm; default: model's)"
+        "--components",
+        type=positive,
+        metavar="K",
+        help="number of shapes (gmm, mogsm; default: the model's)",
     )
     command.add_argument(
-        "--max-iter", type=positive, metavar="N", help="limit of EM iterations (default: model's)"
+        "--max-iter",
+        type=positive,
+        metavar="N",
+        help="largest number of EM iterations (all but mvn; default: the model's)",
     )
     command.add_argument(
         "--patch-size",
@@ -68,7 +80,7 @@ def add_to(commands: Any) -> None:
         "--center",
         choices=("patch", "global", "none"),
         default="patch",
-        help="what is subtracted from a patch: its own mean, the mean patch, nothing "
+        help="what is subtracted from a patch: its own mean, the mean patch, or nothing "
         "(default: %(default)s)",
     )
     _options.add_seed(command)
@@ -115,14 +127,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         patches = f"{len(X)} patches of {args.patch_size}x{args.patch_size}"
         _options.say(args, f"trained {type(model).__name__} on {patches} in {seconds:.2f} s")
-        _options.say(args, f"images: {len(images)} (of colour ones, the luminance)")
+        _options.say(args, f"images: {len(images)} (colour images as luminance)")
         _options.say(args, f"mean log-likelihood of the training patches: {likelihood:.3f} nats")
         _options.say(args, f"wrote {args.output}")
     return 0
 
 
 def _new_model(args: argparse.Namespace) -> Any:
-    """Make the model that was asked for; an option that it does not have is an error."""
+    """Return the requested model, not yet fitted; raise for an option that it does not have."""
     import fastgsm
 
     class_name, accepted = MODELS[args.model]

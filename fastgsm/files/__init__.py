@@ -1,1 +1,1 @@
-"""Image files: decoders, encoders, and paths that are written whole or not at all."""
+"""Files: images, pixels read and written in parts, paths, and the list of finished tiles."""

@@ -1,4 +1,4 @@
-"""PNG and JPEG files, by Pillow; 16-bit colour, which Pillow lacks, by `files.png16`."""
+"""PNG and JPEG files with Pillow, and with `files.png16` the 16-bit colour that it lacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fastgsm._extras import import_extra
-from fastgsm.files import png16 as _png16
+from fastgsm.files import png16
 
 JPEG_QUALITY = 95
 ORIENTATION = 274  # number of the tag, in EXIF as in TIFF
@@ -21,33 +21,33 @@ _READERS = {
 
 
 def read(file: BinaryIO, max_pixels: int) -> tuple[np.ndarray, int, bytes | None]:
-    """Give the pixels with alpha as the last channel, the orientation and the colour profile."""
+    """Return the pixels with alpha as the last channel, the orientation and the colour profile."""
     picture = open_picture(file, ["PNG", "JPEG"], max_pixels)
     is_png = picture.format == "PNG"
     if is_png and picture.is_animated:
         raise ValueError("it is an animation; save one frame as an image of its own")
-    samples = _png16.samples_of(picture) if is_png else None
+    samples = png16.samples_of(picture) if is_png else None
     if samples is not None and "transparency" in picture.info:
         raise ValueError("16-bit PNG with a transparent colour; save it with an alpha channel")
-    if samples in _png16.UNPACKINGS:
-        stored = _png16.pixels(lambda: open_picture(file, ["PNG"], max_pixels), samples)
+    if samples in png16.UNPACKINGS:
+        stored = png16.pixels(lambda: open_picture(file, ["PNG"], max_pixels), samples)
     else:
         stored = pixels(picture)
     return stored, picture.getexif().get(ORIENTATION, 1), picture.info.get("icc_profile")
 
 
 def open_picture(file: BinaryIO, formats: list[str], max_pixels: int) -> Any:
-    """Open a file by Pillow, as one of the given formats; nothing is decoded yet."""
+    """Open a file of one of the given formats with Pillow, without decoding it yet."""
     file.seek(0)
-    # Pillow asks for as many bytes as a chunk claims to have: a file would take room for them.
+    # Pillow asks for as many bytes as a chunk claims to have, and a file would allocate them all.
     content = BytesIO(file.read())
     for format_ in formats:
-        # Not by Image.open, whose limit of pixels is one number for the whole process.
+        # Not with Image.open, whose limit of pixels is one number for the whole process.
         module, reader = _READERS[format_]
         content.seek(0)
         try:
             picture = getattr(import_extra(module), reader)(content)
-        except SyntaxError:  # so Pillow says that a file is of another format, or damaged
+        except SyntaxError:  # Pillow's error for a damaged file or one of another format
             continue
         check_size(picture.width, picture.height, max_pixels)
         return picture
@@ -55,7 +55,7 @@ def open_picture(file: BinaryIO, formats: list[str], max_pixels: int) -> Any:
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raise if an image has more pixels than it may."""
+    """Raise if an image has more pixels than are accepted."""
     if width * height > max_pixels:
         raise ValueError(
             f"it claims {width}x{height} = {width * height} pixels, above the limit of "
@@ -65,7 +65,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def pixels(picture: Any) -> np.ndarray:
-    """Pixels in their own values; 1-bit becomes 0 and 255, a palette RGB."""
+    """Return the pixels as they are stored, but 1-bit as 0 and 255, and a palette as RGB."""
     mode = picture.mode
     if "transparency" in picture.info and mode in ("1", "L", "RGB", "P"):
         picture = picture.convert("LA" if mode in ("1", "L") else "RGBA")

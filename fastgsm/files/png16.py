@@ -1,4 +1,4 @@
-"""PNG files of 16 bits a sample, of which Pillow has only the grey ones."""
+"""PNG files with 16 bits per sample, of which Pillow reads and writes only the grey ones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-# Pillow has no 16-bit colour images: it keeps the high byte of every sample. But it can be told how
-# to unpack the decoded bytes, as big- or little-endian, and so gives the low byte as well.
-# This relies on what Pillow does not document: that a picture that is not loaded yet has `tile`, a
-# list of named tuples whose `args` is the layout of the samples (plain tuples before Pillow 11),
-# and that these layouts exist. The tests read every kind of 16-bit PNG, so a Pillow that
-# does otherwise fails them; 11.0 and 13.0 pass.
+# Pillow has no 16-bit colour images: it keeps the high byte of every sample. But we can tell it to
+# unpack the decoded bytes as little-endian instead of big-endian, which returns the low byte.
+# This relies on undocumented facts: a picture that is not loaded yet has `tile`, a list of named
+# tuples whose `args` is the layout of the samples (plain tuples before Pillow 11), and these
+# layouts exist. The tests read every kind of 16-bit PNG, so they fail with a Pillow that behaves
+# differently; 11.0 and 13.0 pass.
 UNPACKINGS = {
     "RGB;16B": ("RGB;16B", "RGB;16L"),
     "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
@@ -24,15 +24,15 @@ GREY = "I;16B"
 
 
 def samples_of(picture: Any) -> str | None:
-    """Give Pillow's name for the layout of the 16-bit samples of a PNG; None for fewer bits."""
+    """Return Pillow's name for the layout of a PNG's 16-bit samples, or None for fewer bits."""
     layout: str = picture.tile[0].args
     return layout if layout in (*UNPACKINGS, GREY) else None
 
 
 def pixels(open_again: Callable[[], Any], samples: str) -> np.ndarray:
-    """Give 16-bit pixels with colour or alpha, (height, width, 2, 3 or 4).
+    """Return 16-bit pixels with colour or alpha, (height, width, 2, 3 or 4).
 
-    Decoding uses up a picture, so ``open_again`` gives a new one for each time.
+    Decoding uses up a picture, so ``open_again`` returns a new one each time.
     """
 
     def unpack(layout: str) -> np.ndarray:
@@ -48,13 +48,13 @@ def pixels(open_again: Callable[[], Any], samples: str) -> np.ndarray:
 
 
 def write(file: BinaryIO, stored: np.ndarray, orientation: int, icc: bytes | None) -> None:
-    """Write 16-bit pixels, grey or colour; the format: https://www.w3.org/TR/png-3/."""
+    """Write 16-bit pixels, grey or colour, as https://www.w3.org/TR/png-3/ defines."""
     height, width = stored.shape[:2]
     channels = stored.shape[2] if stored.ndim == 3 else 1
     colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = stored.astype(">u2").view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
-    filtered[:, 0] = 2  # filter "up": each byte less the one above
+    filtered[:, 0] = 2  # filter "up": each byte minus the one above
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
 
@@ -73,7 +73,7 @@ def write(file: BinaryIO, stored: np.ndarray, orientation: int, icc: bytes | Non
 
 
 def _exif(orientation: int) -> bytes:
-    """EXIF data that hold the orientation alone: a TIFF header and a directory of one tag."""
+    """Return EXIF data with only the orientation: a TIFF header and a directory of one tag."""
     header = struct.pack(">2sHI", b"MM", 42, 8)
     tag = struct.pack(">HHIHxx", 274, 3, 1, orientation)  # number, type (short), one value
     return header + struct.pack(">H", 1) + tag + struct.pack(">I", 0)

@@ -1,4 +1,4 @@
-"""TIFF files, by tifffile, or by Pillow where tifffile lacks the compression."""
+"""Reading TIFF files with tifffile, or with Pillow where tifffile lacks the compression."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from fastgsm._extras import import_extra
-from fastgsm.files import pillow as _pillow
+from fastgsm.files import pillow
+from fastgsm.files.image_file import ImageFile, Tags, image_file, valid_orientation
 from fastgsm.files.pillow import ORIENTATION
-
-if TYPE_CHECKING:
-    from fastgsm.files.image_file import ImageFile
 
 ICC_PROFILE = 34675  # number of the tag
 
-# A TIFF can name other files that its pixels are in; a stranger's shall not have them read.
+# A TIFF can name other files that hold its pixels; an untrusted file must not make us read others.
 ONE_FILE = {"is_ome": False, "is_mmstack": False, "is_ndtiff": False}
 
-# What expands a compressed part in steps, by the number of the compression.
+# Decoders that expand a compressed part step by step, by the number of the compression.
 EXPANDERS: dict[int, Any] = {
     8: zlib.decompressobj,
     32946: zlib.decompressobj,
@@ -35,51 +32,36 @@ EXPANDERS: dict[int, Any] = {
 }
 ZSTD = (34926, 50000)
 MAX_PAGES = 10_000
-CLASSIC = 2**32 - 2**25  # bytes of pixels; a TIFF of more needs wider offsets
+SLACK = 2**16  # bytes that some writers leave after the pixels of a part
 
 RESOLUTION, RESOLUTION_UNIT = (282, 283), 296
-DESCRIPTION = 270
-FRACTIONS = {5: "u4", 10: "i4"}  # types of tags: numerator, denominator
-POINTERS = (13, 18)  # types of tags that say where in the file something else begins
-# Tags that say how the pixels lie in the file, which is written anew; that point to tables of
-# tags (330, 34665 EXIF, 34853 GPS, 40965); or that are written from what was read.
+POINTERS = (13, 18)  # types of tags that point to another place in the file
+# Tags that are not copied: they describe the layout of the pixels, which a writer chooses itself;
+# or they point to tables of tags (330, 34665 EXIF, 34853 GPS, 40965); or they are written from
+# fields of `ImageFile` and `Tags`.
 LAYOUT = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284),
     *(288, 289, 290, 291, 292, 293, 317, 320, 321, 322, 323, 324, 325, 330, 338, 339, 347, 400),
     *(512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 559, 32997, 32998),
     *(34665, 34853, 40965, *RESOLUTION, RESOLUTION_UNIT, ORIENTATION, ICC_PROFILE),
 }
-SLACK = 2**16  # bytes after the pixels of a part, which some writers leave there
 
 
-@dataclass(frozen=True)
-class Tags:
-    """What a page says beside its pixels (description, date, place, ...), as bytes of the file."""
-
-    byteorder: str  # "<" or ">"
-    resolution: tuple[Any, Any] | None  # pixels per unit, as fractions, across and down
-    unit: int  # of the resolution: 1 none, 2 inch, 3 centimetre
-    others: tuple[tuple[int, int, bytes], ...]  # number, type, value
-
-
-def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[tuple[Any, ...]]:
-    """Give of each page its pixels with alpha as the last channel, and what belongs to them.
-
-    That is the orientation, the colour profile and the other tags. Thumbnails are left out.
-    """
+def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[ImageFile]:
+    """Read all pages but thumbnails."""
     with import_extra("tifffile").TiffFile(file, **ONE_FILE) as tiff:
         pages = _full_pages(tiff, max_pages)
         size = os.fstat(file.fileno()).st_size
         read_pixels = 0
         for _, page in pages:
             if page.compression != 1:
-                _pillow.check_size(page.imagewidth, page.imagelength, max_pixels - read_pixels)
-                _pillow.check_size(page.tilewidth, page.tilelength, max_pixels - read_pixels)
+                pillow.check_size(page.imagewidth, page.imagelength, max_pixels - read_pixels)
+                pillow.check_size(page.tilewidth, page.tilelength, max_pixels - read_pixels)
                 read_pixels += page.imagewidth * page.imagelength
             _check(page, size)
             _check_expansion(file, page)
         return [
-            (
+            image_file(
                 _pixels(file, page, number, max_pixels),
                 page.tags.valueof(ORIENTATION, 1),
                 page.tags.valueof(ICC_PROFILE),
@@ -90,11 +72,11 @@ def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[tuple[Any, ...
 
 
 @contextmanager
-def opened(file: BinaryIO, max_part: int) -> Iterator[tuple[Any, int, bytes | None, Tags]]:
-    """Open the one page of a file, of which parts are read when they are asked for.
+def opened(file: BinaryIO, max_part: int) -> Iterator[ImageFile]:
+    """Open the only page of a file, whose `array` reads pixels when they are asked for.
 
-    Gives an array, the orientation, the colour profile and the other tags. A compressed strip or
-    tile, which is only read as a whole, has at most ``max_part`` values.
+    A compressed strip or tile can only be read as a whole, and so may have at most ``max_part``
+    values.
     """
     with import_extra("tifffile").TiffFile(file, **ONE_FILE) as tiff:
         [(_, page), *others] = _full_pages(tiff, MAX_PAGES)
@@ -115,16 +97,16 @@ def opened(file: BinaryIO, max_part: int) -> Iterator[tuple[Any, int, bytes | No
             check_part(page.chunks, max_part)
             _check_expansion(file, page)
             array = _Parts(file, page)
-        tags = page.tags
-        orientation, icc = tags.valueof(ORIENTATION, 1), tags.valueof(ICC_PROFILE)
-        yield array, orientation, icc, _tags(file, tiff.byteorder, page)
+        orientation = valid_orientation(page.tags.valueof(ORIENTATION, 1))
+        icc = page.tags.valueof(ICC_PROFILE)
+        yield ImageFile(array, None, orientation, icc, _tags(file, tiff.byteorder, page))
 
 
 class _Parts:
-    """The pixels (height, width[, channels]) of a page in strips or tiles.
+    """The pixels (height, width[, channels]) of a page that is stored in strips or tiles.
 
-    A strip or tile is read and expanded whenever pixels of it are asked for. tifffile's own array
-    of this kind works with some releases of Zarr only.
+    A strip or tile is read and expanded whenever some of its pixels are asked for. tifffile's own
+    array of this kind works only with some releases of Zarr.
     """
 
     def __init__(self, file: BinaryIO, page: Any) -> None:
@@ -138,26 +120,22 @@ class _Parts:
         out = np.empty((rows.stop - rows.start, columns.stop - columns.start, samples), self.dtype)
         length, width = self._page.chunks[:2]
         down, across = -(-self.shape[0] // length), -(-self.shape[1] // width)
-        n_planes = samples if self._page.axes == "SYX" else 1
-        for plane, i, j in itertools.product(
-            range(n_planes),
+        # In the layout SYX, each channel has its own strips or tiles.
+        n_separate = samples if self._page.axes == "SYX" else 1
+        for channel, i, j in itertools.product(
+            range(n_separate),
             range(rows.start // length, -(-rows.stop // length)),
             range(columns.start // width, -(-columns.stop // width)),
         ):
-            pixels = self._expand((plane * down + i) * across + j)
-            (to_rows, of_rows), (to_columns, of_columns) = (
-                _overlap(wanted, first, sides)
-                for wanted, first, sides in (
-                    (rows, i * length, length),
-                    (columns, j * width, width),
-                )
-            )
-            channels = slice(plane, plane + 1) if n_planes > 1 else slice(None)
-            out[to_rows, to_columns, channels] = pixels[of_rows, of_columns]
+            pixels = self._expand((channel * down + i) * across + j)
+            to_rows, from_rows = _overlap(rows, i * length, length)
+            to_columns, from_columns = _overlap(columns, j * width, width)
+            channels = slice(channel, channel + 1) if n_separate > 1 else slice(None)
+            out[to_rows, to_columns, channels] = pixels[from_rows, from_columns]
         return out if len(self.shape) == 3 else out[..., 0]
 
     def _expand(self, number: int) -> np.ndarray:
-        """Give the pixels (rows, columns, samples) of a strip or tile."""
+        """Return the pixels (rows, columns, samples) of a strip or tile."""
         page = self._page
         self._file.seek(page.dataoffsets[number])
         tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
@@ -167,7 +145,10 @@ class _Parts:
 
 
 def _overlap(wanted: slice, first: int, length: int) -> tuple[slice, slice]:
-    """Give where the pixels from ``first`` on belong in those wanted, and which of them do."""
+    """Return where a part that starts at ``first`` overlaps ``wanted``: in ``wanted``, in the part.
+
+    Both slices count from the start of their own range.
+    """
     start, stop = max(wanted.start, first), min(wanted.stop, first + length)
     return (
         slice(start - wanted.start, stop - wanted.start),
@@ -176,115 +157,16 @@ def _overlap(wanted: slice, first: int, length: int) -> tuple[slice, slice]:
 
 
 def check_part(shape: Sequence[int], max_part: int) -> None:
-    """Raise if what is only read as a whole is too large for that."""
+    """Raise if a strip, tile or chunk, which is only read as a whole, is too large."""
     if math.prod(shape) > max_part:
         raise ValueError(
-            f"its strips, tiles or chunks have up to {math.prod(shape)} values, of which none can "
-            f"be read without the others; save it with parts of at most {max_part}"
+            f"its strips, tiles or chunks have up to {math.prod(shape)} values, and each can only "
+            f"be read as a whole; save it with parts of at most {max_part}"
         )
 
 
-def create(path: str | os.PathLike[str], page: ImageFile) -> np.memmap[Any, Any]:
-    """Write a file of one page without its pixels, and give these to be written."""
-    order = {} if page.tags is None else {"byteorder": page.tags.byteorder}
-    shape, dtype = page.array.shape, page.array.dtype
-    bigtiff = math.prod(shape) * dtype.itemsize > CLASSIC
-    options = _options([page]) | order | {"bigtiff": bigtiff}
-    return import_extra("tifffile").memmap(path, shape=shape, dtype=dtype, **options)
-
-
-def reopen(path: str | os.PathLike[str]) -> np.memmap[Any, Any]:
-    """Give the pixels of what `create` made, to go on writing them."""
-    return import_extra("tifffile").memmap(path, page=0, mode="r+", **ONE_FILE)
-
-
-def write(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
-    """Write pages of any type."""
-    orders = {page.tags.byteorder for page in pages if page.tags is not None}
-    if len(orders) > 1:
-        raise ValueError("the pages come from files of different byte order; write each by itself")
-    size = sum(page.stored.nbytes for page in pages)
-    options = {"byteorder": orders.pop() if orders else None, "bigtiff": size > CLASSIC}
-    with import_extra("tifffile").TiffWriter(file, **options) as tiff:
-        if _is_stack(pages):
-            _write_stack(tiff, pages)
-        else:
-            for page in pages:
-                _write_stack(tiff, [page])
-
-
-def _is_stack(pages: Sequence[ImageFile]) -> bool:
-    """Say whether the pixels of all pages may lie one after the other, before the second entry.
-
-    ImageJ reads nothing but the first entry, and so needs it. What other entries say that the
-    first does not would be lost: only in ImageJ's own files, where nobody reads it, it is.
-    """
-    first, *others = pages
-    repeated = _repeated(pages)
-    is_imagej = any(n == DESCRIPTION and v[:7] == b"ImageJ=" for n, _, v in _others(first))
-    return all(
-        _frame(page) == _frame(first) and (is_imagej or set(_others(page)) == repeated)
-        for page in others
-    )
-
-
-def _others(page: ImageFile) -> tuple[tuple[int, int, bytes], ...]:
-    return () if page.tags is None else page.tags.others
-
-
-def _repeated(pages: Sequence[ImageFile]) -> set[tuple[int, int, bytes]]:
-    """Give the tags that all pages have, with the same values."""
-    return set.intersection(*(set(_others(page)) for page in pages))
-
-
-def _frame(page: ImageFile) -> tuple[Any, ...]:
-    """Give what must be equal for pages to be written as one stack."""
-    layout = page.stored.shape, page.array.dtype, page.array.ndim
-    scale = None if page.tags is None else (page.tags.resolution, page.tags.unit)
-    return *layout, page.orientation, page.icc_profile, scale
-
-
-def _write_stack(tiff: Any, pages: Sequence[ImageFile]) -> None:
-    """Write pages alike, the pixels of one directly after those of another."""
-    stored = pages[0].stored if len(pages) == 1 else np.stack([page.stored for page in pages])
-    tiff.write(stored, **_options(pages))
-
-
-def _options(pages: Sequence[ImageFile]) -> dict[str, Any]:
-    """Give what tifffile must know of pages alike, beside their pixels."""
-    first, tags, repeated = pages[0], pages[0].tags, _repeated(pages)
-    extra = (
-        [_extra_tag(tag, tags.byteorder, tag in repeated) for tag in tags.others] if tags else []
-    )
-    if first.orientation != 1:
-        extra.append((ORIENTATION, 3, 1, first.orientation, False))
-    return {
-        "photometric": "rgb" if first.array.ndim == 3 else "minisblack",
-        "planarconfig": "contig" if first.array.ndim == 3 or first.alpha is not None else None,
-        "extrasamples": ["unassalpha"] if first.alpha is not None else None,
-        "resolution": tags.resolution if tags else None,
-        "resolutionunit": tags.unit if tags else None,
-        "iccprofile": first.icc_profile,
-        "extratags": extra,
-        "metadata": None,
-        "software": False,
-    }
-
-
-def _extra_tag(tag: tuple[int, int, bytes], byteorder: str, everywhere: bool) -> tuple[Any, ...]:
-    """Give a tag as tifffile wants it: number, type, count, value, whether it is only written once.
-
-    tifffile counts the bytes of fractions wrongly, so they are given as numbers.
-    """
-    number, kind, value = tag
-    if kind not in FRACTIONS:
-        return number, kind, None, value, not everywhere
-    numbers = np.frombuffer(value, byteorder + FRACTIONS[kind]).tolist()
-    return number, kind, len(numbers) // 2, tuple(numbers), not everywhere
-
-
 def _full_pages(tiff: Any, max_pages: int) -> list[tuple[int, Any]]:
-    """Give the pages with their numbers in the file, less thumbnails.
+    """Return the pages but thumbnails, with their numbers in the file.
 
     tifffile would follow pages that lead back to an earlier one for ever.
     """
@@ -327,13 +209,15 @@ def _tags(file: BinaryIO, byteorder: str, page: Any) -> Tags:
 
 
 def _check(page: Any, file_size: int) -> None:
+    """Raise if the pixels of a page cannot all be in the file, or are of a kind we do not read."""
     if page.compression == 1:
         # Eight pixels of 1 bit share a byte, which tifffile does not count.
         n_bytes = page.size * int(np.min(page.bitspersample)) // 8
         if n_bytes > file_size:
             raise ValueError(f"{n_bytes} bytes of pixels cannot be in {file_size} bytes of file")
     else:
-        parts = zip(page.dataoffsets, page.databytecounts, strict=False)  # as many: see below
+        # Not strict: the last check below compares the numbers of both.
+        parts = zip(page.dataoffsets, page.databytecounts, strict=False)
         if any(offset + size > file_size for offset, size in parts):
             raise ValueError("parts of its pixels lie beyond its end; the file is damaged")
     colours = 3 if page.photometric == 2 else 1
@@ -341,15 +225,15 @@ def _check(page: Any, file_size: int) -> None:
         raise ValueError(f"it has {page.samplesperpixel} channels; fastgsm reads grey and RGB")
     if 1 in page.extrasamples:
         raise ValueError("its alpha is premultiplied; save it with straight alpha")
-    # tifffile takes missing parts for zeros
+    # tifffile would fill missing parts with zeros
     if len(page.databytecounts) != math.prod(page.chunked) or 0 in page.databytecounts:
         raise ValueError("parts of its pixels are missing; the file is damaged")
 
 
 def _check_expansion(file: BinaryIO, page: Any) -> None:
-    """Raise if a part of the image expands to more bytes than it has pixels for.
+    """Raise if a part of the image expands to more bytes than its pixels have.
 
-    tifffile expands a part to whatever size it has, without asking, unless imagecodecs does it.
+    Without imagecodecs, tifffile expands a part to any size without asking.
     """
     if page.compression in ZSTD and find_spec("imagecodecs") is None:
         raise ValueError("it is compressed by zstd; install imagecodecs, or save it with deflate")
@@ -364,6 +248,7 @@ def _check_expansion(file: BinaryIO, page: Any) -> None:
 
 
 def _pixels(file: BinaryIO, page: Any, number: int, max_pixels: int) -> np.ndarray:
+    """Return the pixels of a page, with alpha as the last channel."""
     if page.axes not in ("YX", "YXS", "SYX"):
         raise ValueError(f"its axes are {page.axes}; fastgsm reads images of two dimensions")
     bits, min_is_black, rgb = page.bitspersample, page.photometric == 1, page.photometric == 2
@@ -380,7 +265,7 @@ def _pixels(file: BinaryIO, page: Any, number: int, max_pixels: int) -> np.ndarr
     elif bits not in (1, 2, 4, 8):
         kind = f"{bits}-bit {page.photometric.name}"
         raise ValueError(f"it is {kind}; save it as grey or RGB of 8 or 16 bit")
-    picture = _pillow.open_picture(file, ["TIFF"], max_pixels)
+    picture = pillow.open_picture(file, ["TIFF"], max_pixels)
     picture.seek(number)
-    _pillow.check_size(picture.width, picture.height, max_pixels)
-    return _pillow.pixels(picture)
+    pillow.check_size(picture.width, picture.height, max_pixels)
+    return pillow.pixels(picture)

@@ -1,4 +1,4 @@
-"""The list of the tiles that are done, in a file."""
+"""The list of finished tiles, in a file."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 from fastgsm._progress import Progress
 from fastgsm.files.paths import atomic_path, check_output_path
 
-# Of a checkpoint's file, so that no other file is taken for one, and overwritten.
+# Magic bytes of a checkpoint, so that no other file is mistaken for one and overwritten.
 FIRST_WORD = b"fastgsm-tiles-1 "
 
 
 class Checkpoint:
-    """The tiles that are done, in a file; there is none until the first of them is.
+    """The list of finished tiles, in a file that exists once the first tile is finished.
 
-    Its first line names the run. Each of the others is the number of a tile and a digest of what
-    `out` holds there.
+    Its first line identifies the run. Each other line is the number of a tile and a digest of the
+    pixels of `out` there.
 
     Parameters
     ----------
     path : path or None
-        File to write, and to go on from if it exists; None for no checkpoint.
+        File to write, and to continue from if it exists; None for no checkpoint.
 
     Attributes
     ----------
     done : dict of int to str
-        Tiles and their digests; empty until `begin` has found that they are of this run.
+        Tiles and their digests; empty until `begin` has checked that they belong to this run.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
@@ -42,14 +42,14 @@ class Checkpoint:
     def begin(
         self, run: Callable[[], str], held: Callable[[int], str], progress: bool = False
     ) -> None:
-        """Raise ValueError if the file is of another run, or `out` does not hold what is done.
+        """Raise ValueError if the file belongs to another run, or `out` lacks a finished tile.
 
         Parameters
         ----------
         run : callable
-            Gives the name of this run.
+            Returns the name of this run.
         held : callable
-            Gives the digest of what `out` holds of a tile.
+            Returns the digest of a tile's pixels in `out`.
         """
         if self._path is None:
             return
@@ -57,7 +57,7 @@ class Checkpoint:
         if self._run not in ("", name):
             raise ValueError(
                 f"{self._path} is the checkpoint of another run: image, sigma, tile, random_state "
-                f"or options differ. Give those of that run, or delete the file to begin anew."
+                f"or options differ. Give those of that run, or delete the file to start again."
             )
         self._run = name
         if not self._listed:
@@ -67,16 +67,15 @@ class Checkpoint:
                 if held(number) != pixels:
                     raise ValueError(
                         f"out does not hold tile {number}, which is done according to "
-                        f"{self._path}; wanted the array of that run as that run left it. Open it "
-                        f"without emptying it (mode 'r+', not 'w+'), or delete {self._path} to "
-                        f"begin anew."
+                        f"{self._path}; wanted the array as that run left it. Open it without "
+                        f"emptying it (mode 'r+', not 'w+'), or delete {self._path} to start again."
                     )
                 bar.update()
         self.done = self._listed
-        self._write()  # without a line that was cut short
+        self._write()  # drops a line that was cut short
 
     def add(self, number: int) -> None:
-        """Note that a tile is done."""
+        """Record that a tile is done."""
         if self._path is None:
             return
         self.done[number] = self._held(number)
@@ -99,16 +98,16 @@ class Checkpoint:
 
 
 def _read_checkpoint(path: Path) -> tuple[str, dict[int, str]]:
-    """Give the name of a run, and the tiles that are done; raise if it is any other file."""
+    """Return the name of a run and its finished tiles; raise if it is any other file."""
     with path.open("rb") as file:
         ours = file.read(len(FIRST_WORD)) == FIRST_WORD
         content = file.read() if ours else b""
     try:
-        # A line that a kill left unfinished counts as none.
+        # A line that a kill left unfinished does not count.
         run, *lines = content.decode("ascii").split("\n")[:-1]
         return run, {int(number): pixels for number, pixels in map(str.split, lines)}
     except ValueError:
         raise ValueError(
-            f"{path} exists and is no checkpoint of tiles; wanted one, or a name that is free. "
+            f"{path} exists and is not a checkpoint of tiles; wanted one, or a name that is free. "
             f"Give checkpoint another name, or delete the file."
         ) from None

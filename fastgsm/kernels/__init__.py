@@ -1,1 +1,1 @@
-"""The hot loops. Nothing here validates its input: the callers do."""
+"""The hot loops. Nothing here validates its input; the callers do."""

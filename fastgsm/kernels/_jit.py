@@ -5,10 +5,10 @@ This is the only module that applies Numba's ``njit``. Two decorators cover ever
 ``jit``
     a building block (micro-kernel, tile function) that other compiled code calls;
 ``Kernel``
-    an entry point called from Python, compiled twice from one source: a serial build that holds
+    an entry point that Python calls, compiled twice from one source: a serial build that holds
     no lock and starts no thread, and a parallel one whose ``prange`` loops run on Numba's threads.
 
-Everything is compiled at its first call for the argument types it meets, never at import.
+Everything is compiled at its first call, for the argument types it meets, never at import.
 """
 
 from __future__ import annotations
@@ -28,28 +28,29 @@ import numba
 
 from fastgsm.kernels._cache import keep_on_disk
 
-# No "fastmath": every flag of it lets LLVM choose, and it chooses differently in the two builds of
-# a kernel. "contract" fuses multiplications and additions at will (see kernels/fma.py), "reassoc"
-# sums in an order that depends on the vector width and on a lane's place in its tile, and flags
-# that assume the absence of NaN or infinity break log-sum-exp, whose empty components are -inf.
+# No "fastmath": its flags let LLVM choose, and it chooses differently in the two builds of a kernel
+# (tests/kernels/test_bits.py checks that none is left). "contract" fuses multiplications and
+# additions at will (see kernels/fma.py), "reassoc" sums in an order that depends on the vector
+# width and on a lane's place in its tile, and flags that assume the absence of NaN or infinity
+# break log-sum-exp, whose empty components are -inf.
 OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "nogil": True,
 }
 
-# Whether indices are looked at before they are used.
+# Whether compiled code checks indices before it uses them.
 CHECKS_BOUNDS = bool(numba.config.BOUNDSCHECK)  # type: ignore[attr-defined]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _source_digest() -> str:
-    """Short digest of every kernel source, and of whether bounds are checked.
+def source_digest() -> str:
+    """Return a short digest of all kernel sources, and of whether bounds are checked.
 
     Numba's cache notices a change in the file of the function it stores, but not in the files of
     the functions that were inlined into it. With the digest in the cached name, an edited or
     upgraded kernel never meets machine code of another version. Nor does Numba notice that
-    NUMBA_BOUNDSCHECK has changed: the run with checks would take code that has none.
+    NUMBA_BOUNDSCHECK has changed: the run with checks would use code that has none.
     """
     digest = hashlib.sha256(b"bounds" if CHECKS_BOUNDS else b"")
     for path in sorted(Path(__file__).parent.glob("*.py")):
@@ -57,7 +58,7 @@ def _source_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-_DIGEST = _source_digest()
+DIGEST = source_digest()
 
 
 def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Callable[..., Any]:
@@ -74,7 +75,7 @@ def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Calla
         function.__defaults__,
         function.__closure__,
     )
-    copy.__qualname__ = f"{function.__qualname__}-{suffix}-{_DIGEST}"
+    copy.__qualname__ = f"{function.__qualname__}-{suffix}-{DIGEST}"
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
     dispatcher: Callable[..., Any] = numba.njit(**OPTIONS, **options)(copy)
@@ -88,7 +89,7 @@ def jit(function: _Function) -> _Function:
 
 
 def compiled(plain: _Function, intrinsic: Any) -> _Function:
-    """Return ``intrinsic`` for compiled code, or ``plain`` where Numba is switched off."""
+    """Return ``intrinsic`` for compiled code, or ``plain`` if Numba is switched off."""
     disabled: int = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
     return plain if disabled else intrinsic
 
@@ -96,13 +97,13 @@ def compiled(plain: _Function, intrinsic: Any) -> _Function:
 def compiled_or_checked(plain: _Function, intrinsic: Any) -> _Function:
     """Return ``intrinsic`` for compiled code, or ``plain``, which is decorated with `jit`.
 
-    ``plain`` runs where Numba is switched off, and is compiled where bounds are checked: those of
-    an intrinsic's instructions never are.
+    ``plain`` runs if Numba is switched off, and is compiled if bounds are checked: an intrinsic's
+    instructions check none.
     """
     return plain if CHECKS_BOUNDS else compiled(plain, intrinsic)
 
 
-# Every entry point by its name, once its module has been imported.
+# Every entry point of this package by its name, once its module has been imported.
 KERNELS: dict[str, Kernel] = {}
 
 
@@ -112,22 +113,23 @@ class Kernel:
     Parameters
     ----------
     function : callable
-        Python source whose outermost loop is a ``numba.prange`` over independent blocks. Its
-        result must not depend on how the blocks are shared out. Convert the loop's index with
+        Python source whose outermost loop is a ``numba.prange`` over independent tasks. Its
+        result must not depend on how the tasks are shared out. Convert the loop's index with
         ``np.intp``: it is unsigned, and unsigned with signed integers make floats.
 
     Attributes
     ----------
     serial, parallel : callable
-        The two builds. Both return the same bits. Made when they are first wanted, which takes a
-        third off what `from fastgsm import denoise` costs beyond Numba's import.
+        The two builds. Both return the same bits. They are made when first used, which saves a
+        third of what `from fastgsm import denoise` costs beyond Numba's import.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
-        KERNELS[self.__name__] = self
+        if function.__module__.startswith(f"{__package__}."):  # and not of tests or benchmarks
+            KERNELS[self.__name__] = self
 
     @functools.cached_property
     def serial(self) -> Callable[..., Any]:
@@ -165,7 +167,7 @@ if hasattr(os, "register_at_fork"):
 def limit_workers(workers: int | None) -> Iterator[None]:
     """Let the kernels called inside the ``with`` block use at most ``workers`` threads.
 
-    None leaves the limit of the block around it, if any.
+    None keeps the limit of the enclosing ``with`` block, if any.
     """
     token = _limit.set(_limit.get() if workers is None else workers)
     try:
@@ -175,11 +177,11 @@ def limit_workers(workers: int | None) -> Iterator[None]:
 
 
 def usable_threads() -> int:
-    """Threads that a kernel called here and now may use.
+    """Return the number of threads that a kernel called here and now may use.
 
-    One in a thread other than the main one (the pool that it belongs to already fills the
+    It is 1 in a thread other than the main one (the pool that it belongs to already fills the
     machine, and Numba's workqueue layer aborts the process on concurrent use) and in a forked
-    child (whose parent's threads do not exist there).
+    child (where the parent's threads do not exist).
     """
     limit = _limit.get()
     if limit == 1 or _forked or threading.current_thread() is not threading.main_thread():
@@ -195,7 +197,7 @@ def _numba_threads(threads: int) -> Iterator[None]:
         yield
         return
     try:
-        numba.set_num_threads(threads)  # inside, for Ctrl-C may be heard as it returns
+        numba.set_num_threads(threads)  # inside, since Ctrl-C may be heard as it returns
         yield
     finally:
         numba.set_num_threads(before)

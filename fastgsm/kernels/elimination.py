@@ -1,4 +1,9 @@
-"""Small dense positive definite systems of equations, solved in place."""
+"""Small dense positive definite systems of equations: set up from samples, solved in place.
+
+A system is an array (d, COLUMNS): the matrix is at the left, the right-hand sides behind it.
+`add_gram` sums the matrix from samples, `solve` turns the right-hand sides into the solutions.
+Both work on four rows at a time.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,18 @@ import numpy as np
 from fastgsm.kernels._jit import jit
 from fastgsm.kernels.fma import fma
 
-# Columns of the equations of a group: the covariance's, and behind them one for each patch. A
-# constant, so that LLVM knows how far rows are apart and checks once whether they overlap.
+# Columns of a system. A constant, so that LLVM knows how far rows are apart and checks only once
+# whether they overlap.
 COLUMNS = 128
 
 
 @jit
 def add_four_rows(a, b, n, c):
-    """First n of four rows of ``c`` += ``a`` (16,), as a 4x4 matrix, times those of ``b``.
+    """Add A B to C, the first n columns of four rows each; ``a`` (16,) is the 4x4 matrix A.
 
-    Rows are COLUMNS apart in the flat b and c. Loops start at 0, in slices: from 8 on, say, LLVM
-    does not vectorise them (a group of 40 patches of 6x6: 39 us instead of 16).
+    Rows are COLUMNS apart in the flat b and c. Callers pass slices, so that loops start at 0: LLVM
+    does not vectorise loops that start at 8, say (a group of 40 patches of 6x6 took 39 us instead
+    of 16).
     """
     a00, a01, a02, a03 = a[0], a[1], a[2], a[3]
     a10, a11, a12, a13 = a[4], a[5], a[6], a[7]
@@ -36,8 +42,28 @@ def add_four_rows(a, b, n, c):
 
 
 @jit
+def add_gram(samples, n, d, out):
+    """Upper triangle of ``out`` (d, COLUMNS) += S^T S for the first n rows of ``samples``.
+
+    ``samples`` is (n', COLUMNS), with zeros from row n to the next multiple of 4.
+    """
+    a = np.empty(16, samples.dtype)
+    b, c = samples.reshape(-1), out.reshape(-1)
+    stop = (d + 7) // 8 * 8
+    for i in range(0, d, 4):
+        begin = i // 8 * 8
+        rows = c[i * COLUMNS + begin : (i + 4) * COLUMNS]
+        for t in range(0, n, 4):
+            four = b[t * COLUMNS + begin : (t + 4) * COLUMNS]
+            for q in range(4):
+                for r in range(4):
+                    a[4 * q + r] = four[r * COLUMNS + i - begin + q]
+            add_four_rows(a, four, stop - begin, rows)
+
+
+@jit
 def _eliminate_within(rows, k, n):
-    """Eliminate, in four flat rows of n columns, what is left of the diagonal that starts at k."""
+    """Clear, in four flat rows of n columns, what is left of the diagonal that starts at k."""
     S = COLUMNS
     f1, f2, f3 = rows[k + 1] / rows[k], rows[k + 2] / rows[k], rows[k + 3] / rows[k]
     for x in range(n):
@@ -59,11 +85,11 @@ def _eliminate_within(rows, k, n):
 
 @jit
 def _substitute_within(upper, rows, n):
-    """Solve U X = B for four rows: U (4, 4) and B (4, n), which becomes X, flat."""
+    """Solve U X = B for four flat rows: U (4, 4) is triangular, and B (4, n) becomes X."""
     S = COLUMNS
     u01, u02, u03 = upper[1], upper[2], upper[3]
     u12, u13, u23 = upper[S + 2], upper[S + 3], upper[2 * S + 3]
-    one = rows.dtype.type(1.0)  # an integer 1 would make float64 of float32
+    one = rows.dtype.type(1.0)  # Python's 1 would make float64 of float32
     v0, v1 = one / upper[0], one / upper[S + 1]
     v2, v3 = one / upper[2 * S + 2], one / upper[3 * S + 3]
     for x in range(n):
@@ -76,13 +102,14 @@ def _substitute_within(upper, rows, n):
 
 @jit
 def solve(equations, d, first, stop):
-    """Solve A X = B in place: A (d, d) positive definite, its upper triangle at the left.
+    """Solve A X = B in place for a positive definite A (d, d), of which the upper triangle is read.
 
-    B is in columns ``first`` to ``stop`` of ``equations`` (d, COLUMNS) and becomes X. A = U^T D^-1
-    U, by elimination of four rows at a time, without pivots; what is left of the diagonal is
-    garbage.
+    A is at the left of ``equations`` (d, COLUMNS), B in its columns ``first`` to ``stop``, and
+    becomes X. Elimination without pivoting makes A = U^T D^-1 U; entries below the diagonal are
+    left undefined.
     """
     a = np.empty(16, equations.dtype)
+    minus_one = equations.dtype.type(-1.0)  # Python's -1 would make float64 of float32
     m = equations.reshape(-1)
     for k in range(0, d, 4):
         begin = k // 8 * 8
@@ -91,7 +118,7 @@ def solve(equations, d, first, stop):
         for i in range(k + 4, d, 4):
             for r in range(4):
                 row = r * COLUMNS - begin
-                scale = -1.0 / pivots[row + k + r]
+                scale = minus_one / pivots[row + k + r]
                 for q in range(4):
                     a[4 * q + r] = pivots[row + i + q] * scale
             begin_i = i // 8 * 8

@@ -1,8 +1,8 @@
-"""One pass of EPLL: the best shape of every patch, then the patches shape by shape.
+"""The second half of a pass of EPLL: patches are restored shape by shape, and added up.
 
-A patch is restored under one shape only, with all its scales blended. So the patches are sorted by
-shape between the two kernels, and a tile holds patches of one shape: choosing costs a rotation for
-every shape, restoring two.
+A patch is restored under one shape only, with all its scales blended. So the caller sorts the
+patches by the shapes that kernels/shapes.py has chosen, and a tile holds patches of one shape.
+Choosing costs one rotation for every shape, restoring two in all.
 """
 
 from __future__ import annotations
@@ -14,12 +14,7 @@ from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.patches import subtract_mean
 from fastgsm.kernels.responsibilities import normalise_tile
 from fastgsm.kernels.rotation import TILE, new_tile
-from fastgsm.kernels.wiener import (
-    add_filtered,
-    new_scratch,
-    rotate_in,
-    shape_log_prob,
-)
+from fastgsm.kernels.wiener import add_filtered, new_scratch, rotate_in, shape_log_prob
 
 
 @jit
@@ -79,8 +74,8 @@ def restore_patches(
 def add_patches(patches, rows, cols, patch_size, sums):
     """Add the ``patches`` (n, d) on the grid to ``sums`` (H, W), in the order of their numbers.
 
-    Parallel over rows of the image: a thread writes the rows it owns and reads whatever covers
-    them, so nothing is shared.
+    Parallel over rows of the image: a task writes its own row and reads all patches that cover it,
+    so nothing is shared.
     """
     n_rows, n_cols = rows.shape[0], cols.shape[0]
     top = rows[0]

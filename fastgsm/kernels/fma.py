@@ -1,10 +1,11 @@
-"""Multiply-add with one rounding, where this package decides and LLVM does not.
+"""Multiply-add with one rounding, where this package decides and not LLVM.
 
-The flag ``contract`` would let LLVM fuse a multiplication and an addition or leave them apart. It
-chooses by the code around them, and that differs between a kernel's serial and parallel build. Both
-builds carry the same helper functions, and a process keeps the copies that it loads first: bits
-then depended on the order in which builds were loaded. So the flag is off, and a kernel writes
-``fma(a, b, c)`` where fusing pays.
+With the flag ``contract``, LLVM may fuse a multiplication and an addition, or not. It chooses by
+the code around them, and that differs between a kernel's serial and parallel build. Both builds
+carry the same helper functions, and a process keeps the copies that it loads first: bits then
+depended on the order in which builds were loaded. So the flag is off, and a kernel writes
+``fma(a, b, c)`` where fusing pays. All three are float32 or all are float64: a mixture does not
+compile, since it would silently be computed in float64.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from fastgsm.kernels._jit import compiled
 
 
 def fuses(context: Any) -> bool:
-    """Whether the processor that Numba compiles for has fused multiply-adds.
+    """Return whether the processor that Numba compiles for has fused multiply-adds.
 
-    Without them a correctly rounded one is a slow library call: two roundings are made instead,
-    everywhere.
+    Without them, a correctly rounded one would be a slow library call. So on such a processor
+    every product is rounded before the addition.
     """
-    # Not the host's features: Numba's settings may keep it from some of them.
+    # Not the host's features: Numba's settings may exclude some of them.
     triple, _, features = context.codegen().magic_tuple()
     on_intel = triple.startswith(("x86_64", "i386", "i686"))
     return not on_intel or "+fma" in (features or "").split(",")
@@ -45,7 +46,8 @@ def emit_fma(builder: ir.IRBuilder, fused: bool, a: ir.Value, b: ir.Value, c: ir
 
 
 @intrinsic
-def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:
+def fma_intrinsic(context: Any, a: Any, b: Any, c: Any) -> Any:
+    """Compute ``a * b + c`` in compiled code."""
     if a not in (types.float32, types.float64) or not a == b == c:
         return None  # the caller does not compile
 
@@ -55,9 +57,9 @@ def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, a, a), generate
 
 
-def _plain(a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c``, rounded once where the processor can; all float32 or all float64."""
+def plain_fma(a: Any, b: Any, c: Any) -> Any:
+    """Return ``a * b + c``, rounded once if the processor can; all float32 or all float64."""
     return a * b + c
 
 
-fma = compiled(_plain, _fma)
+fma = compiled(plain_fma, fma_intrinsic)

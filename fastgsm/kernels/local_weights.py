@@ -1,4 +1,7 @@
-"""Weights of a mixture's shapes that are learned anew in every block of an image."""
+"""Weights of a mixture's shapes, learned for every block of an image.
+
+`shape_evidence` computes the densities of the patches, from which `local_weights` learns.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from fastgsm.kernels.vmath import exp
 
 @Kernel
 def shape_evidence(image, rows, cols, patch_size, remove_mean, bank, evidence):
-    """Fill ``evidence`` (K, n) with the density of every patch with each shape, the greatest 1.
+    """Fill ``evidence`` (K, n) with every patch's density with each shape, over its largest.
 
     ``rows`` and ``cols`` are the grid (see ``kernels.patches``). A density is summed over scales
     and includes the weight of the shape.
@@ -42,15 +45,15 @@ def shape_evidence(image, rows, cols, patch_size, remove_mean, bank, evidence):
 
 @jit
 def _learn(by_shape, by_patch, inverse_weights, concentration, n_steps, ratios):
-    """EM on the ``ratios`` (K,) of the shapes' weights in a block to those of the prior.
+    """Learn by EM the ``ratios`` (K,) of the shapes' weights in a block to those of the prior.
 
-    The evidence of the block's patches, ``by_shape`` (K, n) and ``by_patch`` (n, K), is there
-    twice, so that every sum runs over rows: in one order, and in vectors.
+    The evidence of the block's patches is passed twice, as ``by_shape`` (K, n) and ``by_patch``
+    (n, K), so that every sum runs over rows: in one order, and in vectors.
     """
     n_components, n = by_shape.shape
     totals = np.empty(n, ratios.dtype)
     sums = np.empty(n_components, ratios.dtype)
-    # In the type of the evidence: with Python's 1.0 the loop over shapes would be one of float64.
+    # In the type of the evidence: with Python's 1.0 the loop over shapes would run in float64.
     one, n_patches = ratios.dtype.type(1.0), ratios.dtype.type(n)
     imagined = concentration * n_patches
     ratios[:] = 1.0
@@ -77,12 +80,12 @@ def local_weights(
 ):  # fmt: skip
     """Learn the weights of the shapes in each block of a grid of patches, and choose the shapes.
 
-    Patch (i, j) of the grid has column ``i * n_cols + j`` of ``evidence`` (K, n). A row of
-    ``row_blocks`` (R, 4) are the grid rows at which a block's window begins, the block, and where
-    both end: (window, block, block's end, window's end); ``col_blocks`` (C, 4) likewise. Fills
-    ``ratios`` (R, C, K): the maximum a posteriori of the weights, given the patches of the window
-    and ``concentration`` times as many imagined ones of the prior, over the prior's weights. Fills
-    ``shapes`` (n,) with the likeliest shape of every patch under the weights of its block.
+    Patch (i, j) of the grid has column ``i * n_cols + j`` of ``evidence`` (K, n). Each row of
+    ``row_blocks`` (R, 4) holds four grid rows: where a block's window begins, where the block
+    begins, where the block ends and where the window ends; ``col_blocks`` (C, 4) likewise. Fills
+    ``ratios`` (R, C, K) with the weights over the prior's. They are the maximum a posteriori, given
+    the patches of the window and ``concentration`` times as many imagined ones from the prior.
+    Fills ``shapes`` (n,) with the likeliest shape of every patch under the weights of its block.
     """
     n_components = evidence.shape[0]
     dtype = evidence.dtype

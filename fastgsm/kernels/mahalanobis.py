@@ -1,8 +1,8 @@
 """Squared Mahalanobis distances of samples to components.
 
-``|A_k (x - mu_k)|^2`` with ``A_k^T A_k`` the (pseudo-)inverse of the covariance. Any square root
-of it does; the caller gives the one that is lower trapezoidal, and the zeros above its diagonal
-are not multiplied: half of the work.
+They are ``|A_k (x - mu_k)|^2``, where ``A_k^T A_k`` is the (pseudo-)inverse of the covariance. Any
+such root will do; the caller passes the lower-trapezoidal one, whose zeros above the diagonal are
+not multiplied, which halves the work.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def mahalanobis(X, means, whiteners, rank, distances):
     """
     n, d = X.shape
     n_components, _, room = whiteners.shape
-    for block in prange((n + TILE - 1) // TILE):
-        first = np.intp(block) * TILE
+    for task in prange((n + TILE - 1) // TILE):
+        first = np.intp(task) * TILE
         count = min(TILE, n - first)
         tile = new_tile(room, X.dtype)
         tile[:] = 0.0

@@ -1,11 +1,10 @@
 """Weighted first and second moments of samples about the components' means, for the M-step.
 
-The moments are taken about the current means, not about zero, so that components far from the
-origin lose no digits. They are summed in the samples' type within a batch and in float64 across
-batches.
+The moments are about the current means, not about zero, so that components far from the origin
+lose no digits. They are summed in the samples' type within a batch and in float64 across batches.
 
-Samples of weight 0 are skipped: besides those that are given no weight, all for which a component's
-responsibility is negligible (see ``NEGLIGIBLE`` in kernels.responsibilities, with what that costs).
+Samples of weight 0 are skipped. The caller gives weight 0 also where a component's responsibility
+is negligible (see ``NEGLIGIBLE`` in kernels.responsibilities, which says what that costs).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ BATCH = 256
 def _flush(batch, weighted, filled, gram, sums, products):
     """Add the moments of the first ``filled`` rows of ``batch`` to ``sums`` and ``products``.
 
-    ``batch`` (panels, BATCH, PANEL) has the samples' columns panel by panel; ``weighted`` holds
+    ``batch`` (panels, BATCH, PANEL) holds the samples' columns panel by panel; ``weighted`` holds
     the same samples times their weights, in whole rows.
     """
     d = sums.shape[0]
@@ -52,11 +51,12 @@ def _flush(batch, weighted, filled, gram, sums, products):
 
 @Kernel
 def moments(X, means, weights, sums, products):
-    """Moments of the samples X (n, d) in every component, by segments of the samples.
+    """Sum the moments of the samples X (n, d) in every component, segment by segment.
 
-    ``means`` is (K, d), ``weights`` (K, n); samples of weight 0 are passed over. Fills, for
-    segment s and component k, in float64: ``sums[s, k]`` (d,), of weight times ``x - mean``, and
-    ``products[s, k]`` (d, d), of weight times the outer product of ``x - mean`` (upper triangle).
+    ``means`` is (K, d), ``weights`` (K, n); samples of weight 0 are skipped. For segment s and
+    component k, fills in float64: ``sums[s, k]`` (d,), sums of weight times ``x - mean``, and
+    ``products[s, k]`` (d, d), sums of weight times the outer product of ``x - mean`` (upper
+    triangle).
     """
     n, d = X.shape
     n_segments, n_components = sums.shape[:2]

@@ -2,14 +2,13 @@
 
 A task owns a band of rows of reference patches. For each run of references it
 
-1. matches: squared distances of the pilot's patches, displacement by displacement, the references
-   along the lanes;
-2. selects the nearest patches of each reference, by a search for the distance that admits them;
-3. restores each group: mean m and covariance C of the pilot's patches, and then
-   ``m + C (C + s2 I)^-1 (y - m) = y - s2 (C + s2 I)^-1 (y - m)`` for its noisy patches. The s2 in
-   the brackets is never so small that C + s2 I is singular to rounding; the s2 before them stays,
-   so that y is trusted too much there, by less than a standard deviation, and never too little;
-4. adds the restored patches to sums of its own, which the caller adds in the order of the bands.
+1. finds the nearest patches of each reference in the pilot (see kernels/matching.py);
+2. restores each group: m and C are the mean and covariance of the pilot's patches, and a noisy
+   patch y becomes ``m + C (C + s2 I)^-1 (y - m) = y - s2 (C + s2 I)^-1 (y - m)`` (the equations
+   are solved in kernels/elimination.py). The s2 in the brackets is never so small that C + s2 I is
+   singular to rounding. The s2 before them stays, so that y is then trusted too much, by less than
+   a standard deviation, and never too little;
+3. adds the restored patches to sums of its own, which the caller adds in the order of the bands.
 
 For 6x6 patches, groups of 40 and 31x31 displacements, a reference takes 4 us to match, 4 us to
 select and 15 us to restore on one busy Zen 3 core: 5 the equations, 4 the covariance, 4 the sums.
@@ -23,17 +22,18 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
-from fastgsm.kernels.elimination import COLUMNS, add_four_rows, solve
+from fastgsm.kernels.elimination import COLUMNS, add_gram, solve
 from fastgsm.kernels.fma import fma
-from fastgsm.kernels.matching import LANES, VECTOR, match_run, select_nearest
+from fastgsm.kernels.matching import LANES, match_run, new_matches, select_nearest
 
-# Elimination without pivots needs a diagonal of so many roundings of the covariance's trace. With
-# 0, checkerboards of 0 and 1 with noise of 1e-4 and less came back in float32 as NaN or anything.
+# Elimination without pivoting needs a diagonal of at least so many roundings of the covariance's
+# trace. With 0, checkerboards of 0 and 1 with noise of 1e-4 and less came back in float32 as NaN
+# or arbitrary numbers.
 LEAST_RIDGE = 8.0
 
 
 class Matching(NamedTuple):
-    """What a group is made of, and the noise in it."""
+    """Settings of the groups, and the noise in them."""
 
     patch_size: int  # even
     radius: int  # of the window, in pixels
@@ -42,14 +42,8 @@ class Matching(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Working memory of one task."""
+    """Working memory for one group."""
 
-    sums: Any  # (2, n): squared differences summed over columns, and over patches
-    distances: Any  # (n_displacements, LANES)
-    members: Any  # (LANES, n_displacements + 1), numbers of displacements
-    counts: Any  # (LANES,), members in each lane
-    wanted: Any  # (LANES,), patches to find
-    limits: Any  # (LANES,), distances within which they are
     corners: Any  # (group,), numbers of the pixels where the patches of a group begin
     pilot: Any  # (group', COLUMNS), patches as rows
     mean: Any  # (d,)
@@ -86,25 +80,9 @@ def _gather_columns(image, corners, p, first, tile):
 
 
 @jit
-def _add_gram(tile, n, d, out):
-    """Upper triangle of ``out`` (d, COLUMNS) += T^T T of the first n rows of a ``tile``."""
-    a = np.empty(16, tile.dtype)
-    b, c = tile.reshape(-1), out.reshape(-1)
-    stop = (d + 7) // 8 * 8
-    for i in range(0, d, 4):
-        begin = i // 8 * 8
-        rows = c[i * COLUMNS + begin : (i + 4) * COLUMNS]
-        for t in range(0, n, 4):
-            four = b[t * COLUMNS + begin : (t + 4) * COLUMNS]
-            for q in range(4):
-                for r in range(4):
-                    a[4 * q + r] = four[r * COLUMNS + i - begin + q]
-            add_four_rows(a, four, stop - begin, rows)
-
-
-@jit
 def _subtract_mean(tile, n, d, mean):
     """Remove the mean (d,) of the first n rows of ``tile``; zero rows up to a multiple of 4."""
+    n_rows = tile.dtype.type(n)  # an integer would make float64 of float32
     entries = tile.reshape(-1)
     for i in range(d):
         mean[i] = 0.0
@@ -113,7 +91,7 @@ def _subtract_mean(tile, n, d, mean):
         for i in range(d):
             mean[i] += row[i]
     for i in range(d):
-        mean[i] /= n
+        mean[i] /= n_rows
     for t in range(n):
         row = entries[t * COLUMNS : (t + 1) * COLUMNS]
         for i in range(d):
@@ -140,12 +118,13 @@ def _restore_group(noisy, pilot, corners, matching, scratch, shift, sums):
         for x in range(first):
             row[x] = 0.0
         row[i] = scale
-    _add_gram(scratch.pilot, n, d, scratch.equations)
-    # Without a branch, which would cost 7 % of the time, although it is never taken.
+    add_gram(scratch.pilot, n, d, scratch.equations)
+    # There is no branch: it would cost 7 % of the time, although it is never taken.
     trace = 0.0
     for i in range(d):
         trace += entries[i * COLUMNS + i]
     lift = max(LEAST_RIDGE * np.finfo(sums.dtype).eps * trace - scale, 0.0)
+    lift = sums.dtype.type(lift)
     for i in range(d):
         entries[i * COLUMNS + i] += lift
     _gather_columns(noisy, corners, p, first, scratch.equations)
@@ -166,21 +145,15 @@ def _restore_group(noisy, pilot, corners, matching, scratch, shift, sums):
 
 
 @jit
-def _new_scratch(matching, longest, dtype):
-    """Allocate a task's memory; ``longest`` is the length of its longest run of references.
+def _new_scratch(matching, dtype):
+    """Allocate the working memory for a group.
 
-    Columns that fill up to a multiple of 8 are computed too, to no effect. Not initialised, they
-    may hold subnormal numbers: then a refinement took six times as long on an Intel processor.
+    Columns that fill up to a multiple of 8 are computed too, to no effect. If they were not
+    initialised, they could hold subnormal numbers: then a refinement took six times as long on an
+    Intel processor.
     """
-    n_displacements = (2 * matching.radius + 1) ** 2
     d, group = matching.patch_size**2, matching.group_size
     return Scratch(
-        np.zeros((2, longest + 2 * VECTOR), dtype),
-        np.empty((n_displacements, LANES), dtype),
-        np.empty((LANES, n_displacements + 1), np.intp),
-        np.empty(LANES, np.intp),
-        np.empty(LANES, np.intp),
-        np.empty(LANES, dtype),
         np.empty(group, np.intp),
         np.zeros(((group + 3) // 4 * 4, COLUMNS), dtype),
         np.empty(d, dtype),
@@ -189,25 +162,34 @@ def _new_scratch(matching, longest, dtype):
 
 
 @jit
-def _refine_run(noisy, pilot, padded_pilot, y, cols, matching, scratch, shift, sums, coverage):
-    """Restore the groups of the references at row ``y`` and columns ``cols``, LANES at most."""
+def _match_run(pilot, padded_pilot, y, cols, matching, found):
+    """Find the groups of the references at row ``y`` and columns ``cols``, at most LANES.
+
+    Returns how many rows the displacements reach above y.
+    """
     p, radius = matching.patch_size, matching.radius
     height, width = pilot.shape[1], pilot.shape[2]
     up, down = min(radius, y), min(radius, height - p - y)
     n_lanes = cols.shape[0]
-    n = match_run(padded_pilot, matching, y, cols, up, down, scratch)
+    n = match_run(padded_pilot, p, radius, y, cols, up, down, found)
     for j in range(LANES):
         x = cols[min(j, n_lanes - 1)]
         n_inside = (up + down + 1) * (min(radius, x) + min(radius, width - p - x) + 1)
-        scratch.wanted[j] = min(matching.group_size, n_inside)
-    side = 2 * radius + 1
-    select_nearest(n, n_lanes, up * side + radius, scratch)
+        found.wanted[j] = min(matching.group_size, n_inside)
+    select_nearest(n, n_lanes, up * (2 * radius + 1) + radius, found)
+    return up
+
+
+@jit
+def _restore_run(noisy, pilot, top, cols, matching, found, scratch, shift, sums, coverage):
+    """Restore the groups ``found`` of references at ``cols``, displaced from row ``top`` on."""
+    radius, width = matching.radius, pilot.shape[2]
     starts = coverage.reshape(-1)
-    for j in range(n_lanes):
-        corners = scratch.corners[: scratch.counts[j]]
+    for j in range(cols.shape[0]):
+        corners = scratch.corners[: found.counts[j]]
         for t in range(corners.shape[0]):
-            dy, dx = divmod(scratch.members[j, t], side)
-            corners[t] = (y - up + dy) * width + cols[j] - radius + dx
+            dy, dx = divmod(found.members[j, t], 2 * radius + 1)
+            corners[t] = (top + dy) * width + cols[j] - radius + dx
             starts[corners[t] - shift] += 1.0
         for c in range(pilot.shape[0]):
             _restore_group(noisy[c], pilot[c], corners, matching, scratch, shift, sums[c])
@@ -215,7 +197,7 @@ def _refine_run(noisy, pilot, padded_pilot, y, cols, matching, scratch, shift, s
 
 @jit
 def _refine_band(noisy, pilot, padded_pilot, rows, cols, matching, sums, coverage):
-    """Fill ``sums`` and ``coverage`` with what the references of grid rows ``rows`` give."""
+    """Fill ``sums`` and ``coverage`` from the references of the grid rows ``rows``."""
     shift = max(rows[0] - matching.radius, 0) * pilot.shape[2]
     flat = sums.reshape(-1)
     for i in range(flat.shape[0]):
@@ -227,22 +209,22 @@ def _refine_band(noisy, pilot, padded_pilot, rows, cols, matching, sums, coverag
     for first in range(0, cols.shape[0], LANES):
         run = cols[first : first + LANES]
         longest = max(longest, run[run.shape[0] - 1] - run[0] + matching.patch_size)
-    scratch = _new_scratch(matching, longest, pilot.dtype)
+    found = new_matches(matching.radius, longest, pilot.dtype)
+    scratch = _new_scratch(matching, pilot.dtype)
     for y in rows:
         for first in range(0, cols.shape[0], LANES):
-            _refine_run(
-                noisy, pilot, padded_pilot, y, cols[first : first + LANES],
-                matching, scratch, shift, sums, coverage,
-            )  # fmt: skip
+            run = cols[first : first + LANES]
+            up = _match_run(pilot, padded_pilot, y, run, matching, found)
+            _restore_run(noisy, pilot, y - up, run, matching, found, scratch, shift, sums, coverage)
 
 
 @Kernel
 def refine_bands(noisy, pilot, padded_pilot, rows, cols, bands, matching, sums, coverage):
     """Sum the restored patches of the groups of all references on a grid, band by band.
 
-    ``noisy`` and ``pilot`` (C, H, W) hold planes of equal noise; groups are matched in plane 0 of
-    the pilot, given once more between columns of infinity as ``padded_pilot`` (H, W + 2 radius +
-    VECTOR): ``radius`` of them at the left. References stand at all pairs of ``rows`` and
+    ``noisy`` and ``pilot`` (C, H, W) hold planes of equal noise. Groups are matched in plane 0 of
+    the pilot, which is repeated between columns of infinity as ``padded_pilot`` (H, W + 2 radius +
+    VECTOR), with ``radius`` of them at the left. References stand at all pairs of ``rows`` and
     ``cols``; band b is the grid rows ``bands[b]`` to ``bands[b + 1]``. Fills ``sums[b]`` (C, R,
     W), whose row 0 is the first image row in reach of the band, and ``coverage[b]`` (R, W) with
     the number of restored patches that begin at each pixel.

@@ -1,4 +1,4 @@
-"""Patches out of images and back into them.
+"""Copying patches out of images and adding them back.
 
 A patch is a vector of ``patch_size**2`` pixels in row-major order. Patches stand on a grid: their
 top-left corners are all pairs of ``rows`` and ``cols``, numbered row by row.
@@ -16,13 +16,14 @@ from fastgsm.kernels._jit import Kernel, jit
 def subtract_mean(tile, d, mean):
     """Remove every lane's mean over the first ``d`` rows of ``tile``; fill ``mean`` (T,)."""
     lanes = tile.shape[1]
+    n_rows = tile.dtype.type(d)  # an integer would make float64 of float32
     for t in range(lanes):
         mean[t] = 0.0
     for i in range(d):
         for t in range(lanes):
             mean[t] += tile[i, t]
     for t in range(lanes):
-        mean[t] /= d
+        mean[t] /= n_rows
     for i in range(d):
         for t in range(lanes):
             tile[i, t] -= mean[t]
@@ -33,13 +34,13 @@ def gather(image, rows, cols, first, count, patch_size, tile):
     """Write patches ``first`` to ``first + count`` into the lanes of ``tile`` (>= d, T).
 
     Lanes beyond ``count`` are zeroed, so that every tile is computed at its full width and a
-    patch's result does not depend on its place in a tile. Runs of patches from one grid row are
-    copied as whole stretches of an image row when the grid is dense.
+    patch's result does not depend on its place in a tile. If the grid is dense, runs of patches
+    from one grid row are copied as whole stretches of an image row.
     """
     n_cols = cols.shape[0]
     width, lanes = image.shape[1], tile.shape[1]
     dense = cols[n_cols - 1] - cols[0] == n_cols - 1
-    # Flat views: slicing rows out of two-dimensional arrays in the loops took seven times as long.
+    # With flat views: slicing rows of two-dimensional arrays in the loops took seven times as long.
     pixels, entries = image.reshape(-1), tile.reshape(-1)
     lane = 0
     while lane < count:
@@ -68,8 +69,8 @@ def gather(image, rows, cols, first, count, patch_size, tile):
 def scatter_add(tile, rows, cols, first, count, patch_size, top_row, sums):
     """Add the patches in the lanes of ``tile`` to ``sums``, whose row 0 is image row ``top_row``.
 
-    Every pixel receives its patches in the order of their numbers, wherever the tiles begin: dx
-    runs downwards because a pixel at the right of one patch is further left in the next.
+    Every pixel receives its patches in the order of their numbers, wherever the tiles begin. So dx
+    runs downwards: a pixel at the right of one patch is further left in the next.
     """
     n_cols = cols.shape[0]
     width, lanes = sums.shape[1], tile.shape[1]
@@ -145,8 +146,8 @@ def extract(image, rows, cols, patch_size, patches):
 def aggregate(patches, rows, cols, patch_size, image):
     """Set each pixel of ``image`` (H, W) to the mean of the ``patches`` (n, d) that cover it.
 
-    Parallel over rows of the image: a thread writes the rows it owns and reads whatever covers
-    them, so nothing is shared and the order of summation is fixed.
+    Parallel over rows of the image: a task writes its own row and reads all patches that cover it,
+    so nothing is shared and the order of summation is fixed.
     """
     n_rows, n_cols = rows.shape[0], cols.shape[0]
     height, width = image.shape

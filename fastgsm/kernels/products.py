@@ -1,14 +1,14 @@
-"""Four rows of a matrix product: the innermost loop of every hot loop, written in LLVM's language.
+"""Four rows of a matrix product: the innermost loop of most kernels, written in LLVM's language.
 
 A loop in Python leaves the vectors to LLVM, which takes only half of the registers' width on
 Intel's processors with AVX-512, and adds every few terms to sums in memory. Here the sums stay in
 registers until all terms are added, in vectors of 64 bytes, which LLVM cuts into what the processor
 has. Terms are added one after the other, by fused multiply-adds where the processor has them (see
-kernels/fma.py), so that an element's bits do not depend on the columns beside it.
+kernels/fma.py), so that an element's bits do not depend on the columns next to it.
 
-GFLOP/s on two cores, 64x64 by tiles of 128 columns in float32 / float64, on an Intel Xeon with
-AVX-512, where NumPy's product of large matrices reaches 400 / 190, and on the same processor kept
-to AVX2:
+GFLOP/s on two cores for 64x64 by tiles of 128 columns, in float32 / float64, on an Intel Xeon with
+AVX-512, where NumPy's product of large matrices reaches 400 / 190, and on the same processor
+restricted to AVX2:
 
 ======================================================  =========  =========
 loops in Python, four rows by four terms, tiles of 256  173 / 88   165 / 88
@@ -18,7 +18,7 @@ four rows by one                                        249 / 120  212 / 98
 eight rows by two                                       368 / 183
 ======================================================  =========  =========
 
-Sixteen sums of 64 bytes fit into the 32 registers of AVX-512 and no other.
+Sixteen sums of 64 bytes fit only into the 32 registers of AVX-512.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from numba.extending import intrinsic
 from fastgsm.kernels._jit import compiled_or_checked, jit
 from fastgsm.kernels.fma import emit_fma, fuses
 
-# Rows of one product, and what its number of columns has to be a multiple of.
+# Rows of one product; its number of columns has to be a multiple of COLUMNS.
 ROWS = 4
 COLUMNS = 16
 
@@ -42,7 +42,7 @@ INDEX = ir.IntType(64)
 
 
 class Operands(NamedTuple):
-    """Values, in LLVM's sense, of the arguments of `set_products`; arrays are pointers."""
+    """The arguments of `set_products` as LLVM's values; arrays are pointers."""
 
     a: ir.Value
     row_step: ir.Value
@@ -56,7 +56,7 @@ class Operands(NamedTuple):
 
 
 def has_wide_registers(features: str | None) -> bool:
-    """Whether LLVM's ``features`` of a processor, if any are known, include AVX-512's registers."""
+    """Return whether LLVM's ``features`` of a processor, if known, include AVX-512's registers."""
     return "+avx512f" in (features or "").split(",")
 
 
@@ -148,7 +148,7 @@ def _emit_loop(
     values: Sequence[ir.Value],
     body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
 ) -> list[ir.Value]:
-    """Write a loop that ``body`` carries values through; give what they are at its end."""
+    """Write a loop through which ``body`` carries values; return the values at its end."""
     before = builder.block
     head, inside, after = (builder.append_basic_block() for _ in range(3))
     builder.branch(head)
@@ -170,7 +170,7 @@ def _emit_loop(
 
 
 def _can_multiply(a: Any, b: Any, c: Any) -> bool:
-    """Whether the instructions, which see pointers alone, hold for arrays of these types."""
+    """Return whether the instructions, which see only pointers, hold for arrays of these types."""
     if not all(isinstance(kind, types.Array) for kind in (a, b, c)):
         return False
     wanted = types.Array(c.dtype, 1, "C")  # which may be written to
@@ -181,8 +181,8 @@ def _can_multiply(a: Any, b: Any, c: Any) -> bool:
     )
 
 
-def _intrinsic(add: bool) -> Any:
-    """Give the function for compiled code, which adds to C or sets it."""
+def product_intrinsic(add: bool) -> Any:
+    """Return the function for compiled code, which adds to C or sets it."""
 
     def typed(
         context: Any, a: Any, row_step: Any, term_step: Any, n_terms: Any, b: Any, b_step: Any,
@@ -201,7 +201,7 @@ def _intrinsic(add: bool) -> Any:
                 for kind, value in zip(signature.args, values, strict=True)
             ]
             item = context.get_value_type(a.dtype)
-            # Not the host's: Numba's settings may keep it from some of them.
+            # Not the host's features: Numba's settings may exclude some of them.
             _, _, features = context.codegen().magic_tuple()
             wide = has_wide_registers(features)
             emit(builder, Operands(*operands), item, wide=wide, fused=fuses(context), add=add)
@@ -214,30 +214,30 @@ def _intrinsic(add: bool) -> Any:
 
 @jit
 def _run(x, start, n):
-    """Give ``n`` elements of x from ``start``, and never fewer, as a slice does."""
+    """Return ``n`` elements of x from ``start`` on; unlike a slice, never fewer."""
     if not 0 <= start <= x.shape[0] - n:
         raise IndexError("a run of numbers lies outside its array")
     return x[start : start + n]
 
 
 @jit
-def _set_products(
+def set_products_plain(
     a: Any, row_step: int, term_step: int, n_terms: int, b: Any, b_step: int,
     c: Any, c_step: int, n_columns: int,
 ) -> None:  # fmt: skip
     """C (4, n_columns) = A (4, n_terms) @ B (n_terms, n_columns), in one-dimensional arrays.
 
-    ``A[i, k]`` is ``a[i * row_step + k * term_step]``; rows of B and C are ``b_step`` and
-    ``c_step`` apart, and each is one run. ``n_columns`` is a multiple of COLUMNS. C overlaps
-    neither A nor B, and all are of one type.
+    ``A[i, k]`` is ``a[i * row_step + k * term_step]``. Rows of B and C are ``b_step`` and
+    ``c_step`` apart, and each row is contiguous. ``n_columns`` is a multiple of COLUMNS. C overlaps
+    neither A nor B, and all have one type.
     """
     for row in range(ROWS):
         _run(c, row * c_step, n_columns)[:] = 0
-    _add_products(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns)
+    add_products_plain(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns)
 
 
 @jit
-def _add_products(
+def add_products_plain(
     a: Any, row_step: int, term_step: int, n_terms: int, b: Any, b_step: int,
     c: Any, c_step: int, n_columns: int,
 ) -> None:  # fmt: skip
@@ -249,5 +249,5 @@ def _add_products(
             total += a[row * row_step + k * term_step] * _run(b, k * b_step, n_columns)
 
 
-set_products = compiled_or_checked(_set_products, _intrinsic(add=False))
-add_products = compiled_or_checked(_add_products, _intrinsic(add=True))
+set_products = compiled_or_checked(set_products_plain, product_intrinsic(add=False))
+add_products = compiled_or_checked(add_products_plain, product_intrinsic(add=True))

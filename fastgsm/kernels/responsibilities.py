@@ -1,6 +1,6 @@
-"""From distances to responsibilities: log-sum-exp and the statistics that EM needs of it.
+"""From distances to responsibilities: log-sum-exp, and the statistics that EM needs.
 
-Samples run along the lanes (the last axis), so that every operation is on whole vectors and
+Samples run along the lanes (the last axis), so that every operation works on whole vectors and
 a sample's result does not depend on its neighbours.
 """
 
@@ -15,7 +15,7 @@ from fastgsm.kernels.vmath import exp, log
 
 # Lanes of a tile here: all components of all lanes stay in the L1/L2 cache.
 LANES = 64
-# Samples whose statistics are summed by one task; the tasks' sums are added in their order.
+# Samples whose statistics one task sums; the tasks' sums are added in their order.
 CHUNK = 2048
 # A responsibility below this is left out of a covariance. That saves a quarter of the time of a
 # MoGSM(16, 8) on 50,000 Kodak patches, and after 30 iterations their mean log-likelihood is 2e-6
@@ -25,7 +25,7 @@ NEGLIGIBLE = 1e-6
 
 @jit
 def normalise_tile(log_prob, log_norm):
-    """Turn ``log_prob`` (M, T) into responsibilities in place; ``log_norm`` (T,) is their log sum.
+    """Turn ``log_prob`` (M, T) into responsibilities; fill ``log_norm`` (T,) with its log-sum-exp.
 
     A lane whose components are all -inf has no density: its log sum is -inf and its
     responsibilities are 0.
@@ -88,7 +88,7 @@ def scaled_log_prob(distances, log_weights, precisions, log_prob):
 
 @Kernel
 def responsibilities(distances, log_weights, precisions, posterior, log_norm):
-    """Responsibilities and log-likelihood of every sample.
+    """Compute the responsibilities and the log-likelihood of every sample.
 
     ``distances`` is (K, n); ``log_weights`` and ``precisions`` (K, J) hold, for each Gaussian, the
     logarithm of weight times normalising constant and 1 / r2. Fills ``posterior`` (K*J, n) and
@@ -96,8 +96,8 @@ def responsibilities(distances, log_weights, precisions, posterior, log_norm):
     """
     n = distances.shape[1]
     size = log_weights.size
-    for block in prange((n + LANES - 1) // LANES):
-        first = np.intp(block) * LANES
+    for task in prange((n + LANES - 1) // LANES):
+        first = np.intp(task) * LANES
         count = min(LANES, n - first)
         near = np.empty((distances.shape[0], LANES), distances.dtype)
         tile = np.empty((size, LANES), distances.dtype)
@@ -130,7 +130,7 @@ def _add_scale_statistics(distances, posterior, total, weight, likelihood, count
 
 @Kernel
 def scale_statistics(distances, log_weights, precisions, sample_weight, statistics):
-    """Sums over the samples of G independent mixtures of scales: all an EM step on scales needs.
+    """Sum over the samples of G independent mixtures of scales what an EM step on scales needs.
 
     ``distances`` is (G, K, n); ``log_weights`` and ``precisions`` are (G, K, J); ``sample_weight``
     (n,). Fills ``statistics`` (G, chunks, 2, K*J + 1), float64, with one row of sums per CHUNK
@@ -170,13 +170,13 @@ def scale_statistics(distances, log_weights, precisions, sample_weight, statisti
 
 @Kernel
 def component_weights(distances, log_weights, precisions, sample_weight, weights, log_norm, counts):
-    """Weight of every sample in each covariance's M-step: ``sum_j c_kj / r2_kj``.
+    """Compute every sample's weight in each covariance's M-step: ``sum_j c_kj / r2_kj``.
 
     Arguments as in ``responsibilities``. Fills ``weights`` (K, n), which may be ``distances``
     itself (for J = 1 and r2 = 1 it then holds the responsibilities), ``log_norm`` (n,) and
     ``counts`` (chunks, K), float64: the sums of the responsibilities of CHUNK samples each.
-    Components responsible for less than NEGLIGIBLE of a sample get weight 0, which lets the
-    moments pass over it.
+    A component that is responsible for less than NEGLIGIBLE of a sample gives it weight 0, so that
+    the moments skip it.
     """
     n_components, n = distances.shape
     n_scales = log_weights.shape[1]
@@ -190,6 +190,8 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
         responsibility = np.empty(LANES, distances.dtype)
         weight = np.empty(LANES, distances.dtype)
         held = np.zeros((n_components, LANES), distances.dtype)
+        # In the type of the distances: Python's numbers would make float64 of float32.
+        negligible, zero = distances.dtype.type(NEGLIGIBLE), distances.dtype.type(0.0)
         for first in range(chunk * CHUNK, last, LANES):
             count = min(LANES, last - first)
             load_lanes(distances, first, count, near)
@@ -208,9 +210,9 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
                         weight[t] = fma(row[t], precision, weight[t])
                 sums = held[k]
                 for t in range(LANES):
-                    kept = given[0, t] if responsibility[t] > NEGLIGIBLE else 0.0
+                    kept = given[0, t] if responsibility[t] > negligible else zero
                     weight[t] *= kept
-                    sums[t] += responsibility[t] * kept
+                    sums[t] = fma(responsibility[t], kept, sums[t])
                 for t in range(count):
                     weights[k, first + t] = weight[t]
         for k in range(n_components):

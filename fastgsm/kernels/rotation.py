@@ -1,9 +1,9 @@
 """Products of a small matrix with a tile of patches, and of two sets of samples with each other.
 
-A *tile* holds TILE patches (or other columns) side by side: an array (K, TILE), C-contiguous, so
-that every row is one run of TILE numbers and a loop over t is SIMD without shuffles. A small
-matrix A (M, K) multiplies it from the left. M and K are padded with zeros to multiples of 4 by
-the caller. Tiles must not overlap each other.
+A *tile* holds TILE patches (or other columns) side by side, one in each lane: an array (K, TILE),
+C-contiguous, so that every row is one run of TILE numbers and a loop over t is SIMD without
+shuffles. A small matrix A (M, K) multiplies it from the left. The caller pads M and K with zeros to
+multiples of 4. Tiles must not overlap each other.
 
 A tile of 64 rows of float32 takes 32 kB and stays in the L1 cache of most processors while
 all rows of A pass over it: 64x64 by a tile reaches 375, 397 and 273 GFLOP/s in tiles of 64, 128 and
@@ -25,7 +25,7 @@ PANEL = 64
 
 
 def padded(n: int) -> int:
-    """Rows or columns that ``n`` of them take with the zeros that the micro-kernel needs."""
+    """Return ``n`` rows or columns with the zeros added that the micro-kernel needs."""
     return (n + 3) // 4 * 4
 
 
@@ -33,8 +33,8 @@ def padded(n: int) -> int:
 def new_tile(n_rows, dtype):
     """Allocate a tile (n_rows, TILE), not initialised, that begins at a multiple of 64 bytes.
 
-    Arrays of NumPy and Numba begin at multiples of 16 and 32. Then every vector of 64 bytes is of
-    two cache lines, which takes an eighth of the speed of products in float32, a third in float64.
+    Arrays of NumPy and Numba begin at multiples of 16 and 32. Then every vector of 64 bytes lies in
+    two cache lines, which costs an eighth of the speed of products in float32, a third in float64.
     """
     size = n_rows * TILE
     flat = np.empty(size + 16, dtype)
@@ -66,8 +66,8 @@ def rotate(A, B, C):
 def add_trapezoid_energy(A, excess, B, scratch, energy):
     """Energy (TILE,) += sum_i (A @ B)[i]**2 for a trapezoid A: A[i, k] = 0 where k > excess + i.
 
-    Half the work of a full product, which is not kept: ``scratch`` (4, TILE) holds four of its
-    rows.
+    This is half the work of a full product. The product is not kept: ``scratch`` (4, TILE) holds
+    four of its rows.
     """
     n_rows, n_terms = A.shape
     a, b, c = A.reshape(-1), B.reshape(-1), scratch.reshape(-1)
@@ -84,7 +84,7 @@ def add_trapezoid_energy(A, excess, B, scratch, energy):
 def add_gram(A, B, start, C):
     """Upper triangle of C (M, PANEL) += A (n, M)^T @ B (n, PANEL), n and M multiples of 4.
 
-    B and C are columns ``start`` to ``start + PANEL`` of wider matrices; those from M on do not
+    B and C are columns ``start`` to ``start + PANEL`` of wider matrices; columns from M on do not
     count. Entries below the diagonal are left undefined.
     """
     n_terms, width = A.shape

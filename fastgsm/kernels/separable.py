@@ -1,4 +1,4 @@
-"""Posterior mean of independent coordinates, each with a mixture of scales of its own (ICA)."""
+"""Posterior means of independent coordinates, each with its own mixture of scales (ICA)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The likeliest shape of every patch."""
+"""The likeliest shape of every patch of an image.
+
+`best_shapes` chooses it, for EPLL. The log-densities that it compares are those from which
+kernels/local_weights.py learns the weights of the shapes.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,10 @@ from fastgsm.kernels.wiener import new_scratch, rotate_in, shape_log_prob
 
 @jit
 def patch_log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank):
-    """Give a tile (K, T): log-densities of ``count`` patches with each shape, scales summed.
+    """Return a tile (K, T): log-densities of ``count`` patches with each shape, scales summed.
 
-    They are those from number ``first`` on of the grid ``rows`` and ``cols``; lanes beyond them
-    hold what is of no patch.
+    The patches are those from number ``first`` on of the grid ``rows`` and ``cols``. Lanes beyond
+    ``count`` belong to no patch.
     """
     scratch = new_scratch(bank, 1, image.dtype)
     noisy = new_tile(bank.forward.shape[2], image.dtype)

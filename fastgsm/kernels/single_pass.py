@@ -1,8 +1,8 @@
 """A whole image in one pass: extraction, posterior mean and aggregation, tile by tile.
 
 No array of all patches is made. A task owns a band of consecutive rows of the patch grid and
-sums the restored patches in a buffer of its own; the rows at its bottom that the next band
-covers too are spilled, and added by the caller in the order of the bands.
+sums the restored patches in its own buffer. The rows at its bottom that the next band covers too
+are spilled, and the caller adds them in the order of the bands.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from fastgsm.kernels.wiener import add_posterior_mean, new_scratch, tile_precisi
 def _add_weights(weights, rows, cols, patch_size, sums):
     """Add to each pixel of ``sums`` the ``weights`` (n_rows, n_cols) of the patches that cover it.
 
-    Row 0 of ``sums`` is image row ``rows[0]``. Separable: 2 patch_size additions a pixel instead of
-    patch_size^2.
+    Row 0 of ``sums`` is image row ``rows[0]``. The sum is separable: 2 patch_size additions per
+    pixel instead of patch_size^2.
     """
     n_rows, n_cols = weights.shape
     line = np.empty(sums.shape[1], sums.dtype)
@@ -86,7 +86,7 @@ def _denoise_band(
             scatter_add(clean, grid, cols, start, count, patch_size, top, total[0])
     if not center:
         _add_weights(weights, grid, cols, patch_size, total[1])
-    # Pixel by pixel: the error message that an assignment of rows could need takes 4 s to compile.
+    # Pixel by pixel: to assign rows takes 4 s more to compile, for the error message it could need.
     own = bottom - top
     for part in range(len(sums)):
         target = sums[part]
@@ -105,9 +105,10 @@ def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, center, ban
 
     ``rows`` and ``cols`` are the grid (see ``kernels.patches``); band b is the grid rows
     ``bands[b]`` to ``bands[b + 1]``. With ``remove_mean`` every patch is restored about its own
-    mean. Fills ``sums``, a tuple of two (H, W): the patches, weighted by their precisions, and the
-    weights. With ``center``, only the patches' central pixels are kept, unweighted, in one (H, W).
-    ``spill[b]`` (2 or 1, patch_size - 1, W) is band b's part of the rows that the next band owns.
+    mean. Fills ``sums``, a tuple of two arrays (H, W): the patches, weighted by their precisions,
+    and the weights. With ``center``, it is a tuple of one array, which gets the patches' central
+    pixels, unweighted. ``spill[b]`` (2 or 1, patch_size - 1, W) is band b's part of the rows that
+    the next band owns.
     """
     for task in prange(bands.shape[0] - 1):
         band = np.intp(task)

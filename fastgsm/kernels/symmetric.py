@@ -6,8 +6,8 @@ algorithms 8.3.1 to 8.3.3, but from the last row to the first (so QR becomes QL)
 leaves the large entries at the end, and from there QL needs fewer steps and rounds less than QR:
 183 against 221 us for n = 64, with errors of the small eigenvalues up to seven times lower.
 
-LAPACK would do (317 us on one thread), but the threads of its BLAS wait for each other in busy
-loops, which on a busy machine takes seconds for a stack of 64, and their number changes the last
+LAPACK would do (317 us on one thread). But the threads of its BLAS wait for each other in busy
+loops, which takes seconds for a stack of 64 on a busy machine, and their number changes the last
 digits.
 
 Every inner loop runs along contiguous rows: the reduction uses the whole of the symmetric matrix,
@@ -26,17 +26,18 @@ from fastgsm.kernels.fma import fma
 
 EPS = float(np.finfo(np.float64).eps)
 
-# Squared entries below this, in a matrix whose largest entry is about 1, count as 0: squares of
-# smaller ones lose digits to underflow.
+# In a matrix whose largest entry is about 1, squares below this count as 0: they lose digits to
+# underflow.
 NEGLIGIBLE = 1e-200
 
-# QL steps per eigenvalue before giving up. Two or three do; only NaN or infinity never converge.
+# QL steps per eigenvalue before giving up. Two or three suffice; only NaN and infinity never
+# converge.
 MAX_STEPS = 30
 
 
 @jit
 def _add_rows(coefficients, rows, count, out):
-    """Out (m,) = sum of coefficients[j] * rows[j, :m] over the first ``count`` rows."""
+    """Fill ``out`` (m,) with the sum of coefficients[j] * rows[j, :m] over j < ``count``."""
     m = out.size
     out[:] = 0.0
     whole = count // 4 * 4
@@ -61,8 +62,9 @@ def _add_rows(coefficients, rows, count, out):
 def _tridiagonalise(A, diagonal, beside, halves):
     """Reduce the symmetric A (n, n) to tridiagonal form, T = Q^T A Q with Q = H_{n-1} ... H_2.
 
-    Fills ``diagonal`` (n,) and ``beside`` (n - 1,) with those of T. Householder vector v of
-    ``H_i = I - v v^T / halves[i]`` replaces A[i, :i]; halves[i] is 0 where H_i is the identity.
+    Fills ``diagonal`` (n,) and ``beside`` (n - 1,) with T's diagonal and the one next to it. The
+    Householder vector v of ``H_i = I - v v^T / halves[i]`` replaces A[i, :i]; halves[i] is 0 where
+    H_i is the identity.
     """
     n = A.shape[0]
     product = np.empty(n)
@@ -98,8 +100,8 @@ def _tridiagonalise(A, diagonal, beside, halves):
 
 
 @jit
-def _rotation(x, z):
-    """Cosine, sine and r with ``[c s; -s c] [x; z] = [r; 0]``."""
+def rotation(x, z):
+    """Return cosine, sine and r with ``[c s; -s c] [x; z] = [r; 0]``."""
     if z == 0.0:
         return 1.0, 0.0, x
     r = math.hypot(x, z)
@@ -108,7 +110,7 @@ def _rotation(x, z):
 
 @jit
 def _ql_step(diagonal, beside, p, q, rows):
-    """One implicit QL step on rows p .. q of the tridiagonal matrix, and on ``rows``."""
+    """Do an implicit QL step on rows p .. q of the tridiagonal matrix, and on ``rows``."""
     # Wilkinson's shift: the eigenvalue of the first 2x2 block that is nearer to its first entry.
     half = (diagonal[p + 1] - diagonal[p]) / 2
     b = beside[p]
@@ -116,7 +118,7 @@ def _ql_step(diagonal, beside, p, q, rows):
     x = diagonal[q] - shift
     z = beside[q - 1]
     for k in range(q - 1, p - 1, -1):
-        c, s, r = _rotation(x, z)
+        c, s, r = rotation(x, z)
         if k + 1 < q:
             beside[k + 1] = r
         b = beside[k]
@@ -139,7 +141,7 @@ def _ql_step(diagonal, beside, p, q, rows):
 def _diagonalise(diagonal, beside, rows):
     """Turn the tridiagonal matrix into eigenvalues in ``diagonal``, unsorted.
 
-    ``rows`` (n, n), the identity before, gets the eigenvectors as rows.
+    ``rows`` (n, n), at first the identity, gets the eigenvectors as rows.
     """
     n = diagonal.size
     tolerance = 0.0
@@ -162,7 +164,7 @@ def _diagonalise(diagonal, beside, rows):
 
 @jit
 def _turn_back(A, halves, V):
-    """V (n, n) = Q V, with the Householder vectors and halves that ``_tridiagonalise`` left."""
+    """V (n, n) = Q V, from the Householder vectors and halves that ``_tridiagonalise`` left."""
     n = A.shape[0]
     product = np.empty(n)
     for i in range(2, n):
@@ -179,7 +181,7 @@ def _turn_back(A, halves, V):
 
 @jit
 def _scale_of(matrix):
-    """Power of two near the largest entry: dividing by it rounds nothing."""
+    """Return a power of two near the largest entry: to divide by it rounds nothing."""
     largest = 0.0
     for i in range(matrix.shape[0]):
         for j in range(i + 1):
@@ -189,7 +191,7 @@ def _scale_of(matrix):
 
 @jit
 def _eigh_one(matrix, eigenvalues, eigenvectors):
-    """``eigh`` of one matrix (n, n)."""
+    """Do what ``eigh`` does for one matrix (n, n)."""
     n = matrix.shape[0]
     A = np.empty((n, n))
     rows = np.zeros((n, n))
@@ -212,7 +214,7 @@ def _eigh_one(matrix, eigenvalues, eigenvectors):
 
 @Kernel
 def eigh(matrices, eigenvalues, eigenvectors):
-    """Eigendecompositions of symmetric ``matrices`` (K, n, n), of which the lower triangle is read.
+    """Decompose symmetric ``matrices`` (K, n, n), of which the lower triangle is read.
 
     Fills ``eigenvalues`` (K, n), ascending, and ``eigenvectors`` (K, n, n), orthonormal columns in
     the same order. All are float64. Errors are a few roundings of the largest absolute eigenvalue.

@@ -1,10 +1,10 @@
 """Branch-free exp and log, which LLVM turns into SIMD when they are called in a loop.
 
-Numba has no vectorised exp and log of its own (Intel's SVML is no longer used), so that a loop
-over ``np.exp`` calls the C library once per element. The two functions here are straight-line
-arithmetic on one scalar, with the exponent moved in and out of the float's bits; a loop around
+Numba has no vectorised exp and log (it no longer uses Intel's SVML), so that a loop over
+``np.exp`` calls the C library once per element. The two functions here are straight-line
+arithmetic on one scalar, with the exponent moved in and out of the float's bits. A loop around
 them over contiguous memory becomes vector code. They take a float32 or a float64 and return the
-same type; the ``isinstance`` is decided at compile time, so a generic kernel pays nothing for it.
+same type. The ``isinstance`` is decided at compile time, so a generic kernel pays nothing for it.
 
 The polynomials interpolate at Chebyshev nodes: (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2, and
 (2 atanh(s) - 2 s) / s^3 as a polynomial in s^2 for |s| <= (sqrt(2) - 1) / (sqrt(2) + 1).
@@ -32,9 +32,9 @@ _ROUND_32, _ROUND_64 = _f32(1.5 * 2**23 + 127), _f64(1.5 * 2**52 + 1023)
 
 # -127 ln 2 and -1023 ln 2: here n's exponent bits are all zero, so the factor 2^n comes out as 0.
 _ZERO_32, _ZERO_64 = _f32(-88.0297), _f64(-709.0896)
-# It has to be 0 long before it is subnormal, as its product with a small number would be: Intel's
-# processors take 150 cycles for an operation on such numbers. With limits of -88, -80 and -50 a
-# single pass of 512x512 pixels took 72, 33 and 29 ms, on one core of a Xeon with AVX-512.
+# It has to be 0 long before it is subnormal, since its product with a small number would be:
+# Intel's processors need 150 cycles for an operation on such numbers. With limits of -88, -80 and
+# -50 a single pass of 512x512 pixels took 72, 33 and 29 ms, on one core of a Xeon with AVX-512.
 _LEAST_32, _LEAST_64 = _f32(-50), _f64(-600)
 
 # The bits of sqrt(1/2): subtracting them makes the exponent of sqrt(1/2) <= x < sqrt(2) zero.
@@ -98,9 +98,9 @@ def _exp64(x):
 
 @jit
 def exp(x):
-    """e**x for x <= 0 (float32 or float64), to about 1 ulp; -inf gives 0 and NaN gives NaN.
+    """Return e**x for x <= 0 (float32 or float64), to about 1 ulp; -inf gives 0, NaN gives NaN.
 
-    0 below x = -50 in float32 and -600 in float64, which is nothing beside e**0.
+    The result is 0 below x = -50 in float32 and -600 in float64, which is nothing next to e**0.
     x > 0 is right too until 2^n overflows, but is not needed here.
     """
     if isinstance(x, np.float32):
@@ -146,9 +146,9 @@ def _log64(x):
 
 @jit
 def log(x):
-    """Natural logarithm of a normal number x > 0 (float32 or float64), to about 1 ulp.
+    """Return the natural logarithm of a normal x > 0 (float32 or float64), to about 1 ulp.
 
-    0 and subnormal numbers give -inf; inf and NaN give themselves; negative numbers are not meant.
+    0 and subnormal numbers give -inf; inf and NaN give themselves; x must not be negative.
     """
     if isinstance(x, np.float32):
         return _log32(x)

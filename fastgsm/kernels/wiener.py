@@ -1,7 +1,7 @@
 """Posterior mean of noisy patches: Wiener filters blended by responsibilities.
 
-A tile holds TILE patches, one a lane. All three steps of a shape are matrix products and share
-one micro-kernel: the rotation ``Z = U^T (Y - mu)``, the distances under all scales
+A tile holds TILE patches, one in each lane. All three steps for a shape are matrix products and
+share one micro-kernel: the rotation ``Z = U^T (Y - mu)``, the distances under all scales
 ``precisions @ Z**2``, and the blended filters ``shrinkages @ responsibilities``. So J scales cost
 little more than one.
 """
@@ -19,7 +19,7 @@ from fastgsm.kernels.mahalanobis import load_transposed
 from fastgsm.kernels.responsibilities import NEGLIGIBLE, normalise_tile
 from fastgsm.kernels.rotation import TILE, new_tile, rotate, rotate_add
 
-# A patch of next to no contrast, restored with its mean, may expect next to no error; this bounds
+# A patch that has hardly any contrast, and keeps its mean, expects hardly any error; this bounds
 # the weight that it gets for that.
 LEAST_TRACE = 1e-2
 
@@ -27,9 +27,9 @@ LEAST_TRACE = 1e-2
 class WienerBank(NamedTuple):
     """A mixture of K shapes and J scales seen through noise of variance s2.
 
-    v_kji = r2_kj lambda_ki. Of shape k the leading R_k eigenvectors are kept; the other directions
-    of the support share the eigenvalue lbar_k (the flat tail). J', d' and R' are J, d and the rank,
-    padded with zeros.
+    v_kji = r2_kj lambda_ki. Shape k keeps its leading R_k eigenvectors; the other directions of the
+    support share the eigenvalue lbar_k (the flat tail). J', d' and R' are J, d and the rank, padded
+    with zeros.
     """
 
     ranks: Any  # (K,), R_k padded
@@ -44,7 +44,7 @@ class WienerBank(NamedTuple):
     tail_precisions: Any  # (K, J'), 1 / (r2_kj lbar_k + s2), or 0 without a tail
     tail_shrinkages: Any  # (K, J'), r2_kj lbar_k / (r2_kj lbar_k + s2), or 0 without a tail
     support: Any  # (d',), diagonal of the projection on the support
-    traces: Any  # (K, J'), of the filters; directions outside of the support count 1 each
+    traces: Any  # (K, J') of the filters; directions outside the support count 1 each
 
 
 class Scratch(NamedTuple):
@@ -53,7 +53,7 @@ class Scratch(NamedTuple):
     centred: Any  # (d', T), used where shapes have means
     coefficients: Any  # (R', T)
     factors: Any  # (R', T)
-    log_prob: Any  # (K*J', T), or of one shape alone: (J', T)
+    log_prob: Any  # (K*J', T), or (J', T) for one shape alone
     lane: Any  # (T,)
 
 
@@ -61,7 +61,7 @@ class Scratch(NamedTuple):
 def new_scratch(bank, n_shapes, dtype):
     """Allocate the working memory that the tiles of one task share.
 
-    ``n_shapes`` is how many shapes' log-probabilities are wanted at once: all, or 1.
+    ``n_shapes`` is the number of shapes whose log-probabilities are wanted at once: all, or 1.
     """
     _, kept, room = bank.forward.shape
     n_scales = bank.log_weights.shape[1]
@@ -80,7 +80,7 @@ def new_scratch(bank, n_shapes, dtype):
 def rotate_in(Y, bank, k, scratch):
     """Rotate the tile Y (d', T), less the mean of shape k, into the shape's eigenbasis.
 
-    Returns the tile less the mean: Y itself where the means are zero, which saves a copy.
+    Returns the tile less the mean: Y itself if the means are zero, which saves a copy.
     """
     if bank.means.shape[0] == 0:
         centred = Y
@@ -97,7 +97,7 @@ def rotate_in(Y, bank, k, scratch):
 
 @jit
 def shape_log_prob(centred, bank, k, scratch, log_prob):
-    """Log-probabilities (J', T) of the scales of shape k, after ``rotate_in`` gave ``centred``."""
+    """Fill ``log_prob`` (J', T) for the scales of shape k; ``rotate_in`` returned ``centred``."""
     rank = bank.ranks[k]
     squares = scratch.factors[:rank]
     for i in range(rank):
@@ -108,8 +108,8 @@ def shape_log_prob(centred, bank, k, scratch, log_prob):
     energy = scratch.lane
     energy[:] = 0.0
     if bank.tail_precisions[k, 0] > 0.0:
-        # The tail's distance needs no rotation: |y|^2 less what the kept directions explain. The
-        # kept ones are taken off again by the precisions, which are relative to the tail's.
+        # The tail's distance needs no rotation: it is |y|^2 less the kept directions, which the
+        # precisions subtract, since they are relative to the tail's.
         for i in range(centred.shape[0]):
             for t in range(TILE):
                 energy[t] = fma(centred[i, t], centred[i, t], energy[t])
@@ -124,8 +124,8 @@ def shape_log_prob(centred, bank, k, scratch, log_prob):
 def tile_responsibilities(Y, bank, scratch):
     """Fill ``scratch.log_prob`` (K*J', T) with the responsibilities of the tile Y (d', T).
 
-    Negligible ones become zero, lane by lane, so that a shape that none of the patches belongs
-    to can be passed over without a patch's result depending on its neighbours in the tile.
+    Negligible ones become zero, lane by lane. So a shape that no patch of the tile belongs to can
+    be skipped, and yet a patch's result does not depend on its neighbours.
     """
     n_components, n_scales = bank.log_weights.shape
     for k in range(n_components):
@@ -135,12 +135,15 @@ def tile_responsibilities(Y, bank, scratch):
     normalise_tile(scratch.log_prob, scratch.lane)
     if n_components > 1:
         flat = scratch.log_prob.reshape(-1)
+        # In the type of the patches: Python's numbers would make float64 of float32.
+        negligible, zero = flat.dtype.type(NEGLIGIBLE), flat.dtype.type(0.0)
         for t in range(flat.shape[0]):
-            flat[t] = flat[t] if flat[t] > NEGLIGIBLE else 0.0
+            flat[t] = flat[t] if flat[t] > negligible else zero
 
 
 @jit
 def _any_positive(values):
+    """Return whether any of the values is above 0."""
     flat = values.reshape(-1)
     top = flat[0]
     for t in range(flat.shape[0]):
@@ -196,7 +199,7 @@ def add_filtered(centred, posterior, bank, k, scratch, X):
 
 @jit
 def _weighted_sum(weights, rows, total):
-    """``total[t] = sum_j weights[j] * rows[j, t]``."""
+    """Fill ``total`` (T,) with ``sum_j weights[j] * rows[j, t]``."""
     total[:] = 0.0
     for j in range(rows.shape[0]):
         for t in range(total.shape[0]):
@@ -207,8 +210,8 @@ def _weighted_sum(weights, rows, total):
 def tile_precisions(posterior, traces, precision):
     """Fill ``precision`` (T,) with s2 over each lane's expected squared error.
 
-    The error that a filter W leaves in a patch is s2 trace(W). ``posterior`` (M, T) are the
-    responsibilities of the M filters whose ``traces`` (M,) are given.
+    A filter W leaves an error of s2 trace(W) in a patch. ``posterior`` (M, T) holds the
+    responsibilities of the M filters, which have the given ``traces`` (M,).
     """
     _weighted_sum(traces, posterior, precision)
     least = precision.dtype.type(LEAST_TRACE)
@@ -218,10 +221,10 @@ def tile_precisions(posterior, traces, precision):
 
 @jit
 def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
-    """Posterior variance (d', T) of every pixel about the posterior mean X (d', T).
+    """Fill ``variance`` (d', T) with that of every pixel about the posterior mean X (d', T).
 
-    The variance within each Gaussian, and that of the Gaussians' means about X: these need one
-    rotation for each scale. X is what ``add_posterior_mean`` made of zeros.
+    It is the variance within each Gaussian plus that of the Gaussians' means about X; the means
+    need one rotation for each scale. X is what ``add_posterior_mean`` added to zeros.
     """
     n_components, kept, room = bank.forward.shape
     n_scales = bank.log_weights.shape[1]
@@ -255,7 +258,7 @@ def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
 
 @jit
 def _component_mean(centred, bank, k, j, scratch, mean):
-    """Posterior mean (d', T) under the Gaussian (k, j) alone."""
+    """Fill ``mean`` (d', T) with the posterior mean under the Gaussian (k, j) alone."""
     tail = bank.tail_shrinkages[k, j]
     for i in range(mean.shape[0]):
         centre = bank.means[k, i] if bank.means.shape[0] > 0 else mean.dtype.type(0.0)
@@ -271,14 +274,14 @@ def _component_mean(centred, bank, k, j, scratch, mean):
 
 @Kernel
 def posterior_patches(Y, bank, noise_variance, X, variance):
-    """Posterior mean X (n, d) of the noisy patches Y (n, d).
+    """Fill X (n, d) with the posterior means of the noisy patches Y (n, d).
 
-    ``variance`` (n, d) is filled too, unless it has no rows.
+    Fills ``variance`` (n, d) too, unless it has no rows.
     """
     n, d = Y.shape
     room = bank.forward.shape[2]
-    for block in prange((n + TILE - 1) // TILE):
-        first = np.intp(block) * TILE
+    for task in prange((n + TILE - 1) // TILE):
+        first = np.intp(task) * TILE
         count = min(TILE, n - first)
         scratch = new_scratch(bank, bank.forward.shape[0], Y.dtype)
         noisy = new_tile(room, Y.dtype)

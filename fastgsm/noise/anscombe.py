@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._checks import caller_level, check_nonnegative, check_positive, check_real
 from fastgsm._images import as_float_image, channels_first
@@ -32,15 +33,15 @@ def stabilise(
 
         f(z) = 2 sqrt(max(z + 3/8 + s^2, 0)),   z = (y - offset) / gain,   s = read_noise / gain
 
-    The noise is stable, within 5 %, where the mean p is above 4 photons or s above 3. Of fewer
-    photons it comes out weaker without read noise (0.85 at one photon), and up to 1.1 with it.
+    The noise is stable within 5 % where the mean p is above 4 photons or s above 3. With fewer
+    photons it is weaker without read noise (0.85 at one photon), and up to 1.1 with it.
 
     Parameters
     ----------
     image : array_like
         Integers or real floats, of any shape. Not modified.
     gain : float
-        What one photon adds to the image, in the image's own units; above 0.
+        Increase of the image by one photon, in the image's own units; above 0.
     offset : float
         Value of the image where there is no light.
     read_noise : float
@@ -54,10 +55,10 @@ def stabilise(
     Raises
     ------
     TypeError
-        If the image is not of integers or real floats, or one of the others is not a number.
+        If the image does not hold integers or real floats, or another argument is not a number.
     ValueError
         If the image is empty or holds NaN or infinity, the gain is not above 0, the read noise is
-        negative, one of the three is not finite, or the result would not be.
+        negative, or one of the three or the result is not finite.
 
     References
     ----------
@@ -72,7 +73,12 @@ def stabilise(
     >>> [round(float(stabilise(rng.poisson(p, 100_000)).std()), 1) for p in (5, 50, 500)]
     [1.0, 1.0, 1.0]
     """
-    gain, offset, read_noise = _check_triple((gain, offset, read_noise))
+    return _stabilised(image, _check_triple((gain, offset, read_noise)))
+
+
+def _stabilised(image: ArrayLike, noise: Noise) -> FloatArray:
+    """Transform like `stabilise`, with a checked triple."""
+    gain, offset, read_noise = noise
     values, _ = as_float_image(image, data_range=1.0)
     # In float64, and from photons, so that neither a large offset nor the units cost digits.
     with np.errstate(over="ignore"):
@@ -90,11 +96,11 @@ def stabilise(
 def exact_unbiased_inverse(
     stabilised: ArrayLike, gain: float = 1.0, offset: float = 0.0, read_noise: float = 0.0
 ) -> FloatArray:
-    """Bring a denoised image back from the domain of `stabilise`, without bias.
+    """Transform a denoised image back from the domain of `stabilise`, without bias.
 
     A denoiser estimates the mean D of the stabilised image, and the mean of a square root is less
-    than the root of the mean: the algebraic inverse comes out too dark. The exact inverse takes
-    ``D = E[f(z) | p]`` to p; this is its approximation in closed form [1]_, [2]_:
+    than the root of the mean, so the algebraic inverse is too dark. The exact inverse maps
+    ``D = E[f(z) | p]`` to p. This is its approximation in closed form [1]_, [2]_:
 
         p = D^2/4 + sqrt(3/2)/(4 D) - 11/(8 D^2) + 5 sqrt(3/2)/(8 D^3) - 1/8 - s^2
 
@@ -106,7 +112,7 @@ def exact_unbiased_inverse(
     stabilised : array_like
         Denoised values, of any shape. Not modified.
     gain, offset, read_noise : float
-        As they were given to `stabilise`.
+        As given to `stabilise`.
 
     Returns
     -------
@@ -135,8 +141,14 @@ def exact_unbiased_inverse(
     >>> round(float(exact_unbiased_inverse(D)), 1), round(float((D / 2) ** 2 - 3 / 8), 1)
     (3.0, 2.8)
     """
-    gain, offset, read_noise = _check_triple((gain, offset, read_noise))
+    noise = _check_triple((gain, offset, read_noise))
     values, _ = as_float_image(stabilised, "stabilised", data_range=1.0)
+    return unbiased_inverse(values, noise)
+
+
+def unbiased_inverse(values: FloatArray, noise: Noise) -> FloatArray:
+    """Transform like `exact_unbiased_inverse`, with checked values and a checked triple."""
+    gain, offset, read_noise = noise
     # Below the transform of 0 photons, where the formula gives 0, its poles take over.
     D = np.maximum(values.astype(np.float64), 2 * math.sqrt(3 / 8))
     root = math.sqrt(3 / 2)
@@ -147,7 +159,7 @@ def exact_unbiased_inverse(
 
 
 def check_noise(noise: Any, sigma: Any) -> Noise:
-    """Give (gain, offset, read noise) for what `denoise` takes as ``noise``."""
+    """Return (gain, offset, read noise) for the argument ``noise`` of `denoise`."""
     if sigma is not None:
         raise ValueError(
             f"sigma is {sigma!r} and noise is {noise!r}; wanted one of them. Leave sigma out if "
@@ -164,36 +176,35 @@ def check_noise(noise: Any, sigma: Any) -> Noise:
     return _check_triple(values)
 
 
-def as_stabilised_image(
-    image: ArrayLike, noise: Noise, channel_axis: Any, data_range: Any
+def stabilised_image(
+    image: NDArray[Any], noise: Noise, channel_axis: int | None, data_range: float | None
 ) -> tuple[FloatArray, float]:
-    """Give an image stabilised, in units of the range of what is under its noise, and that range.
+    """Return a stabilised image in units of the range of the signal under its noise, and the range.
 
     The prior knows photographs, whose contrasts fill [0, 1]. By default the range is that of the
-    stabilised image after averaging over 5x5 pixels: of the channel where it is largest, and at
-    least the noise's 1. On four photographs and on fields of stars, of 2 to 1000 photons at most
-    and up to 200 in the background, that is within 0.2 dB ("balanced") or 0.5 dB ("fast") of the
-    range of the clean image. The range from 0 photons to the brightest pixel loses 0.9 and 3 dB in
-    front of a background; that between percentiles 1 and 99 loses 0.4 and 1.3 dB there, 6 and 10 dB
-    on sparse stars.
+    stabilised image after averaging over 5x5 pixels: the largest over the channels, and at least
+    the noise's 1. On four photographs and on star fields, with peaks of 2 to 1000 photons and up to
+    200 in the background, that is within 0.2 dB ("balanced") or 0.5 dB ("fast") of the range of the
+    clean image. The range from 0 photons to the brightest pixel loses 0.9 and 3 dB in front of a
+    background; that between percentiles 1 and 99 loses 0.4 and 1.3 dB there, and 6 and 10 dB on
+    sparse stars.
     """
-    from scipy.ndimage import uniform_filter  # here: it would slow down `import fastgsm`
+    from scipy.ndimage import uniform_filter  # here, because it is slow to import
 
-    pixels = stabilise(image, *noise)
-    planes = channels_first(pixels, channel_axis)
+    pixels = _stabilised(image, noise)
     gain, offset, _ = noise
     if data_range is None:
-        _warn_no_photons(np.asarray(image), gain, offset)
-        smooth = uniform_filter(planes, (1, BOX, BOX))
+        _warn_no_photons(image, gain, offset)
+        smooth = uniform_filter(channels_first(pixels, channel_axis), (1, BOX, BOX))
         data_range = float(np.ptp(smooth, axis=(1, 2)).max())
     else:
         white = offset + check_positive(data_range, "data_range")
-        data_range = float(np.diff(stabilise(np.array([offset, white]), *noise))[0])
+        data_range = float(np.diff(_stabilised(np.array([offset, white]), noise))[0])
     data_range = max(data_range, 1.0)
     return pixels / pixels.dtype.type(data_range), data_range
 
 
-def _check_triple(noise: Any) -> Noise:
+def _check_triple(noise: Sequence[Any]) -> Noise:
     gain, offset, read_noise = noise
     return (
         check_positive(gain, "gain of the noise"),
@@ -202,8 +213,8 @@ def _check_triple(noise: Any) -> Noise:
     )
 
 
-def _warn_no_photons(image: Any, gain: float, offset: float) -> None:
-    """Warn if no pixel has a single photon: that is how an image scaled to [0, 1] looks."""
+def _warn_no_photons(image: NDArray[Any], gain: float, offset: float) -> None:
+    """Warn if no pixel has a single photon: an image scaled to [0, 1] looks like that."""
     brightest = (float(image.max()) - offset) / gain
     if 0 < brightest < 1:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""The noise level of an image that is looked at part by part."""
+"""The noise level of an image that is read part by part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastgsm.noise.white import (
 
 
 class Scan(NamedTuple):
-    """What the noise of an image is estimated from, in one part of it, by channels."""
+    """One part of an image, reduced to what the noise estimate needs, by channels."""
 
     place: tuple[int, int]
     """Row and column of the first patch in the grid of the whole image."""
@@ -31,7 +31,7 @@ class Scan(NamedTuple):
 
 
 def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[Part]]:
-    """Give the stride of the patches that `scan` looks at, and the parts that it wants."""
+    """Return the stride of the patches that `scan` examines, and the parts to give it."""
     stride = grid_stride(shape)
     blocks = tiles_of(shape, -(-tile // stride) * stride, 0, stride)
     # A patch belongs to the part that its first pixel is in.
@@ -46,7 +46,7 @@ def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[Part]]:
 
 
 def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan:
-    """Look at one part of an image."""
+    """Reduce one part of an image to a `Scan`."""
     scaled, unit = as_float_image(pixels)
     planes = channels_first(scaled, channel_axis)
     fits = min(planes.shape[1:]) >= PATCH
@@ -60,7 +60,7 @@ def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan
 
 
 def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> float:
-    """Estimate the noise of an image as `estimate_sigma` does, from scans of all its parts."""
+    """Estimate the noise of an image like `estimate_sigma`, from scans of all its parts."""
     grid_shape = [(length - PATCH) // stride + 1 for length in shape]
     extremes = [[*each.low, *each.high] for each in scans]
     exponent = exponent_of_unit(float(np.abs(extremes).max()))
@@ -84,7 +84,7 @@ def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> fl
 def estimate_sigma_by_tiles(
     image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None, progress: bool
 ) -> float:
-    """Estimate the noise of an image as `estimate_sigma` does, from parts of it."""
+    """Estimate the noise of an image like `estimate_sigma`, reading it part by part."""
     stride, parts = scan_blocks(shape, tile)
     scans = []
     with Progress(len(parts), "estimating the noise", enabled=progress) as bar:

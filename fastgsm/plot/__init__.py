@@ -1,10 +1,9 @@
 """Figures of trained models and denoised images, drawn with matplotlib's object interface.
 
-Every function draws on the axes that it is given, or makes its own
-:class:`matplotlib.figure.Figure`, and touches neither pyplot nor its state, so that it works in
-scripts, notebooks and servers alike. Most return their axes: ``ax.figure`` is the figure, which
-shows itself in a notebook and has ``savefig``. `plot_denoised` and `plot_before_after` return the
-figure, whose ``axes`` are the panels.
+Every function draws on the given axes or on a new :class:`matplotlib.figure.Figure`. None uses
+pyplot or its state, so that they work in scripts, notebooks and servers alike. Most return their
+axes; ``ax.figure`` is the figure, which a notebook shows and ``savefig`` writes. `plot_denoised`
+and `plot_before_after` return the figure, whose ``axes`` are the panels.
 """
 
 from fastgsm.plot._curves import plot_likelihood

@@ -1,4 +1,4 @@
-"""The figure of how EM went."""
+"""The figure of the log-likelihood during EM."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def plot_likelihood(models: Mapping[str, Any], ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     models : mapping of str to fitted model
-        The curves' names and the models, whose ``lower_bounds_`` (nats per patch, one value per
-        EM iteration) are drawn. A model learnt in closed form has a single value: a dashed line.
+        The models by the names of their curves. The curves are their ``lower_bounds_`` (nats per
+        patch, one value per EM iteration). A model learnt in closed form has a single value, which
+        is drawn as a dashed line.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default (``ax.figure``).
 
@@ -55,7 +56,7 @@ def plot_likelihood(models: Mapping[str, Any], ax: Axes | None = None) -> Axes:
         ax = new_figure(8, 4.5, layout="constrained").add_subplot()
     longest = max(curve.size for curve in curves.values())
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(curves)}
-    # The legend lists the curves from the highest end to the lowest, as the eye meets them.
+    # The legend lists the curves in the order of their ends, from top to bottom.
     for name in sorted(curves, key=lambda name: -curves[name][-1]):
         curve = curves[name]
         if curve.size == 1:
@@ -66,7 +67,7 @@ def plot_likelihood(models: Mapping[str, Any], ax: Axes | None = None) -> Axes:
             iterations = np.arange(1, curve.size + 1)
             ax.plot(iterations, curve, color=colours[name], linewidth=2.2, label=label)
             ax.plot(curve.size, curve[-1], "o", color=colours[name], markersize=5)
-    # Most of the gain comes in the first iterations: a logarithmic axis gives them room.
+    # Most of the gain comes in the first iterations, which a logarithmic axis gives more room.
     ax.set_xscale("log")
     ax.set_xlim(1, max(longest, 2) * 1.1)
     ax.set_xticks([tick for tick in TICKS if tick <= longest], minor=False)
@@ -81,7 +82,7 @@ def plot_likelihood(models: Mapping[str, Any], ax: Axes | None = None) -> Axes:
 
 
 def _lower_bounds(name: str, model: Any) -> NDArray[np.float64]:
-    """Return a model's log-likelihood per EM iteration."""
+    """Return a model's log-likelihood at each EM iteration."""
     try:
         return np.atleast_1d(np.asarray(model.lower_bounds_, dtype=np.float64))
     except AttributeError:

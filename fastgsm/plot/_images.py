@@ -1,4 +1,4 @@
-"""Figures of images: noisy, denoised, and what was removed."""
+"""Figures of images before and after denoising, and of what was removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plot_denoised(
     *,
     crop: Window | None = None,
 ) -> Figure:
-    """Draw an image clean, noisy, and as each model denoised it, one row per noise level.
+    """Draw an image clean, noisy, and denoised by each model, one row per noise level.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ def plot_denoised(
     noisy : mapping of float to (height, width) array
         The noisy image at each noise standard deviation.
     denoised : mapping of float to mapping of str to (height, width) array
-        For each noise level the results, by name of their model.
+        For each noise level, the results by the name of their model.
     crop : pair of slices, optional
         The rows and columns to show; the whole image by default. The PSNR in the captions is
-        that of the whole image in either case.
+        always that of the whole image.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def plot_denoised(
     Raises
     ------
     ValueError
-        If the two mappings disagree on the noise levels, or have none.
+        If the two mappings have different noise levels, or none.
     ImportError
         If matplotlib is missing.
 
@@ -63,9 +63,7 @@ def plot_denoised(
             "give both the same, at least one"
         )
     crop = crop or (slice(None), slice(None))
-    rows = [
-        {"clean": clean, "noisy": noisy[level], **denoised[level]} for level in noisy
-    ]  # one row per level
+    rows = [{"clean": clean, "noisy": noisy[level], **denoised[level]} for level in noisy]
     height, width = clean[crop].shape[:2]
     figure, axes = panels(len(rows), len(rows[0]), aspect=height / width, left=0.45, top=0.35)
     for row, level, row_axes in zip(rows, noisy, axes, strict=True):
@@ -85,21 +83,21 @@ def plot_removed(
 ) -> NDArray[Any]:
     """Draw an image before and after denoising, and what was removed.
 
-    What was removed should look like noise alone: edges or texture in it were lost.
+    What was removed should look like pure noise. Edges or texture in it are lost from the image.
 
     Parameters
     ----------
     noisy, denoised : (height, width) or (height, width, 3) arrays
-        The images, in [0, 1]; what the noise pushed outside is shown as black or white.
+        The images, in [0, 1]; values outside are shown as black or white.
     zoom : pair of slices, optional
-        The rows and columns of a part to enlarge in a second row of panels, as high for its width
-        as the image.
+        The rows and columns of a part to enlarge in a second row of panels; it should have the
+        image's ratio of height to width.
 
     Returns
     -------
     ndarray of matplotlib Axes, of shape (1, 3) or (2, 3)
-        The panels. Grey stands for no difference; black and white lie three of its standard
-        deviations, which the title gives, below and above.
+        The panels. In the third, grey stands for no difference; black and white for
+        three times the root mean square, which its title states, below and above.
 
     Raises
     ------
@@ -141,19 +139,20 @@ def plot_removed(
 def plot_before_after(
     clean: NDArray[Any], noisy: NDArray[Any], denoised: NDArray[Any], *, zoom: Window
 ) -> Figure:
-    """Draw an image clean, noisy and denoised, and below each a part of it enlarged.
+    """Draw an image clean, noisy and denoised, with an enlarged part below each.
 
     Parameters
     ----------
     clean, noisy, denoised : (height, width) or (height, width, 3) arrays
-        The images, in [0, 1]; what the noise pushed outside is shown as black or white.
+        The images, in [0, 1]; values outside are shown as black or white.
     zoom : pair of slices
-        The rows and columns of the part to enlarge, as high for its width as the image.
+        The rows and columns of the part to enlarge; it should have the image's ratio of height to
+        width.
 
     Returns
     -------
     matplotlib Figure
-        The figure: three columns, two rows.
+        The figure, with two rows and three columns.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every figure is made of."""
+"""Parts that the figures share: panels, images, captions and mosaics."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def panels(
     top: float,
     below: float = 0.24,
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Lay out equal panels, each ``panel`` inches wide, ``aspect`` times as high, edge to edge.
+    """Lay out equal panels edge to edge, each ``panel`` inches wide and ``aspect`` times as high.
 
-    Sizes are in inches, so that an image fills its panel exactly and nothing overlaps.
+    All sizes are in inches, so that an image fills its panel exactly and nothing overlaps.
     """
     gap, edge = 0.07, 0.08
     step_x, step_y = panel + gap, panel * aspect + gap + below
@@ -66,7 +66,7 @@ def panels(
 
 def show(ax: Axes, image: NDArray[Any], cmap: str = "gray") -> None:
     """Show a grey or colour image in [0, 1], without ticks or frame."""
-    # Colour images are clipped here because matplotlib would do so with a warning.
+    # Clipped here, because matplotlib would clip colour images with a warning.
     ax.imshow(np.clip(image, 0, 1), cmap=cmap, vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[], aspect="equal")
     for spine in ax.spines.values():
@@ -104,16 +104,16 @@ def caption(ax: Axes, text: str, *, bold: bool) -> None:
     )
 
 
-def mosaic(tiles: NDArray[Any]) -> NDArray[Any]:
-    """Put tiles (rows, columns, height, width) side by side, with a pixel of NaN around each."""
-    padded = np.pad(tiles, ((0, 0), (0, 0), (1, 0), (1, 0)), constant_values=np.nan)
+def mosaic(images: NDArray[Any]) -> NDArray[Any]:
+    """Return images (rows, columns, height, width) side by side, each in a frame of NaN."""
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 0), (1, 0)), constant_values=np.nan)
     rows, columns, height, width = padded.shape
     image = padded.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     return np.pad(image, ((0, 1), (0, 1)), constant_values=np.nan)
 
 
-def show_mosaic(ax: Axes, tiles: NDArray[Any], limit: float) -> None:
-    """Show tiles in greys from ``-limit`` to ``limit``, with white between them."""
-    ax.imshow(mosaic(tiles), cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest")
+def show_mosaic(ax: Axes, images: NDArray[Any], limit: float) -> None:
+    """Show images (rows, columns, height, width) in greys from ``-limit`` to ``limit``."""
+    ax.imshow(mosaic(images), cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set(xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)

@@ -1,4 +1,4 @@
-"""Figures of what a model has learned: its Gaussians, shapes, samples and responsibilities."""
+"""Figures of what a model has learnt: its scales, shapes, samples and responsibilities."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from fastgsm.models import ICA, PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import extract_patches
 from fastgsm.plot._layout import COLOURS, caption, new_figure, panels, show, show_mosaic
-from fastgsm.restore.method import centring
-from fastgsm.restore.presets import patch_size_of
+from fastgsm.restore.priors import centring, patch_size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
-    """Draw the weight and the contrast of every Gaussian of a model.
+    """Draw the weight and the contrast of every component of a model.
 
     The contrast is the standard deviation of a pixel, ``sqrt(r2_kj trace(Sigma_k) / d)``, in the
     units of the training patches.
@@ -32,10 +31,10 @@ def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     model : fitted model
-        With one shape (MVN, GSM), weights are stems. Otherwise each shape has a line of its own,
-        the shape of greatest weight at the bottom, and a disc's area is the weight of the shape at
-        that contrast. An ICA has a line for each coordinate, the one of greatest variance at the
-        bottom.
+        With one shape (MVN, GSM), weights are drawn as stems. Otherwise each shape has its own
+        line, the shape of greatest weight at the bottom, and a disc's area is the weight of the
+        shape at that contrast. An ICA has a line for each coordinate, the one of greatest variance
+        at the bottom.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default (``ax.figure``).
 
@@ -62,7 +61,10 @@ def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
     weights, contrasts = _weights_and_contrasts(model)
     if ax is None:
         ax = new_figure(7, 4.5, layout="constrained").add_subplot()
-    from matplotlib.ticker import LogLocator, MaxNLocator  # new_figure says how to get matplotlib
+    from matplotlib.ticker import (
+        LogLocator,
+        MaxNLocator,
+    )  # new_figure says how to install matplotlib
 
     if len(weights) == 1:
         ax.vlines(contrasts[0], 0, weights[0], color=COLOURS[0], linewidth=2.2)
@@ -73,13 +75,13 @@ def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
         lines = np.broadcast_to(np.arange(1, len(weights) + 1)[:, None], weights.shape)
         areas = 250 * weights / weights.max()
         ax.scatter(contrasts, lines, areas, color=COLOURS[0], alpha=0.45, linewidth=0)
-        margin = 0.5 + 0.04 * len(weights)  # of the largest discs
+        margin = 0.5 + 0.04 * len(weights)  # for the largest discs
         ax.set_ylim(1 - margin, len(weights) + margin)
         ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_ylabel("coordinate" if isinstance(model, ICA) else "shape, by weight")
     ax.set_xscale("log")
     ax.set_xlim(contrasts.min() / 1.4, contrasts.max() * 1.4)
-    if contrasts.max() < 100 * contrasts.min():  # room for ticks between the powers of ten
+    if contrasts.max() < 100 * contrasts.min():  # there is room between the powers of ten
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.xaxis.set_minor_formatter(lambda value, _: "")
@@ -93,22 +95,22 @@ def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
 def plot_eigenvectors(
     model: Any, n_shapes: int = 8, n_vectors: int = 8, ax: Axes | None = None
 ) -> Axes:
-    """Draw the leading eigenvectors of a model's covariances as patches, a row for each shape.
+    """Draw the leading eigenvectors of a model's covariances as patches, one row per shape.
 
     Parameters
     ----------
     model : fitted model
-        Of square patches.
+        A model of square patches.
     n_shapes, n_vectors : int
-        Most shapes, those of greatest weight, and most eigenvectors of each, those of greatest
-        eigenvalue.
+        Largest number of shapes, in descending order of weight, and of eigenvectors for each, in
+        descending order of eigenvalue.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default (``ax.figure``).
 
     Returns
     -------
     matplotlib Axes
-        The axes drawn on. Each patch has its own scale of greys, with 0 in the middle.
+        The axes drawn on. Each patch has its own range of greys, with 0 in the middle.
 
     Raises
     ------
@@ -134,16 +136,16 @@ def plot_eigenvectors(
     chosen = np.argsort(-weights, kind="stable")[:n_shapes]
     vectors = eigenvectors[chosen, :, :n_vectors].transpose(0, 2, 1)
     vectors = vectors / np.abs(vectors).max(axis=2, keepdims=True)
-    tiles = vectors.reshape(*vectors.shape[:2], side, side)
+    images = vectors.reshape(*vectors.shape[:2], side, side)
     if ax is None:
-        width = 0.6 * tiles.shape[1] + (2.2 if len(weights) > 1 else 0.4)
-        ax = new_figure(width, 0.6 * tiles.shape[0] + 0.7, layout="constrained").add_subplot()
-    show_mosaic(ax, tiles, 1.0)
+        width = 0.6 * images.shape[1] + (2.2 if len(weights) > 1 else 0.4)
+        ax = new_figure(width, 0.6 * images.shape[0] + 0.7, layout="constrained").add_subplot()
+    show_mosaic(ax, images, 1.0)
     step, middle = side + 1, (side + 1) / 2
     if len(weights) > 1:
         labels = [f"shape {k}: {100 * weights[k]:.1f} %" for k in chosen]
         ax.set_yticks(middle + step * np.arange(len(chosen)), labels)
-    ax.set_xticks(middle + step * np.arange(tiles.shape[1]), np.arange(1, tiles.shape[1] + 1))
+    ax.set_xticks(middle + step * np.arange(images.shape[1]), np.arange(1, images.shape[1] + 1))
     ax.tick_params(length=0)
     ax.set_xlabel("eigenvector")
     return ax
@@ -152,12 +154,12 @@ def plot_eigenvectors(
 def plot_samples(
     model: Any, n_samples: int = 64, *, random_state: Any = 0, ax: Axes | None = None
 ) -> Axes:
-    """Draw patches that are drawn from a model.
+    """Draw random patches from a model.
 
     Parameters
     ----------
     model : fitted model
-        Of square patches.
+        A model of square patches.
     n_samples : int
         Number of patches.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
@@ -168,8 +170,9 @@ def plot_samples(
     Returns
     -------
     matplotlib Axes
-        The axes drawn on. All patches have the same scale of greys, without their common mean, so
-        that contrasts compare; the strongest hundredth of the pixels is black or white.
+        The axes drawn on. All patches have the same range of greys, after subtraction of their
+        common mean, so that contrasts compare. The strongest hundredth of the pixels is black or
+        white.
 
     Raises
     ------
@@ -193,13 +196,13 @@ def plot_samples(
     X = X - X.mean()
     n_columns = math.ceil(math.sqrt(n_samples))
     n_rows = -(-n_samples // n_columns)
-    tiles = np.full((n_rows * n_columns, side, side), np.nan)
-    tiles[:n_samples] = X.reshape(-1, side, side)
+    images = np.full((n_rows * n_columns, side, side), np.nan)
+    images[:n_samples] = X.reshape(-1, side, side)
     if ax is None:
         figure = new_figure(5, 5 * n_rows / n_columns + 0.4, layout="constrained")
         ax = figure.add_subplot()
     limit = float(np.quantile(np.abs(X), 0.99))
-    show_mosaic(ax, tiles.reshape(n_rows, n_columns, side, side), limit)
+    show_mosaic(ax, images.reshape(n_rows, n_columns, side, side), limit)
     ax.set_title(f"{n_samples} samples from {type(model).__name__}", fontsize=12)
     return ax
 
@@ -210,28 +213,29 @@ def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> ND
     Parameters
     ----------
     model : fitted MVN, GSM, GMM or MoGSM
-        A model of one shape is shown scale by scale, from the least contrast to the greatest; any
-        other shape by shape, all scales of a shape together, from the greatest share of the image.
+        A model with one shape is shown scale by scale, in ascending order of contrast. Any other
+        is shown shape by shape, all scales of a shape together, in descending order of their share
+        of the image.
     image : array_like of shape (height, width)
-        Grey image, in the units of the training images. The model is told of no noise: give a
-        clean or a denoised one.
+        Grey image, in the units of the training images. Noise is not taken into account, so use
+        a clean or a denoised image.
     n_panels : int
-        Most maps: those of the greatest shares.
+        Largest number of maps; those with the greatest shares are shown.
 
     Returns
     -------
     ndarray of matplotlib Axes, of shape (1 + number of maps,)
-        The image, without the margin where no patch has its centre, and the maps: the
-        responsibility of the patch around each pixel, 0 dark and 1 bright.
+        The image, without the margin where no patch has its centre, and the maps. They show the
+        responsibility for the patch around each pixel, from 0 (dark) to 1 (bright).
 
     Raises
     ------
     NotFittedError
         If the model is not fitted.
     TypeError
-        If it is another model, or the image is not of integers or real floats.
+        If it is another model, or the image does not hold integers or real floats.
     ValueError
-        If its patches are not square or if the image does not suit it.
+        If its patches are not square, or if the image is not suitable.
     ImportError
         If matplotlib is missing.
 
@@ -249,12 +253,12 @@ def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> ND
     n_panels = check_integer(n_panels, "n_panels")
     weights, contrasts = _weights_and_contrasts(model, sort=False)
     side = patch_size_of(model)
-    of_scales = len(weights) == 1
+    by_scale = len(weights) == 1
     pixels, _ = as_float_image(image)
-    responsibilities = _responsibilities(model, pixels, axis=1 if of_scales else 2)
+    responsibilities = _responsibilities(model, pixels, axis=1 if by_scale else 2)
     shares = responsibilities.mean(axis=0)
     chosen = np.argsort(-shares, kind="stable")[:n_panels]
-    if of_scales:
+    if by_scale:
         chosen = chosen[np.argsort(contrasts[0][chosen])]
         titles = [f"contrast {contrasts[0][j]:.2g}" for j in chosen]
     else:
@@ -278,7 +282,7 @@ def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> ND
 
 
 def _responsibilities(model: ScaleMixtureModel, image: FloatArray, axis: int) -> FloatArray:
-    """Responsibilities of the patches of an image, summed over shapes (axis 1) or scales (2)."""
+    """Return responsibilities for an image's patches, summed over shapes (axis 1) or scales (2)."""
     remove_mean, remove_global_mean = centring(model)
     if remove_global_mean:
         image = image - image.mean()
@@ -294,7 +298,7 @@ def _responsibilities(model: ScaleMixtureModel, image: FloatArray, axis: int) ->
 
 
 def _weights_and_contrasts(model: PatchModel, sort: bool = True) -> tuple[FloatArray, FloatArray]:
-    """Weights and standard deviations of a pixel, (shapes or coordinates, scales)."""
+    """Return weights and standard deviations of a pixel, (shapes or coordinates, scales)."""
     model._check_fitted()
     if isinstance(model, ICA):
         return model.weights_, np.sqrt(model.scales_ * model.eigenvalues_[:, None])
@@ -308,7 +312,7 @@ def _weights_and_contrasts(model: PatchModel, sort: bool = True) -> tuple[FloatA
 
 
 def _shapes(model: PatchModel) -> tuple[FloatArray, FloatArray]:
-    """Weights (K,) of the shapes and their eigenvectors (K, d, rank)."""
+    """Return the weights (K,) of the shapes and their eigenvectors (K, d, rank)."""
     model._check_fitted()
     if isinstance(model, ICA):
         return np.ones(1), model.eigenvectors_[None]

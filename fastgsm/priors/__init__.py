@@ -1,4 +1,4 @@
-"""The priors that come with the package, each with a model card beside it."""
+"""The priors that come with the package, each with a model card."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from fastgsm.models._base import PatchModel
 from fastgsm.models._load import load
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 def list_priors() -> list[str]:
-    """Give the names of the bundled priors.
+    """Return the names of the bundled priors.
 
     Examples
     --------
@@ -21,11 +21,11 @@ def list_priors() -> list[str]:
     >>> "gsm" in fastgsm.list_priors()
     True
     """
-    return sorted(path.stem for path in _FOLDER.glob("*.npz"))
+    return sorted(path.stem for path in FOLDER.glob("*.npz"))
 
 
 def load_prior(name: str) -> PatchModel:
-    """Give a bundled prior.
+    """Return a bundled prior.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def load_prior(name: str) -> PatchModel:
     Returns
     -------
     model : fitted model
-        A copy of its own for every call: what is done to it changes no other.
+        A new copy for every call, so that changes to it affect no other.
 
     Raises
     ------
     ValueError
-        If there is no prior of that name.
+        If there is no prior with that name.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def load_prior(name: str) -> PatchModel:
 
 
 def read_card(name: str) -> dict[str, str]:
-    """Give the entries of a bundled prior's model card, by their titles.
+    """Return the entries of a bundled prior's model card, by their titles.
 
     Examples
     --------
@@ -65,11 +65,11 @@ def read_card(name: str) -> dict[str, str]:
     >>> read_card("gsm")["Of"]
     'luminance.'
     """
-    text = (_FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     entries = " ".join(text.split()).split(" - **")[1:]
     return dict(entry.split("**: ", 1) for entry in entries)
 
 
 @cache
 def _loaded(name: str) -> PatchModel:
-    return load(_FOLDER / f"{name}.npz")
+    return load(FOLDER / f"{name}.npz")

@@ -1,4 +1,4 @@
-"""The bundled priors are trained in `fastgsm.study.train_priors`; this keeps the older command."""
+"""Keep the older command for training the bundled priors: see `fastgsm.study.train_priors`."""
 
 from fastgsm.study.train_priors import main
 

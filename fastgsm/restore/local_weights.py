@@ -1,8 +1,7 @@
-"""Weights of a prior's shapes, adapted to every part of an image by EM that knows the noise.
+"""Local weights: a prior's shape weights, adapted to every block of an image by EM.
 
-A prior's weights say how often each shape occurs in photographs. In the bricks of a wall, or in a
-clear sky, few of them occur; to expect these there tells noise from texture where a patch alone
-does not.
+A prior's weights say how often each shape occurs in photographs. In a brick wall or a clear sky few
+shapes occur. Expecting these there separates noise from texture where a single patch cannot.
 """
 
 from __future__ import annotations
@@ -17,58 +16,60 @@ from fastgsm._types import FloatArray
 from fastgsm.kernels.local_weights import local_weights, shape_evidence
 from fastgsm.kernels.wiener import WienerBank
 
-# Blocks of 24x24 pixels, whose weights are learned from the patches that begin in them or up to 8
-# pixels beside them, 100 where these are 4 apart, by five steps of EM; the prior counts as a tenth
-# as many.
+# Weights are learned in blocks of 24x24 pixels by five steps of EM, from the patches that start in
+# the block or up to 8 pixels outside it (100 patches if they are 4 pixels apart). The prior counts
+# as a tenth as many patches.
 #
 # Gain of quality="balanced" in mean PSNR, in dB at noise 15 / 25 / 50 of 255, on the upper left
-# 400x400 pixels of every third Kodak image in grey (the prior knows these images), and what the
-# time of a prototype rose by:
+# 400x400 pixels of every third Kodak image in grey (the prior was trained on them), and increase of
+# a prototype's time:
 #
-#   block 24, 8 beside it                       0.081 / 0.120 / 0.162   10 %
-#   block 24, 4 beside it                       0.081 / 0.116 / 0.153    9 %
-#   block 16, 8 beside it                       0.081 / 0.120 / 0.156   11 %
-#   block 12, 10 beside it                      0.081 / 0.118 / 0.160   16 %
-#   block 32, 8 beside it                       0.082 / 0.118 / 0.165    7 %
-#   block 32, 0 beside it                       0.078 / 0.109 / 0.144    5 %
+#   block 24, 8 outside                       0.081 / 0.120 / 0.162   10 %
+#   block 24, 4 outside                       0.081 / 0.116 / 0.153    9 %
+#   block 16, 8 outside                       0.081 / 0.120 / 0.156   11 %
+#   block 12, 10 outside                      0.081 / 0.118 / 0.160   16 %
+#   block 32, 8 outside                       0.082 / 0.118 / 0.165    7 %
+#   block 32, 0 outside                       0.078 / 0.109 / 0.144    5 %
 #   block 32, 8 beside it, learned in each pass 0.081 / 0.121 / 0.176   14 %
 #     the prior counts 0.03 / 0.3 times as many, at noise 25  +0.001 / -0.003
 #     two steps, at noise 25                                  -0.009
 #   weights of the whole image                  0.035 / 0.064 / 0.099
 #   weights and covariances of the whole image  0.062 / 0.088 / 0.123   several times as long
 #
-# On all of BSD68, which no prior knows, "balanced" gains 0.07, 0.08 and 0.08 dB and "best", whose
+# On all of BSD68, unknown to the priors, "balanced" gains 0.07, 0.08 and 0.08 dB and "best", whose
 # refinement learns from the image too, 0.04, 0.04 and 0.07. On CBSD68 they gain 0.03, 0.05 and
-# 0.06, and 0.00, 0.02 and 0.03. Weights of scales, learned as well, gained nothing, and a second
-# run with what the first one's result teaches lost up to 0.09 dB.
-BLOCK = 24
-MARGIN = 8
+# 0.06, and 0.00, 0.02 and 0.03. Learning the weights of scales as well gained nothing, and a second
+# run with weights from the first one's result lost up to 0.09 dB.
+BLOCK_PIXELS = 24
+MARGIN_PIXELS = 8
 CONCENTRATION = 0.1
 STEPS = 5
-# How far beyond its own pixels what a patch's shape depends on lies: from one end of a block to the
-# last patch beyond the other.
-REACH = BLOCK + MARGIN - 1
+# How far beyond its own pixels a patch's shape depends on others: from one end of a block to the
+# last patch beyond the other end.
+REACH = BLOCK_PIXELS + MARGIN_PIXELS - 1
 
-# Patches whose evidence is held at once, if they are not fewer than a row of blocks needs.
+# Patches whose evidence is held at once; more if a row of blocks needs more.
 PATCHES_PER_CALL = 65_536
 
 
 class LocalWeights(NamedTuple):
-    """Logarithms (R, C, K) of the weights of K shapes in blocks of an image over the prior's."""
+    """Logarithms (R, C, K) of the ratios of K shapes' weights in each block to the prior's."""
 
     log_ratios: FloatArray
 
     @classmethod
     def none(cls, n_shapes: int, dtype: Any) -> LocalWeights:
-        """Give the weights of the prior, everywhere."""
+        """Return the weights of the prior for the whole image, as one block."""
         return cls(np.zeros((1, 1, n_shapes), dtype))
 
     def blocks(
         self, rows: NDArray[np.intp], cols: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Give the blocks of patches that begin at ``rows`` and ``cols``."""
+        """Return rows and columns of the blocks in which patches at ``rows``, ``cols`` start."""
         n_rows, n_cols = self.log_ratios.shape[:2]
-        return np.minimum(rows // BLOCK, n_rows - 1), np.minimum(cols // BLOCK, n_cols - 1)
+        return np.minimum(rows // BLOCK_PIXELS, n_rows - 1), np.minimum(
+            cols // BLOCK_PIXELS, n_cols - 1
+        )
 
 
 def learn_local_weights(
@@ -82,8 +83,8 @@ def learn_local_weights(
 ) -> tuple[NDArray[np.int32], LocalWeights]:
     """Adapt the weights (K,) of a prior's shapes to each block of an image.
 
-    EM on the weights alone, of the noisy patches: their densities with each shape, blurred by the
-    noise, do not change from step to step. With r_nk the responsibilities of the block's n patches
+    EM on the weights alone: the densities of the noisy patches with each shape do not change from
+    step to step. With r_nk the responsibilities of the block's n patches
     and c the concentration, weights become ``(c n pi_k + sum_n r_nk) / (c n + n)``, the maximum a
     posteriori for a Dirichlet prior of mode pi.
 
@@ -91,7 +92,7 @@ def learn_local_weights(
     ----------
     plane : ndarray of shape (height, width)
     rows, cols : ndarray
-        Where the patches begin, with the last possible places.
+        Where the patches start; the last possible positions are included.
     patch_size : int
     remove_mean : bool
     bank : WienerBank
@@ -110,7 +111,7 @@ def learn_local_weights(
     shapes = np.empty(rows.size * cols.size, np.int32)
     with np.errstate(divide="ignore", over="ignore"):
         inverse_weights = (1 / weights).astype(dtype)
-    inverse_weights[np.isinf(inverse_weights)] = 0  # of shapes that no patch is of
+    inverse_weights[np.isinf(inverse_weights)] = 0  # for shapes of weight 0
     strips = _strips(row_blocks, cols.size)
     most = max(row_blocks[strip][-1, 3] - row_blocks[strip][0, 0] for strip in strips)
     room = np.empty(most * cols.size * n_shapes, dtype)
@@ -131,17 +132,23 @@ def learn_local_weights(
 
 
 def _blocks(positions: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Give for each block along an axis the numbers (window, block, block's end, window's end).
+    """Return for each block along an axis (window, block, end of block, end of window).
 
-    Of the patches that begin at ``positions``, ascending. No patch may begin in a block.
+    These are indices into ``positions``, ascending, where the patches start. A block may have no
+    patch.
     """
-    starts = BLOCK * np.arange(positions[-1] // BLOCK + 1)
-    places = [starts - MARGIN, starts, starts + BLOCK, starts + BLOCK + MARGIN]
+    starts = BLOCK_PIXELS * np.arange(positions[-1] // BLOCK_PIXELS + 1)
+    places = [
+        starts - MARGIN_PIXELS,
+        starts,
+        starts + BLOCK_PIXELS,
+        starts + BLOCK_PIXELS + MARGIN_PIXELS,
+    ]
     return np.stack([np.searchsorted(positions, place) for place in places], axis=1)
 
 
 def _strips(row_blocks: NDArray[np.intp], n_cols: int) -> list[slice]:
-    """Cut rows of blocks into runs whose windows hold about PATCHES_PER_CALL patches."""
+    """Cut rows of blocks into slices whose windows hold about PATCHES_PER_CALL patches."""
     n_patches = row_blocks[-1, 3] * n_cols
     n_strips = min(-(-n_patches // PATCHES_PER_CALL), len(row_blocks))
     edges = np.linspace(0, len(row_blocks), n_strips + 1).astype(int)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgsm._parts import Part
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
 from fastgsm.kernels._jit import usable_threads
@@ -14,6 +15,7 @@ from fastgsm.kernels.elimination import COLUMNS
 from fastgsm.kernels.matching import VECTOR
 from fastgsm.kernels.nonlocal_mvn import Matching, refine_bands
 from fastgsm.patches import check_stride, grid_positions
+from fastgsm.restore.method import Method, Reach, shape_of
 
 # Rows of references in a band. Constant, whatever the number of threads: the order in which
 # patches are summed, and so every bit of the result, follows from it.
@@ -64,19 +66,19 @@ class NonlocalMVN:
     dtype : dtype
         float32 or float64: the type of the images.
     n_rounds : int
-        A second round takes the result of the first as its pilot: 0.02 dB for twice the time.
+        A second round uses the result of the first as its pilot: 0.02 dB for twice the time.
     patch_size, stride, group_size, radius : int
-        Side of a patch (even, 8 at most), which no image may be smaller than; distance of the
-        references (1 to `patch_size`); patches in a group (2 to 64); largest displacement in the
-        window. In pixels.
+        Side of a patch (even, 8 at most; no image may be smaller); distance between references (1
+        to `patch_size`); patches in a group (2 to 64); largest displacement in the window. In
+        pixels.
     gain : float, optional
-        Factor on the pilot's covariances, which the pilot's own smoothing has made too small. By
-        default it grows with the noise.
+        Factor on the pilot's covariances, which its own smoothing has made too small. By default
+        it grows with the noise.
 
     Raises
     ------
     TypeError, ValueError
-        If `patch_size`, `stride` or `group_size` is out of its range, or the stride no integer.
+        If `patch_size`, `stride` or `group_size` is out of range, or the stride not an integer.
 
     References
     ----------
@@ -122,14 +124,22 @@ class NonlocalMVN:
         self._matching = Matching(patch_size, radius, group_size, variance)
         self._n_rounds = n_rounds
 
+    @staticmethod
+    def reach() -> Reach:
+        """Return how far the default refinement looks.
+
+        Patches anywhere in a window are matched, and restored.
+        """
+        return Reach(2 * RADIUS + 2 * PATCH_SIZE, BAND_ROWS * STRIDE)
+
     def n_steps(self, shape: tuple[int, ...]) -> int:
-        """Number of progress updates that planes of the given shape (n, height, width) take."""
+        """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
         rows = grid_positions(shape[1], self._matching.patch_size, self._stride)
         n_bands = _bands(rows).size - 1
         return self._n_rounds * -(-n_bands // (BANDS_PER_THREAD * usable_threads()))
 
     def __call__(self, noisy: FloatArray, pilot: FloatArray, bar: Progress) -> FloatArray:
-        """Refine ``pilot`` (n, height, width) of ``noisy``; groups are matched in its plane 0."""
+        """Refine the ``pilot`` (n, height, width) of ``noisy``; match groups in its plane 0."""
         noisy = np.ascontiguousarray(noisy)
         for _ in range(self._n_rounds):
             pilot = self._refine(noisy, np.ascontiguousarray(pilot), bar)
@@ -161,18 +171,58 @@ class NonlocalMVN:
         return total
 
 
+class Refined:
+    """A method, and the non-local refinement of its result, or of a part of it.
+
+    Where pixels are missing (height, width), the method's result replaces them in the noisy image.
+    An image smaller than a patch of the refinement keeps the method's result.
+    """
+
+    def __init__(
+        self,
+        pilot: Method,
+        refinement: NonlocalMVN,
+        missing: NDArray[np.bool_] | None = None,
+        part: Part | None = None,
+    ) -> None:
+        self._pilot = pilot
+        self._refinement = refinement
+        self._missing = missing
+        self._part: Any = ... if part is None else (slice(None), *part)
+
+    def n_steps(self, shape: tuple[int, ...]) -> int:
+        """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
+        steps = self._pilot.n_steps(shape)
+        if self._refines(shape):
+            steps += self._refinement.n_steps(shape_of(self._part, shape))
+        return steps
+
+    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
+        """Denoise ``planes`` (n, height, width)."""
+        restored = self._pilot(planes, bar)
+        if not self._refines(planes.shape):
+            return restored
+        if self._missing is not None:
+            planes = np.where(self._missing, restored, planes)
+        restored[self._part] = self._refinement(planes[self._part], restored[self._part], bar)
+        return restored
+
+    def _refines(self, shape: tuple[int, ...]) -> bool:
+        return min(shape[1:]) >= self._refinement.patch_size
+
+
 def default_gain(sigma: float) -> float:
-    """Give the factor on the pilot's covariances: best on Kodak images at 15, 25 and 50 of 255."""
+    """Return the factor on the pilot's covariances: the best on Kodak at 15, 25 and 50 of 255."""
     return float(np.clip(sigma * 255 / 20, 1.0, 2.0))
 
 
 def _bands(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """First grid row of every band, and the end."""
+    """Return the first grid row of every band, and the end."""
     return np.append(np.arange(0, rows.size, BAND_ROWS, dtype=np.intp), rows.size)
 
 
 def _window_sums(values: FloatArray, n: int) -> FloatArray:
-    """Give for each row of ``values`` its sum with the n - 1 rows above."""
+    """Return each row of ``values`` summed with the n - 1 rows above."""
     sums = values.copy()
     for i in range(1, n):
         sums[i:] += values[:-i]

@@ -10,7 +10,7 @@ from fastgsm._types import FloatArray
 
 
 def shrunk(planes: FloatArray) -> FloatArray:
-    """Means over blocks of 2x2 pixels; of 2x1 or 1x2 at the end of an odd side."""
+    """Return the means over 2x2 pixels, and over 2x1 or 1x2 at the end of an odd side."""
     for axis in (1, 2):
         n = planes.shape[axis]
         first = _part(planes, axis, slice(0, n, 2))
@@ -24,8 +24,8 @@ def shrunk(planes: FloatArray) -> FloatArray:
 def enlarged(planes: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Blur by (1, 2, 1) / 4 along both axes and enlarge linearly to ``shape``, of double size.
 
-    A pixel of the larger image lies a quarter of a pixel beside one of the smaller, and takes
-    7/16 of it, 5/16 and 1/16 of those on its side and 3/16 of the one on the other.
+    A pixel of the larger image lies a quarter of a pixel from the centre of one of the smaller. It
+    is 7/16 of that one, 5/16 and 1/16 of the next two on its side, and 3/16 of the other neighbour.
     """
     weights = [planes.dtype.type(w / 16) for w in (1, 5, 7, 3, 0)]
     for axis in (1, 2):

@@ -1,16 +1,22 @@
 """Two scales: the low frequencies of an image, restored at half of its size.
 
-Noise of low frequency survives patches that are no larger than its waves: the mean of a patch, for
-one, is hardly denoised at all. In the image of half the size a patch covers four times the area
-and the noise is half as strong, while natural images look the same at any scale.
+Noise of low frequency survives where patches are no larger than its waves: the mean of a patch,
+for example, is hardly denoised at all. In the image of half the size a patch covers four times the
+area and the noise is half as strong, while natural images look the same at any scale.
 """
 
 from __future__ import annotations
 
+import math
+
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
-from fastgsm.restore.method import Method
+from fastgsm.restore.method import Method, Reach
 from fastgsm.restore.pyramid import enlarged, shrunk
+
+# Pixels on either side that the correction depends on, at full size: the enlargement uses two
+# pixels of half the size.
+CORRECTION_HALO = 4
 
 
 class TwoScales:
@@ -31,8 +37,8 @@ class TwoScales:
     least : int
         Side of the smallest image that the methods restore; a smaller one has one scale.
     shares : ndarray of shape (height, width), optional
-        Share of y in what stands for it in S y, for noise that differs from pixel to pixel; x has
-        the rest.
+        For noise that differs from pixel to pixel: in S y, y is replaced by a mixture of y, with
+        these shares, and x.
 
     References
     ----------
@@ -54,13 +60,23 @@ class TwoScales:
         self._least = least
         self._shares = shares
 
+    @staticmethod
+    def reach(fine: Reach, coarse: Reach) -> Reach:
+        """Return how far two methods of the given reaches look together.
+
+        At half of the size everything is twice as far. The enlargement uses two pixels of that size
+        on either side, which are means over four.
+        """
+        halo = max(fine.halo + CORRECTION_HALO, 2 * (coarse.halo + 2) + 2)
+        return Reach(halo, math.lcm(fine.step, 2 * coarse.step))
+
     def _half(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Shape of the planes at half of the size, if they are large enough for it."""
+        """Return the shape of the planes at half of the size, if that is large enough."""
         half = (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2)
         return half if min(half[1:]) >= self._least else None
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
-        """Number of progress updates that planes of the given shape take."""
+        """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
         half = self._half(shape)
         return self._fine.n_steps(shape) + (self._coarse.n_steps(half) if half else 0)
 

@@ -1,8 +1,8 @@
 """Missing pixels and uneven noise: a noise level for every pixel, infinite where one is missing.
 
 EPLL mixes restored patches with the noisy image. Here each pixel's share of the noisy image falls
-with its variance, and patch noise starts high and comes down pass by pass, so that what is known
-spreads into what is not.
+with its variance. The patch noise starts high and falls from pass to pass, so that known pixels
+spread into unknown ones.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
-from fastgsm.models import PatchModel
 from fastgsm.restore.epll import EPLL, Pass, schedule
-from fastgsm.restore.method import Method
+from fastgsm.restore.method import Method, Setting
 from fastgsm.restore.pyramid import enlarged, shrunk
 from fastgsm.restore.two_scales import TwoScales
 
-# Passes before the usual ones, and the patch noise of the first, in units of the data range.
+# Passes before the usual ones, and the patch noise of the first pass, in units of the data range.
 # Filled pixels of four Kodak images in grey (256x256 pixels), mean PSNR in dB without noise:
 #
 #                                        10 %   50 %   80 % missing  12 blocks of 16x16
@@ -31,7 +30,7 @@ from fastgsm.restore.two_scales import TwoScales
 #   20 from 0.4                         30.29  27.41  23.54         21.96
 FILLING_PASSES = 20
 FILLING_SIGMA = 0.15
-# Patch noise comes down to that of the least noisy pixels, but not below this.
+# Patch noise falls to the level of the least noisy pixels, but not below this.
 LEAST_SIGMA = 0.005
 # Without missing pixels, the patch noise falls by this factor from pass to pass. With the halves of
 # the same images at noise 10 and 40 of 255, 2 gave 33.31 and 25.64 dB, 1.4 gave 33.27 and 25.37;
@@ -40,9 +39,9 @@ LEVEL_RATIO = 2.0
 
 
 def filled(planes: FloatArray, trusted: NDArray[np.bool_]) -> FloatArray:
-    """Fill the pixels that are not trusted from the nearest blocks that have some that are.
+    """Fill untrusted pixels from the nearest trusted ones.
 
-    The means over the trusted pixels of 2x2 blocks are filled in the same way, and enlarged.
+    The means over the trusted ones among 2x2 pixels are filled in the same way, and enlarged.
 
     Parameters
     ----------
@@ -65,64 +64,44 @@ def filled(planes: FloatArray, trusted: NDArray[np.bool_]) -> FloatArray:
     return np.where(trusted, planes, enlarged(means, planes.shape))
 
 
-def uneven_epll(
-    model: PatchModel,
-    noise: FloatArray,
-    patch_size: int,
-    stride: int,
-    rng: np.random.Generator,
-    grids: Sequence[int],
-    chroma: PatchModel | None = None,
-) -> Method:
-    """EPLL, at two scales where there is noise, for a noise level for each pixel.
+def uneven_epll(setting: Setting, noise: FloatArray, grids: Sequence[int]) -> Method:
+    """Return EPLL for a noise level for each pixel, at two scales where there is noise.
 
     Parameters
     ----------
-    model : fitted model
+    setting : Setting
     noise : ndarray of shape (height, width)
         Standard deviation at each pixel, in the units of the prior; infinite where one is missing.
-    patch_size, stride : int
-    rng : numpy.random.Generator
     grids : sequence of int
-        Of the last passes (see `schedule`), after those that come down to the least noisy pixels.
-    chroma : fitted model, optional
-        For the planes after the first (see `EPLL`).
+        Grids of the last passes (see `schedule`), after the passes that approach the least noise.
 
     Returns
     -------
     method
-        Takes planes whose missing pixels are `filled`.
+        For planes whose missing pixels are `filled`.
     """
     from scipy.ndimage import minimum_filter  # here, because it is slow to import
 
-    fine = _one_scale(model, noise, patch_size, stride, rng, grids, chroma)
+    fine = _one_scale(setting, noise, grids)
     missing = np.isinf(noise)
     if not noise[~missing].any():
         return fine
-    # A block of 2x2 pixels is as noisy as its noisiest one. So what the fine scale made of a pixel
-    # stands in for it at half of the size, the more the noisier it is than those beside it: with
-    # half of the pixels at noise 0.1 and the others without, that lowers the error of the former
-    # from 0.0286 to 0.0267 and of the latter from 0.0071 to 0.0004.
+    # 2x2 pixels together are as noisy as their noisiest one. So at half of the size each pixel is
+    # replaced by its fine-scale result, the more the noisier it is than its neighbours. With half
+    # of the pixels at noise 0.1 and the others without, that lowers the error of the former from
+    # 0.0286 to 0.0267 and of the latter from 0.0071 to 0.0004.
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(noise > 0, (minimum_filter(noise, 3) / noise) ** 2, 1)
     shares[missing] = 0
-    # A missing pixel counts as noisy as the typical one: a few of them change nothing elsewhere.
+    # A missing pixel counts as noisy as the median one: a few of them change nothing elsewhere.
     typical = np.median(noise[~missing])
     deviation = np.where(missing, 1, shares) * np.where(missing, typical, noise)
     half_noise = np.sqrt(shrunk(deviation[None] ** 2)[0]) / 2
-    coarse = _one_scale(model, half_noise, patch_size, stride, rng, grids, chroma)
-    return TwoScales(fine, coarse, patch_size, shares)
+    coarse = _one_scale(setting, half_noise, grids)
+    return TwoScales(fine, coarse, setting.patch_size, shares)
 
 
-def _one_scale(
-    model: PatchModel,
-    noise: FloatArray,
-    patch_size: int,
-    stride: int,
-    rng: np.random.Generator,
-    grids: Sequence[int],
-    chroma: PatchModel | None,
-) -> EPLL:
+def _one_scale(setting: Setting, noise: FloatArray, grids: Sequence[int]) -> EPLL:
     levels = descending_levels(noise)
     least = levels[-1]
     with np.errstate(divide="ignore", over="ignore"):
@@ -136,13 +115,11 @@ def _one_scale(
         for i, (now, following) in enumerate(itertools.pairwise(levels))
     ]
     last = [each._replace(grid=each.grid + len(first)) for each in schedule(least, grids)]
-    return EPLL(
-        model, least, patch_size, stride, rng, first + last, precision, chroma, adapts=not first
-    )
+    return EPLL(setting, least, first + last, precision, adapts=not first)
 
 
 def descending_levels(noise: FloatArray) -> list[float]:
-    """Patch noise of the passes that come first, and at last the level of the least noisy pixels.
+    """Return the patch noise of the first passes and, last, the level of the least noisy pixels.
 
     Parameters
     ----------

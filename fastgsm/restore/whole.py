@@ -1,47 +1,148 @@
-"""One image in memory: planes mixed, restored and mixed back."""
+"""One image in memory: into planes in the units of the prior, restored, and back."""
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastgsm._arrays import peak_of
+from fastgsm._images import (
+    as_float_image,
+    as_type,
+    channels_back,
+    channels_first,
+    check_image_2d,
+    noise_level,
+    warn_unlikely_range,
+    with_median,
+)
+from fastgsm._parts import Part
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
 from fastgsm.colour import mixing_matrix
-from fastgsm.restore.method import Method
-from fastgsm.restore.single_pass import SinglePass
+from fastgsm.kernels._jit import limit_workers
+from fastgsm.noise.anscombe import stabilised_image, unbiased_inverse
+from fastgsm.noise.white import sigma_of_planes
+from fastgsm.restore.options import Options
+from fastgsm.restore.uneven import filled
+
+Level = float | FloatArray
 
 
-def denoise_planes(
-    planes: FloatArray,
-    noise: Any,
-    new_method: Callable[[Any], Method],
-    progress: bool,
-    return_std: bool,
+def denoise_array(
+    original: NDArray[Any],
+    sigma: Level | None,
+    options: Options,
+    trusted: NDArray[np.bool_] | None = None,
+    inner: Part | None = None,
+) -> tuple[NDArray[Any], FloatArray | None]:
+    """Denoise an image in memory, whose options, noise level and mask have been checked.
+
+    Parameters
+    ----------
+    original : ndarray of shape (height, width), or with one more axis for channels
+    sigma : float or ndarray of shape (height, width), optional
+        In the image's own units. None to estimate it.
+    options : Options
+    trusted : ndarray of bool, shape (height, width), optional
+        False where a pixel is missing.
+    inner : (rows, columns), optional
+        Part of the result that is wanted (see `Setting`): ``original`` is then a tile with its
+        margins, and the grids are drawn like those of the whole image.
+
+    Returns
+    -------
+    denoised : ndarray
+        New, of the original's shape and type.
+    std : ndarray or None
+        Of the original's shape, in its units; only where the options ask for it.
+    """
+    axis, camera = options.channel_axis, options.camera
+    known = original if trusted is None else with_median(original, trusted, axis)
+    if camera is None:
+        pixels, unit = as_float_image(known, data_range=options.data_range)
+        if options.data_range is None:
+            warn_unlikely_range(peak_of(pixels), unit)
+        if sigma is None:
+            # In the range of the type, whatever was given: the estimate does not depend on it.
+            given = options.data_range is not None
+            own, own_unit = as_float_image(known) if given else (pixels, unit)
+            sigma = sigma_of_planes(channels_first(own, axis), own_unit, trusted)
+    else:
+        pixels, unit = stabilised_image(known, camera, axis, options.data_range)
+        sigma = 1.0
+    planes = channels_first(pixels, axis)
+    level = noise_level(sigma, unit, pixels)
+    if trusted is not None:
+        level = np.where(trusted, level, np.inf)
+    uneven = isinstance(level, np.ndarray)
+    if uneven:
+        options = options.for_uneven_noise()
+    check_image_2d(planes[0], options.patch_size)
+    options.check_supported()
+    if np.all(level == 0):
+        std = np.zeros_like(pixels, order="C") if options.return_std else None
+        return original.copy(), std
+    with limit_workers(options.workers):
+        if trusted is not None:
+            planes = filled(planes, trusted)
+        restored, variance = _restore(planes, level, options, inner)
+    result = channels_back(restored, axis)
+    if camera is not None:
+        result, unit = unbiased_inverse(result * result.dtype.type(unit), camera), 1.0
+    denoised = as_type(result, original.dtype, unit)
+    if uneven:
+        noiseless = level == 0 if axis is None else np.expand_dims(level == 0, axis)
+        np.copyto(denoised, original, where=noiseless)
+    if variance is None:
+        return denoised, None
+    std = np.sqrt(variance) * variance.dtype.type(unit)
+    return denoised, np.ascontiguousarray(channels_back(std, axis))
+
+
+def _restore(
+    planes: FloatArray, level: Level, options: Options, inner: Part | None
 ) -> tuple[FloatArray, FloatArray | None]:
-    """Denoise (channels, height, width) in units of the data range.
+    """Denoise channels (n, height, width) in units of the data range.
 
-    The noise is one number or an array (height, width). With ``return_std``, which takes a
-    `SinglePass`, also gives the variances of the result.
+    Returns the expected squared errors too, where the options ask for a standard deviation.
     """
     n_channels = planes.shape[0]
     transform = mixing_matrix(n_channels).astype(planes.dtype)
     mixed = _weighted_sums(transform, planes) if n_channels > 1 else planes
-    method = new_method(noise / math.sqrt(n_channels))
-    with Progress(method.n_steps(planes.shape), "denoising", enabled=progress) as bar:
-        if return_std:
-            restored, variance = cast(SinglePass, method).with_variance(mixed, bar)
+    # Every tile draws the same grids: those of the whole image.
+    rng = options.rng if inner is None else copy.deepcopy(options.rng)
+    setting, preset = options.setting(planes.dtype, rng, inner), options.preset
+    level = level / math.sqrt(n_channels)
+    variance = None
+    if options.return_std:
+        assert preset.new_with_variance is not None
+        assert isinstance(level, float)
+        with_variance = preset.new_with_variance(setting, level)
+        with _bar(with_variance.n_steps(planes.shape), options) as bar:
+            restored, variance = with_variance.with_variance(mixed, bar)
+    else:
+        if isinstance(level, np.ndarray):
+            assert preset.new_uneven is not None
+            method = preset.new_uneven(setting, level)
         else:
-            restored, variance = method(mixed, bar), None
+            method = preset.new(setting, level)
+        with _bar(method.n_steps(planes.shape), options) as bar:
+            restored = method(mixed, bar)
     if n_channels > 1:
         inverse = transform.T * n_channels
         restored = _weighted_sums(inverse, restored)
-        if variance is not None:  # of planes whose errors are taken to be uncorrelated
+        if variance is not None:  # the errors of the planes count as uncorrelated
             variance = _weighted_sums(np.square(inverse), variance)
     return restored, variance
+
+
+def _bar(n_steps: int, options: Options) -> Progress:
+    return Progress(n_steps, "denoising", enabled=options.progress)
 
 
 def _weighted_sums(weights: FloatArray, planes: FloatArray) -> FloatArray:

@@ -1,1 +1,1 @@
-"""Comparison of the models and the demo: measure, judge, and show."""
+"""The comparison of the models (measure, judge, show), and how the bundled priors are trained."""

@@ -1,6 +1,6 @@
-"""What the study measures: images, learning, denoising, and on which machine.
+"""What the study measures: learning and denoising, on which images and which machine.
 
-Figures only: what they mean is said by :mod:`fastgsm.study.verdict`.
+:mod:`fastgsm.study.verdict` says what the figures mean.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Window = tuple[slice, slice]
 
 AGGREGATIONS = ("mean", "center")
 PATCH_SIZE = 8
-SAMPLES = (  # the photographs among the images inside scikit-image's wheel
+SAMPLES = (  # the photographs among the images in scikit-image's wheel
     "astronaut",
     "brick",
     "camera",
@@ -54,7 +54,7 @@ def sample(name: str) -> NDArray[np.uint8]:
 
 
 def sample_images() -> dict[str, Image]:
-    """Return the photographs that scikit-image carries, grey, by name; nothing is downloaded.
+    """Return the photographs inside scikit-image as grey images by name; nothing is downloaded.
 
     Returns
     -------
@@ -80,8 +80,8 @@ def default_models(seed: int) -> dict[str, Any]:
     return {
         "MVN": fastgsm.MVN(),
         "GSM": fastgsm.GSM(n_scales=6, random_state=seed),
-        # Of these sizes 10,000 patches can teach: more components learn the training patches by
-        # heart, which costs held-out likelihood.
+        # 10,000 patches are enough for these sizes. With more components, the models learn the
+        # training patches by heart, which costs held-out likelihood.
         "GMM": fastgsm.GMM(n_components=16, random_state=seed),
         "MoGSM": fastgsm.MoGSM(n_components=8, n_scales=6, random_state=seed),
         "ICA": fastgsm.ICA(random_state=seed),
@@ -99,7 +99,7 @@ def learn(
     with Progress(len(models), "learning", progress) as bar:
         for name, model in models.items():
             with warnings.catch_warnings():
-                # Having stopped at max_iter is a result of the study: it stands in the table.
+                # Stopping at max_iter is a result of the study, and listed in its table.
                 warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
                 _fit_briefly(model, patches)
                 start = perf_counter()
@@ -121,7 +121,7 @@ def learn(
 
 
 def _fit_briefly(model: Any, X: NDArray[Any]) -> None:
-    """Fit a copy for one iteration: what is compiled here is not timed later."""
+    """Fit a copy for one iteration, so that compiling is not timed later."""
     parameters = model.get_params()
     if "max_iter" in parameters:
         parameters["max_iter"] = 1
@@ -129,7 +129,7 @@ def _fit_briefly(model: Any, X: NDArray[Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it; what it does not know, as Python would print it."""
+    """Return a value as JSON can hold it, or else its repr."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
@@ -137,7 +137,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Denoised:
-    """The figures of all denoised images, and the pictures of one."""
+    """The figures for all denoised images, and the pictures of one."""
 
     noisy: dict[str, Any]  # mse and psnr, one value per noise level
     models: dict[str, dict[str, Any]]  # by model and aggregation: mse, psnr and seconds
@@ -153,11 +153,11 @@ def denoise_all(
     shown: int,
     progress: bool,
 ) -> Denoised:
-    """Denoise every image at every noise level with every model, by both aggregations.
+    """Denoise every image at every noise level with every model and both aggregations.
 
-    Image number i gets the noise of ``default_rng(seed + i)``, at each level the same pattern.
-    The models take turns on each image, so that a busy spell of the machine hits all of them,
-    and in random order, so that none always pays for the memory that the one before gave back.
+    Image number i gets the noise of ``default_rng(seed + i)``, the same pattern at each level.
+    The models take turns on each image, so that a busy spell of the machine affects all of them.
+    Their order is random, so that no model always pays for memory that another one released.
     """
     names = list(models)
     turns = [(a, m) for a in range(len(AGGREGATIONS)) for m in range(len(names))]
@@ -195,14 +195,14 @@ def denoise_all(
 
 
 def _denoise_once(models: Mapping[str, Any], image: Image) -> None:
-    """Denoise an image in every way once: what is compiled here is not timed later."""
+    """Denoise an image once in every way, so that compiling is not timed later."""
     for model in models.values():
         for aggregation in AGGREGATIONS:
             _denoise(image, 0.1, model, aggregation)
 
 
 def _denoise(image: Image, sigma: float, model: Any, aggregation: str) -> Image:
-    """Denoise by the single pass, with which all models differ in nothing but the prior."""
+    """Denoise in a single pass, where the models differ in nothing but the prior."""
     denoised: Image = fastgsm.denoise(
         image, sigma, prior=model, quality="fast", aggregation=aggregation
     )
@@ -220,7 +220,7 @@ def _quality(errors: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def most_detailed_window(image: Image, size: int) -> Window:
-    """Return the square of about ``size`` pixels (no larger than the image) of most contrast."""
+    """Return the window of most contrast, with sides of ``size`` pixels or those of the image."""
     height, width = image.shape
     size = min(size, height, width)
     step = max(size // 4, 1)
@@ -233,7 +233,7 @@ def most_detailed_window(image: Image, size: int) -> Window:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what the figures depend on."""
+    """Return the versions of the packages that the figures depend on."""
     libraries = {name: version(name) for name in ("numpy", "numba", "scipy")}
     return {"fastgsm": fastgsm.__version__, "python": platform.python_version(), **libraries}
 
@@ -249,7 +249,7 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Return the processor's name as Linux gives it, else as Python does."""
+    """Return the processor's name from Linux, or else from Python."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

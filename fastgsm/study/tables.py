@@ -10,15 +10,15 @@ from fastgsm.study.verdict import Results, contrasts, held_out, psnr, seconds
 
 AGGREGATIONS = {
     "mean": "a pixel is the average over all patches that cover it",
-    "center": "a pixel is taken from the one patch of which it is the centre",
+    "center": "a pixel comes from the one patch that is centred on it",
 }
 
 
 @dataclass
 class Table:
-    """A table ready to print: texts by column and row, and which are the best of their column.
+    """A table ready to print: texts by column and row, and which ones are best in their column.
 
-    ``values`` has the numbers that the texts stand for, ``corner`` the title of the rows' names.
+    ``values`` holds the numbers behind the texts; ``corner`` is the title of the first column.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Table:
         form: str | Callable[[float], str],
         best: Callable[[Sequence[float]], float] | None = None,
     ) -> None:
-        """Add a column of the last ``len(values)`` rows, and mark its ``best`` (max or min)."""
+        """Add a column for the last ``len(values)`` rows, and mark its ``best`` (max or min)."""
         texts = [form.format(value) if isinstance(form, str) else form(value) for value in values]
         blank = len(self.rows) - len(texts)
         self.columns[column] = [""] * blank + texts
@@ -56,7 +56,7 @@ def tables(results: Results) -> list[Table]:
 
 
 def text(results: Results) -> str:
-    """Return the whole study as plain text; a star marks the best of a column."""
+    """Return the whole study as plain text; a star marks the best entry of a column."""
     blocks = [
         "\n".join(fill(line, 100, subsequent_indent="  ") for line in protocol(results)),
         *(_aligned(table) for table in tables(results)),
@@ -69,20 +69,20 @@ def text(results: Results) -> str:
 
 
 def protocol(results: Results) -> list[str]:
-    """Return what was trained and tested on what, and how."""
+    """Return lines that say which images and settings were used, and on which machine."""
     settings, machine, versions = results["settings"], results["machine"], results["versions"]
     train, test = settings["train"], settings["test"]
     return [
-        f"Images: {settings['images']}, {len(train) + len(test)} of them, grey, in [0, 1]. Every "
-        "second one in the order of their names trains, the others test.",
+        f"Images: {settings['images']}, {len(train) + len(test)} of them, grey, in [0, 1]. In the "
+        "order of their names, every second one is for training, the others for testing.",
         f"Train ({len(train)}): {', '.join(train)}",
         f"Test ({len(test)}): {', '.join(test)}",
         f"Models learn from the same {settings['n_patches']:,} patches of {settings['patch_size']}x"
-        f"{settings['patch_size']} pixels, each without its mean; likelihoods are of as many "
-        f"patches of the test images. {settings['dtype']}, seed {settings['seed']}.",
+        f"{settings['patch_size']} pixels, each without its mean. Likelihoods are measured on "
+        f"as many patches of the test images. {settings['dtype']}, seed {settings['seed']}.",
         f"Machine: {machine['processor']}, {machine['threads']} threads; "
         + ", ".join(f"{name} {number}" for name, number in versions.items())
-        + ". Everything ran once before it was timed, so no time includes compiling.",
+        + ". Everything ran once before it was timed, so that no time includes compiling.",
     ]
 
 
@@ -134,8 +134,8 @@ def _ingredients(results: Results) -> Table:
     found = contrasts(results)
     table = Table(
         "What each ingredient brings",
-        "PSNR gained in dB (averaged patches) and log-likelihood gained per held-out patch in "
-        "nats, by a model with the ingredient over one without.",
+        "Gain of a model with the ingredient over one without: PSNR in dB (averaged patches), and "
+        "log-likelihood per held-out patch in nats.",
         [f"{c['with']} over {c['without']}" for c in found],
         "models",
     )

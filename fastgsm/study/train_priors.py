@@ -1,9 +1,9 @@
 """Train the bundled priors: ``python -m fastgsm.study.train_priors FOLDER [--prior NAME]``.
 
-Deterministic: the same photographs give the same files. "mogsm-chroma" follows the "mogsm" in the
-folder that is written to, or the bundled one if there is none, so train that first. With --resume,
-priors whose file and card are there already are left alone; one that was interrupted starts anew,
-because EM lengthens its steps by what it has seen: a fit in two parts would give another file.
+The same photographs give the same files. "mogsm-chroma" depends on the "mogsm" in the output
+folder, or on the bundled one if there is none, so train "mogsm" first. With --resume, priors whose
+file and card exist are skipped. An interrupted prior starts again, because EM lengthens its steps
+by what it has seen: a fit in two parts would give another file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fastgsm.metrics import psnr
 from fastgsm.models._base import PatchModel
 from fastgsm.models._save import save_model
 from fastgsm.patches import sample_patches
-from fastgsm.priors import load_prior
+from fastgsm.priors import FOLDER, load_prior
 from fastgsm.study.measure import sample
 
 SEED = 0
@@ -38,20 +38,20 @@ class Recipe(NamedTuple):
     """How a prior is trained."""
 
     patches: Callable[[Images, int], Any]
-    """Draws patches of colour images; see `luminance_patches`, `opponent_patches`."""
+    """Draws patches from colour images at so many places; see `luminance_patches`."""
     n_places: int
     n_held_out: int
-    """Places of the patches that are scored."""
+    """Number of places for the patches that are scored."""
     new_model: Callable[[Path], Any]
-    """Takes the folder of the priors trained before."""
+    """Makes the model, given the folder of the priors trained before."""
     quality: str
-    """The preset that the prior is for."""
-    of: str
-    """What the patches are of."""
+    """The preset that uses the prior."""
+    subject: str
+    """What the patches show."""
     each: str = ""
     """What is drawn at each place, if it is not one patch."""
     caveat: str = ""
-    """What there is to say of the held-out score."""
+    """A remark on the held-out score."""
 
 
 def luminance_patches(images: Images, n_places: int) -> NDArray[np.float32]:
@@ -62,7 +62,7 @@ def luminance_patches(images: Images, n_places: int) -> NDArray[np.float32]:
 def opponent_patches(images: Images, n_places: int) -> NDArray[np.float32]:
     """Draw patches (3, n, d) without their mean: luminance and two opponent colours.
 
-    In the scale in which `denoise` has them, and of the same places in all three.
+    All three are from the same places, and scaled as in `denoise`.
     """
     transform = mixing_matrix(3)
     planes = [np.einsum("mc,hwc->mhw", transform, as_float_image(image)[0]) for image in images]
@@ -81,17 +81,17 @@ def draw(planes: Images, n_patches: int) -> NDArray[np.float32]:
 
 
 class ChromaUnderShapes:
-    """A `MoGSM` of the opponent colours, each shape for where a prior's is the luminance's shape.
+    """A `MoGSM` of the opponent colours, whose shapes correspond to those of a luminance prior.
 
-    A shape's covariance, scales and weights are those of the opponent colours of the patches whose
-    luminance it explains best.
+    A shape's covariance, scales and weights are learnt from the opponent colours of the patches
+    whose luminance the prior's shape explains best.
     """
 
     def __init__(self, luminance: MoGSM) -> None:
         self._luminance = luminance
 
     def _by_shape(self, patches: NDArray[Any]) -> list[NDArray[Any]]:
-        """Chroma patches of every shape, from opponent patches (3, n, d)."""
+        """Return the chroma patches for every shape, from opponent patches (3, n, d)."""
         K, J = self._luminance.weights_.shape
         shares = self._luminance.predict_proba(patches[0]).reshape(-1, K, J).sum(axis=2)
         shapes = shares.argmax(axis=1)
@@ -108,13 +108,13 @@ class ChromaUnderShapes:
         return self
 
     def score(self, patches: NDArray[Any]) -> float:
-        """Give the mean log-likelihood of chroma patches, given the luminance's shape, in nats."""
+        """Return the mean log-likelihood in nats of chroma patches, given the luminance's shape."""
         pairs = zip(self._models, self._by_shape(patches), strict=True)
         total = sum(model.score_samples(group).sum() for model, group in pairs if len(group))
         return float(total / (2 * patches.shape[1]))
 
     def mixture(self) -> MoGSM:
-        """Give all shapes as one model."""
+        """Return all shapes as one model."""
         K, J = self._luminance.weights_.shape
         model = MoGSM(K, J, random_state=SEED)
         parts = [each._arrays() for each in self._models]
@@ -131,58 +131,59 @@ BOTH = ", one of each opponent colour at each"
 
 RECIPES = {
     "gsm": Recipe(
-        luminance_patches,
-        400_000,
-        50_000,
-        lambda folder: GSM(n_scales=8),
-        "fast",
-        "luminance",
+        patches=luminance_patches,
+        n_places=400_000,
+        n_held_out=50_000,
+        new_model=lambda folder: GSM(n_scales=8),
+        quality="fast",
+        subject="luminance",
     ),
     "gsm-chroma": Recipe(
-        chroma_patches,
-        200_000,
-        25_000,
-        lambda folder: GSM(n_scales=8),
-        "fast",
-        "opponent colours",
-        BOTH,
+        patches=chroma_patches,
+        n_places=200_000,
+        n_held_out=25_000,
+        new_model=lambda folder: GSM(n_scales=8),
+        quality="fast",
+        subject="opponent colours",
+        each=BOTH,
     ),
     "mogsm": Recipe(
-        luminance_patches,
-        600_000,
-        50_000,
-        lambda folder: MoGSM(n_components=64, n_scales=8, random_state=SEED, verbose=1),
-        "balanced",
-        "luminance",
+        patches=luminance_patches,
+        n_places=600_000,
+        n_held_out=50_000,
+        new_model=lambda folder: MoGSM(n_components=64, n_scales=8, random_state=SEED, verbose=1),
+        quality="balanced",
+        subject="luminance",
     ),
     "mogsm-chroma": Recipe(
-        opponent_patches,
-        600_000,
-        50_000,
-        lambda folder: ChromaUnderShapes(cast(MoGSM, trained("mogsm", folder))),
-        "balanced",
-        "opponent colours, given the shape of the luminance under `mogsm`",
-        BOTH,
-        "\n  So is the `mogsm` whose shapes choose the patches: in that the score is not held out.",
+        patches=opponent_patches,
+        n_places=600_000,
+        n_held_out=50_000,
+        new_model=lambda folder: ChromaUnderShapes(cast(MoGSM, trained("mogsm", folder))),
+        quality="balanced",
+        subject="opponent colours, given the shape of the luminance under `mogsm`",
+        each=BOTH,
+        caveat="\n  So is the `mogsm` whose shapes choose the patches: in that the score is not "
+        "held out.",
     ),
     "mogsm-large": Recipe(
-        luminance_patches,
-        1_000_000,
-        50_000,
-        lambda folder: MoGSM(n_components=128, n_scales=8, random_state=SEED, verbose=1),
-        "best",
-        "luminance",
+        patches=luminance_patches,
+        n_places=1_000_000,
+        n_held_out=50_000,
+        new_model=lambda folder: MoGSM(n_components=128, n_scales=8, random_state=SEED, verbose=1),
+        quality="best",
+        subject="luminance",
     ),
 }
 
-# Priors of opponent colours, and of the luminance that each goes with.
+# Priors of opponent colours, and the luminance prior that goes with each.
 PARTNERS = {"gsm-chroma": "gsm", "mogsm-chroma": "mogsm"}
 
 CARD = """\
 # Model card: `{name}`
 
 - **Model**: `{model!r}`, of 8x8 patches without their mean, in units of the image's data range.
-- **Of**: {of}.
+- **Of**: {subject}.
 - **Data**: {n_images} photographs: 500x500 crops of the Kodak Lossless True Color Image Suite,
   released by Kodak for unrestricted use. Patches at {n_places} random places{each},
   half of them transposed. The luminance is that of ITU-R 601; the opponent colours are red
@@ -203,15 +204,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train the bundled priors.")
     parser.add_argument("folder", type=Path, help="folder of colour photographs")
     parser.add_argument("--prior", nargs="+", choices=RECIPES, default=list(RECIPES))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where to write")
-    parser.add_argument("--resume", action="store_true", help="leave priors that are there alone")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to")
+    parser.add_argument("--resume", action="store_true", help="skip priors that exist")
     args = parser.parse_args(argv)
     images = [read_image(path).array for path in image_files(args.folder)]
-    sample("camera")  # if scikit-image is missing, better now than after hours
+    sample("camera")  # if scikit-image is missing, fail now and not after hours
     for name in args.prior:
         files = [args.out / f"{name}{suffix}" for suffix in (".npz", ".md")]
         if args.resume and all(file.exists() for file in files):
-            print(f"{name} is there already")
+            print(f"{name} exists already")
             continue
         print(train(name, images, args.out))
     return 0
@@ -226,7 +227,7 @@ def train(name: str, images: Images, folder: Path) -> str:
     if isinstance(model, ChromaUnderShapes):
         model = model.mixture()
     described = folder / f"{name}.md"
-    described.unlink(missing_ok=True)  # so that file and card always belong together
+    described.unlink(missing_ok=True)  # so that a card never describes another file
     save_model(model, folder / f"{name}.npz", np.float32)
     text = card(name, model, len(images), held_out, restored(name, folder))
     described.write_text(text, encoding="utf-8")
@@ -239,13 +240,13 @@ def fit(recipe: Recipe, images: Images, folder: Path) -> Any:
 
 
 def trained(name: str, folder: Path) -> PatchModel:
-    """Give the prior in the folder, or the bundled one if there is none."""
+    """Return the prior in the folder, or the bundled one if there is none."""
     path = folder / f"{name}.npz"
     return load(path) if path.exists() else load_prior(name)
 
 
 def restored(name: str, folder: Path) -> float:
-    """Give the PSNR of a sample image that the prior in the folder has denoised, in dB."""
+    """Return the PSNR, in dB, of a sample image after denoising with the prior in the folder."""
     clean = sample(sample_of(name)) / 255
     prior: Any = trained(name, folder)
     if name in PARTNERS:
@@ -257,17 +258,17 @@ def restored(name: str, folder: Path) -> float:
 
 
 def sample_of(name: str) -> str:
-    """Name the image, grey or in colour, that a prior is tried on."""
+    """Return the name of the image, grey or in colour, that a prior is tried on."""
     return "astronaut" if name in PARTNERS else "camera"
 
 
 def card(name: str, model: Any, n_images: int, held_out: float, psnr: float) -> str:
-    """Describe a prior."""
+    """Return the model card of a prior."""
     recipe = RECIPES[name]
     return CARD.format(
         name=name,
         model=model,
-        of=recipe.of,
+        subject=recipe.subject,
         n_images=n_images,
         n_places=f"{recipe.n_places:,}",
         each=recipe.each,

@@ -1,7 +1,7 @@
 """From the study's figures to findings in plain words.
 
-Nothing is said that the figures of this very run do not bear out: every sentence is chosen, and
-every number in it filled in, by comparing them. Another winner makes another text.
+Every sentence is chosen, and every number in it filled in, by comparing the figures of this run.
+So another winner gives another text.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Results = Mapping[str, Any]
 
-# Pairs of models that differ in one ingredient, so that a difference between them can be laid to
-# it: the model that has it, the one that has not, the ingredient, and how it helps if it does.
+# Pairs of models that differ in one ingredient, so that it explains a difference between them: the
+# model with it, the model without it, the ingredient, and how it helps if it does.
 CONTRASTS = {
     ("GSM", "MVN"): (
         "scales",
@@ -32,7 +32,7 @@ CONTRASTS = {
     ),
     ("MoGSM", "GMM"): (
         "scales for each shape",
-        "in MoGSM every shape serves at any contrast, while GMM has to learn one anew for each",
+        "in MoGSM every shape serves at any contrast, while GMM has to learn one for each",
     ),
     ("ICA", "MVN"): (
         "a scale per coordinate",
@@ -41,18 +41,18 @@ CONTRASTS = {
     ),
     ("GSM", "ICA"): (
         "one scale for all coordinates",
-        "the coordinates of a patch are large or small together, which ICA cannot express: it "
-        "takes them to be independent",
+        "the coordinates of a patch are large or small together, which ICA cannot express, because "
+        "it assumes that they are independent",
     ),
 }
 NOTICEABLE_GAP = 2.0  # nats per patch
-RARE = 0.01  # a component of less weight says little about the scales in use
+RARE = 0.01  # components of less weight say little about the scales in use
 
 
 def verdict(results: Results) -> list[str]:
     """Return the findings, one paragraph each, the most important first."""
     best = max(results["models"], key=lambda name: psnr(results, name).mean())
-    # What makes the best denoiser better than its relatives comes before the rest.
+    # The reasons why the best denoiser beats its relatives come first.
     reasons = sorted(contrasts(results), key=lambda contrast: contrast["with"] != best)
     findings = [
         _best_denoiser(results),
@@ -67,7 +67,7 @@ def verdict(results: Results) -> list[str]:
 
 
 def contrasts(results: Results) -> list[dict[str, Any]]:
-    """Return what each ingredient gains: dB at each noise level, nats per held-out patch."""
+    """Return the gain from each ingredient: dB at each noise level, nats per held-out patch."""
     return [
         {
             "with": a,
@@ -134,7 +134,7 @@ def _best_likelihood(results: Results) -> str:
 
 
 def _reason(results: Results, contrast: Mapping[str, Any]) -> str:
-    """Say what the ingredient that tells two models apart does, and why if it helps."""
+    """Return how the ingredient that two models differ in changes the results, and why it helps."""
     a, b = contrast["with"], contrast["without"]
     levels = results["settings"]["noise_levels"]
     gains, nats = np.array(contrast["psnr"]), contrast["log_likelihood"]
@@ -161,13 +161,13 @@ def _reason(results: Results, contrast: Mapping[str, Any]) -> str:
 
 
 def _shapes(results: Results, a: str, b: str) -> str:
-    """Say how many shapes two models have, if both have several and not as many."""
+    """Return how many shapes two models have, if both have several and the numbers differ."""
     counts = [results["models"][name]["parameters"].get("n_components") for name in (a, b)]
     return "" if None in counts or counts[0] == counts[1] else " ({} shapes to {})".format(*counts)
 
 
 def _found_scales(results: Results) -> str:
-    """Say how far apart the contrasts are that GSM found in the training patches."""
+    """Return the range of contrasts that GSM found in the training patches."""
     gsm = results["models"]["GSM"]
     if gsm["scales"] is None or gsm["weights"] is None:
         return ""
@@ -179,7 +179,7 @@ def _found_scales(results: Results) -> str:
 
 
 def _generalisation(results: Results) -> str:
-    """Say which model fitted its training patches more closely than it should have."""
+    """Return which model fits its training patches better than others, or "" if none does."""
     gaps = {
         name: figures["log_likelihood_train"] - figures["log_likelihood_test"]
         for name, figures in results["models"].items()
@@ -196,7 +196,7 @@ def _generalisation(results: Results) -> str:
 
 
 def _against_noise(results: Results) -> str:
-    """Say whether denoising lowers the error."""
+    """Return whether denoising lowers the error."""
     levels = results["settings"]["noise_levels"]
     noisy = np.array(results["noisy"]["mse"])
     failures = []
@@ -210,7 +210,7 @@ def _against_noise(results: Results) -> str:
 
 
 def _against_center(results: Results) -> str:
-    """Compare averaging all estimates of a pixel with taking that of one patch."""
+    """Compare averaging all estimates of a pixel with using only one."""
     levels = results["settings"]["noise_levels"]
     gains = {
         name: psnr(results, name) - psnr(results, name, "center") for name in results["models"]
@@ -218,8 +218,8 @@ def _against_center(results: Results) -> str:
     low, high = min(g.min() for g in gains.values()), max(g.max() for g in gains.values())
     if low > 0:
         return (
-            "Averaging the estimates of all patches that cover a pixel beats taking the one of "
-            f"which it is the centre, for every model, by {_range(np.array([low, high]), 'dB')}."
+            "Averaging the estimates of all patches that cover a pixel beats using only the patch "
+            f"centred on it, for every model, by {_range(np.array([low, high]), 'dB')}."
         )
     exceptions = [
         f"{name} at {_levels(s for s, gain in zip(levels, g, strict=True) if gain <= 0)}"
@@ -228,13 +228,13 @@ def _against_center(results: Results) -> str:
     ]
     return (
         f"Averaging the estimates of all patches that cover a pixel gains up to {high:.2f} dB over "
-        f"taking the one of which it is the centre, but loses up to {-low + 0.0:.2f} dB with "
+        f"using only the patch centred on it, but loses up to {-low + 0.0:.2f} dB with "
         f"{'; '.join(exceptions)}."
     )
 
 
 def _cost(results: Results) -> str:
-    """Name the quickest model to learn and to use, and what the best denoiser costs."""
+    """Return which models are the quickest to learn and to use, and what the best one costs."""
     models = results["models"]
     learning = {name: figures["fit_seconds"] for name, figures in models.items()}
     using = {name: f["denoising"]["mean"]["seconds_per_image"] for name, f in models.items()}
@@ -253,7 +253,7 @@ def _cost(results: Results) -> str:
 
 
 def _wins(results: Results, a: str, b: str) -> tuple[int, int]:
-    """Return how many of the noisy test images one model denoises better than another."""
+    """Return how many noisy test images ``a`` denoises better than ``b``, and their number."""
     ours, theirs = (
         np.array(results["models"][name]["denoising"]["mean"]["psnr_per_image"]) for name in (a, b)
     )
@@ -268,7 +268,7 @@ def _levels(levels: Iterable[float]) -> str:
 
 def _range(values: NDArray[np.float64], unit: str) -> str:
     """Return '0.20 to 0.35 dB', or '0.20 dB' where both ends are the same."""
-    ends = np.round([values.min(), values.max()], 2) + 0.0  # the sum turns -0 into 0
+    ends = np.round([values.min(), values.max()], 2) + 0.0  # turns -0 into 0
     low, high = (f"{end:.2f}" for end in ends)
     return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
 

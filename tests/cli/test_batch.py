@@ -1,4 +1,4 @@
-"""Denoising of folders, stacks and images with masks or photon noise, on the command line."""
+"""``fastgsm denoise`` with folders, stacks, masks and photon noise."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import cli
 from fastgsm.files.image_file import ImageFile
 from fastgsm.io import read_image, read_pages, write_image, write_pages
+from tests.cli.helpers import error_line, run
 
 pytest.importorskip("PIL.Image")
 pytest.importorskip("tifffile")
 
 FAST = ("--quality", "fast")
-
-
-def run(*argv: Any) -> int:
-    return cli.main([str(arg) for arg in argv])
 
 
 def noisy(seed: int, shape: tuple[int, ...] = (24, 20), dtype: Any = np.uint8) -> np.ndarray:
@@ -35,7 +31,7 @@ def noisy(seed: int, shape: tuple[int, ...] = (24, 20), dtype: Any = np.uint8) -
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three images and a text in photos/, which lies in the working folder."""
+    """Return the working folder, with three images and a text in photos/."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos" / "sub").mkdir(parents=True)
     for seed, name in enumerate(["a.png", "b.tif", "c.npy"]):
@@ -46,12 +42,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def error_line(capsys: pytest.CaptureFixture[str]) -> str:
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.startswith("fastgsm: error: ")
-    return err
 
 
 def test_folder_is_denoised_image_by_image(folder: Path, capsys: Any) -> None:

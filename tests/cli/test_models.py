@@ -13,12 +13,8 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import cli
 from fastgsm.io import read_image, write_image
-
-
-def run(*argv: Any) -> int:
-    return cli.main([str(arg) for arg in argv])
+from tests.cli.helpers import run
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +100,7 @@ def test_plot_draws_what_is_asked_of_one_model(tmp_path: Path, capsys: Any, what
     a, b = (read_image(tmp_path / name).array for name in ("a.png", "b.png"))
     assert b.std() > 10 and not np.array_equal(a, b)
     assert run("plot", "gsm", "mogsm", "-o", tmp_path / "c.png", "--what", what) == 2
-    assert f"--what {what} is of one model; draw the 2 one by one" in capsys.readouterr().err
+    assert f"--what {what} draws one model, not 2; draw each by itself" in capsys.readouterr().err
 
 
 def test_json_of_train(tmp_path: Path, capsys: Any) -> None:

@@ -1,4 +1,4 @@
-"""Images larger than memory on the command line: the bits of the whole, in parts, to the end."""
+"""``fastgsm denoise --tile`` gives the same bits as the whole image, also after interrupts."""
 
 from __future__ import annotations
 
@@ -11,24 +11,17 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import cli, tiles
+from fastgsm import tiles
 from fastgsm.files import stored as _stored
-from fastgsm.files import tiff as _tiff
+from fastgsm.files import tiff_write
 from fastgsm.io import read_image
+from tests.cli.helpers import only, run
 
 tifffile = pytest.importorskip("tifffile")
 zarr = pytest.importorskip("zarr")
 
 SHAPE, TILE = (100, 130), 48
 OPTIONS = ["--quality", "fast", "--tile", TILE, "--quiet"]
-
-
-def run(*argv: Any) -> int:
-    return cli.main([str(arg) for arg in argv])
-
-
-def only(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir())
 
 
 def noisy(dtype: Any = np.uint16, channels: int = 0) -> Any:
@@ -103,7 +96,7 @@ def test_the_bits_are_those_of_the_whole(
 def test_a_chunk_is_a_tile(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", noisy(channels=3))
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.zarr", *OPTIONS) == 0
-    first = tiles.tiles_of(SHAPE, TILE, *fastgsm.restore.presets.reach("fast", 8, 1))[0]
+    first = tiles.tiles_of(SHAPE, TILE, *fastgsm.restore.presets.PRESETS["fast"].reach(8, 1))[0]
     sides = tuple(side.stop for side in first.inner)
     assert max(sides) < max(SHAPE)
     assert zarr.open_array(tmp_path / "out.zarr", mode="r").chunks == (*sides, 3)
@@ -134,7 +127,7 @@ def test_what_a_tiff_says_of_its_pixels_is_kept(tmp_path: Path, byteorder: str) 
 @pytest.mark.parametrize("big", [False, True])
 def test_a_large_result_is_a_bigtiff(tmp_path: Path, monkeypatch: Any, big: bool) -> None:
     if big:
-        monkeypatch.setattr(_tiff, "CLASSIC", 1000)
+        monkeypatch.setattr(tiff_write, "CLASSIC", 1000)
     np.save(tmp_path / "in.npy", noisy())
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.tif", *OPTIONS) == 0
     with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
@@ -172,7 +165,7 @@ def test_no_more_is_read_than_a_tile_with_its_margins(
 
     monkeypatch.setattr(_stored.Stored, "__getitem__", counted)
     assert run("denoise", tmp_path / name, tmp_path / "out.npy", *OPTIONS, "--tile", 16) == 0
-    halo, step = fastgsm.restore.presets.reach("fast", 8, 1)
+    halo, step = fastgsm.restore.presets.PRESETS["fast"].reach(8, 1)
     margin = -(-halo // step) * step
     assert max(sizes) <= (step + 2 * margin) ** 2 < noisy().size
 
@@ -181,18 +174,18 @@ def test_no_more_is_read_than_a_tile_with_its_margins(
 
 
 class Interrupted:
-    """Stands in for `denoise_part`; raises once so many tiles are done."""
+    """A `denoise_tile` that raises an error once so many tiles are done."""
 
     def __init__(self, monkeypatch: Any, error: BaseException | None, after: int = 3) -> None:
         self.error, self.after, self.calls = error, after, 0
-        self.denoise_part = tiles.denoise_part
-        monkeypatch.setattr(tiles, "denoise_part", self)
+        self.denoise_tile = tiles.denoise_tile
+        monkeypatch.setattr(tiles, "denoise_tile", self)
 
     def __call__(self, *args: Any) -> Any:
         if self.error is not None and self.calls == self.after:
             raise self.error
-        self.calls, self.workers = self.calls + 1, args[-1]
-        return self.denoise_part(*args)
+        self.calls, self.workers = self.calls + 1, args[-1].workers
+        return self.denoise_tile(*args)
 
 
 @pytest.mark.parametrize("output", ["out.zarr", "out.npy", "out.tif"])
@@ -212,12 +205,12 @@ def test_a_run_goes_on_where_it_was(
     assert only(tmp_path) == sorted({"in.tif", f"{output}.partial", "out.npy"})
     assert (tmp_path / "out.npy").read_bytes() == b"older"
 
-    # Other options, or another image, are no continuation, and change nothing.
+    # A run with other options or another image is refused, and changes nothing.
     assert run(*argv, "--sigma", 9) == 2
     assert "checkpoint of another run" in capsys.readouterr().err
     np.save(tmp_path / "grey.npy", noisy())
     assert run("denoise", tmp_path / "grey.npy", *argv[2:]) == 2
-    assert "is not what a run like this one left (it has shape" in capsys.readouterr().err
+    assert "was not left by a run like this one (it has shape" in capsys.readouterr().err
 
     rest = Interrupted(monkeypatch, None)
     assert run(*argv) == 0
@@ -290,7 +283,7 @@ def test_an_interrupt_before_the_first_tile_leaves_nothing(
     assert only(tmp_path) == ["in.npy"]
 
 
-def test_what_a_kill_left_before_the_first_tile_is_begun_anew(tmp_path: Path) -> None:
+def test_what_a_kill_left_before_the_first_tile_is_started_again(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", noisy())
     for output in ("out.zarr", "out.npy", "out.tif"):
         folder = tmp_path / f"{output}.partial"
@@ -372,7 +365,7 @@ def test_a_disk_without_space(tmp_path: Path, capsys: Any, monkeypatch: Any) -> 
     monkeypatch.setattr(_stored.shutil, "disk_usage", lambda _: usage)
     for output in ("out.npy", "out.tif"):
         assert run("denoise", tmp_path / "in.npy", tmp_path / output, *OPTIONS) == 2
-        assert "needs 26000 bytes, of which 25999 are free" in capsys.readouterr().err
+        assert "needs 26000 bytes, but 25999 are free" in capsys.readouterr().err
         assert only(tmp_path) == ["in.npy"]
     usage.free = 26_000
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.npy", *OPTIONS) == 0
@@ -383,7 +376,7 @@ def test_a_disk_without_space(tmp_path: Path, capsys: Any, monkeypatch: Any) -> 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: Any) -> Path:
-    """A folder with files that --tile reads, and others."""
+    """Return a folder with files that --tile reads, and others."""
     monkeypatch.chdir(tmp_path)
     image = noisy(np.uint8)
     np.save("in.npy", image)
@@ -416,8 +409,8 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
     [
         (["missing.tif", "out.tif"], "no such file or folder: missing.tif"),
         (["missing.zarr", "out.tif"], "no such file or folder: missing.zarr"),
-        (["in.png", "out.tif"], "in.png is a file of another kind; --tile reads one image of TIFF"),
-        (["folder", "out.tif"], "folder is a folder of another kind; --tile reads one image of"),
+        (["in.png", "out.tif"], "in.png is another kind of file; --tile reads one image from a"),
+        (["folder", "out.tif"], "folder is another kind of folder; --tile reads one image"),
         (["in.npy", "in.tif", "folder"], "--tile denoises one image, not 2; run it for each"),
         (["in.npy", "out.png"], "out.png: --tile writes .zarr, .npy or .tif"),
         (["in.npy", "folder"], "folder: --tile writes .zarr, .npy or .tif"),
@@ -427,7 +420,7 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
         (["in.zarr", "in.zarr"], "in.zarr is the input file in.zarr"),
         (["in.zarr", "in.zarr/out.npy"], "lies within the other"),
         (["group.zarr/0", "group.zarr"], "lies within the other"),
-        (["in.npy", "group.zarr"], "group.zarr exists and is not an array of Zarr (it is a group"),
+        (["in.npy", "group.zarr"], "group.zarr exists and is not a Zarr array (it is a group"),
         (["group.zarr", "out.npy"], "it is a group of arrays (0, labels), not an array; give one"),
         (["foreign.tif", "out.npy"], "cannot read foreign.tif: "),
         (["stack.tif", "out.npy"], "cannot read stack.tif: it has 2 pages; save the page wanted"),
@@ -489,5 +482,5 @@ def test_without_tile_an_array_of_zarr_is_pointed_to_it(
     assert run("denoise", *argv) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
-    assert "arrays of Zarr are read and written by tiles only; add --tile 2048" in err
+    assert "Zarr arrays are read and written only by tiles; add --tile 2048" in err
     assert only(files) == before

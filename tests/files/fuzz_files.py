@@ -1,13 +1,13 @@
-"""Mutated model and image files: each is read or refused, in bounded time and memory.
+"""Read mutated model and image files; each is read or refused, in bounded time and memory.
 
-Run it from the top of the repository with as many files as patience allows::
+Run it from the top of the repository, with as many files as you like::
 
     python -m tests.files.fuzz_files --count 10000
 
-An error of another kind than `ValueError` or `OSError`, a message of several lines or without the
-file's name, NaN in what was read, and an allocation beyond the bound are failures: the file is
-named and kept, and the exit status is 1. A crash and a hang end the run, and the last file is the
-culprit. Linux only. What the decoders of images print by themselves goes to standard error.
+These are failures: an error other than `ValueError` or `OSError`, a message of several lines or
+without the file's name, NaN in a result, and an allocation beyond the bound. The file is then named
+and kept, and the exit status is 1. A crash or a hang ends the run, and the last file caused it.
+Linux only. Output of the image decoders themselves goes to standard error.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ import numpy as np
 import fastgsm
 from fastgsm.io import read_pages
 
-MAX_SECONDS = 20  # for one file; the slowest takes a hundredth of it
-MAX_GROWTH = 2**30  # bytes of address space above what reading the seeds takes
-MAX_PIXELS = 2**24  # four 16-bit channels of so many, twice, are below MAX_GROWTH
-MAX_MESSAGE = 600  # characters, of which the path has some
+MAX_SECONDS = 20  # for one file; the slowest needs a hundredth of it
+MAX_GROWTH = 2**30  # bytes of address space on top of those for reading the seeds
+MAX_PIXELS = 2**24  # twice four 16-bit channels with so many pixels are below MAX_GROWTH
+MAX_MESSAGE = 600  # characters, including the path
 
-# Numbers that sizes and offsets are replaced by.
+# Numbers that replace sizes and offsets.
 EXTREMES = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**20, 2**31 - 1, 2**31, 2**32 - 1]
 EXTREMES += [2**40, 2**62, 2**63, 2**64 - 1]
 
-# Words of NumPy's array headers and of the models' JSON, and what they are replaced by.
+# Words in NumPy's array headers and in the models' JSON, and their replacements.
 WORDS = {
     b"<f8": [b"|O8", b"<f2", b"|u1", b"<c8", b"|V0", b"<U0", b"<M8", b">f8"],
     b"|u1": [b"|O8", b"|V0", b"|b1", b"|S0", b"|i1"],
@@ -59,7 +59,7 @@ WORDS = {
 
 
 def models() -> dict[str, bytes]:
-    """Give a small file of every model."""
+    """Return a small file of every model."""
     X = np.random.default_rng(0).standard_t(4, (200, 4))
     kinds = [
         fastgsm.MVN(),
@@ -78,7 +78,7 @@ def models() -> dict[str, bytes]:
 
 
 def images() -> dict[str, bytes]:
-    """Give a small file of every kind of image that is read."""
+    """Return a small file of every kind of image that can be read."""
     import tifffile
     from PIL import Image
 
@@ -133,7 +133,7 @@ def images() -> dict[str, bytes]:
 
 
 def mutated(content: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
-    """Give ``content`` with one to four changes of the kinds below."""
+    """Return ``content`` with one to four changes of the kinds below."""
     data = bytearray(content)
     for _ in range(rng.integers(1, 5)):
         change = CHANGES[rng.integers(len(CHANGES))]
@@ -142,7 +142,7 @@ def mutated(content: bytes, others: list[bytes], rng: np.random.Generator) -> by
 
 
 def _place(data: bytearray, rng: np.random.Generator) -> int:
-    """Give a place in ``data``; half of the time near the start, where headers are."""
+    """Return a place in ``data``, half of the time near the start, where headers are."""
     end = len(data) if rng.random() < 0.5 else min(len(data), 200)
     return int(rng.integers(end)) if end else 0
 
@@ -197,7 +197,7 @@ CHANGES += [_swap_a_word] * 3
 
 
 def mutated_model(content: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
-    """Damage a model: the archive, or an entry of it whose checksum and size then are right."""
+    """Damage a model: the archive, or one of its entries with checksum and size corrected."""
     if rng.random() < 0.3:
         return mutated(content, others, rng)
     with zipfile.ZipFile(BytesIO(content)) as archive:
@@ -217,7 +217,7 @@ def mutated_model(content: bytes, others: list[bytes], rng: np.random.Generator)
 
 
 def mutated_image(content: bytes, others: list[bytes], rng: np.random.Generator) -> bytes:
-    """Damage an image; of a PNG, half of the time, the checksums are put right again."""
+    """Damage an image; for a PNG, half of the time, the checksums are corrected."""
     data = mutated(content, others, rng)
     is_png = data.startswith(b"\x89PNG")
     return _with_right_checksums(data) if is_png and rng.random() < 0.5 else data
@@ -238,7 +238,7 @@ def _with_right_checksums(png: bytes) -> bytes:
 
 
 def read(path: Path) -> str:
-    """Read one file; say what came of it."""
+    """Read one file and return the outcome."""
     try:
         if path.suffix == ".npz":
             model = fastgsm.load(path)
@@ -257,7 +257,7 @@ def read(path: Path) -> str:
 
 
 def fuzz(count: int, seed: int, folder: Path) -> tuple[int, str]:
-    """Read ``count`` mutated files, half of them models; give the failures and one line on all."""
+    """Read ``count`` mutated files, half of them models; return the failures and a summary."""
     seeds = [
         (mutated_model, models()),
         (mutated_image, images()),
@@ -295,12 +295,12 @@ def fuzz(count: int, seed: int, folder: Path) -> tuple[int, str]:
 
 
 def _peak() -> int:
-    """Give the most memory that this process has held, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux gives KiB
 
 
 def _limit_address_space(growth: int) -> None:
-    """Let whatever would allocate much more than now fail with a `MemoryError`."""
+    """Make allocations far above the present use fail with a `MemoryError`."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + growth
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

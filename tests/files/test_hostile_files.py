@@ -1,6 +1,6 @@
-"""Files made to do harm: refused in one line, in little time and memory, nothing else touched.
+"""Files made to do harm are refused in one line, in little time and memory.
 
-`tests/files/fuzz_files.py` makes them at random; here are the known tricks, each with its reason.
+Here are the known tricks, each with its reason; `tests/files/fuzz_files.py` tries random ones.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def as_npy(array: Any) -> bytes:
 
 
 def refusal(read: Callable[[Path], Any], path: Path, limit: int = 32 * MIB) -> str:
-    """The message of the error of reading a file, for which little memory may be taken."""
+    """Return the error message from reading a file, and check that it needs little memory."""
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=r"read|regular") as caught:
@@ -279,7 +279,7 @@ def test_png_whose_chunk_claims_gigabytes(tmp_path: Path) -> None:
 
 
 def tiff(tags: dict[int, tuple[int, int]], data: bytes = b"", next_page: int = 0) -> bytes:
-    """Lay out a little-endian TIFF: tags with a type (3 short, 4 long) and a value, then data."""
+    """Return a little-endian TIFF: tags with a type (3 short, 4 long) and a value, then data."""
     body = b"".join(struct.pack("<HHII", n, kind, 1, v) for n, (kind, v) in sorted(tags.items()))
     head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + body
     return head + struct.pack("<I", next_page) + data
@@ -329,7 +329,7 @@ def test_tiff_with_very_many_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_tiff_that_names_another_file(tmp_path: Path) -> None:
-    """An OME-TIFF says in which file its pixels are: a secret beside it must not be read."""
+    """An OME-TIFF can name another file for its pixels, which must not be read."""
     secret = np.full((16, 16), 77, np.uint8)
     tifffile.imwrite(tmp_path / "secret.ome.tif", secret, ome=True)
     tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((16, 16), np.uint8), ome=True)
@@ -346,7 +346,7 @@ def test_tiff_that_names_another_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["V0", "U0", "S3", "?", "c8", "M8[s]"])
 def test_npy_of_other_types(tmp_path: Path, dtype: str) -> None:
-    """Types without size are the worst: 10^12 such pixels fit into a file of 128 bytes."""
+    """Types without size are the worst, because 10^12 such pixels fit into a file of 128 bytes."""
     np.save(tmp_path / "a.npy", np.zeros((4, 4), dtype))
     assert "pixels must be integers or floats" in refusal(read_image, tmp_path / "a.npy")
 

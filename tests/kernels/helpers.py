@@ -26,7 +26,7 @@ def pick(compiled: Any, interpreted: Any) -> Any:
 
 
 def assert_close(actual: NDArray, wanted: NDArray, dtype: Any) -> None:
-    """Equal up to the type's rounding, relative to the largest of the values."""
+    """Check equality up to the type's rounding, relative to the largest of the values."""
     assert actual.dtype in (dtype, np.float64)
     finite = np.abs(wanted[np.isfinite(wanted)])
     scale = float(finite.max()) if finite.size else 1.0
@@ -40,10 +40,10 @@ def assert_same_bits(actual: NDArray, wanted: NDArray) -> None:
 
 
 def run(kernel: Kernel, fill: Callable[[Callable[..., Any]], Arrays]) -> Arrays:
-    """Results of ``kernel``, the same to the bit for both builds and any number of threads.
+    """Return the results of ``kernel``; check that both builds and all thread counts agree.
 
-    ``fill`` allocates the outputs, calls what it is given with all arguments and returns the
-    outputs.
+    ``fill`` allocates the outputs, calls the kernel or build that it gets with all arguments, and
+    returns the outputs.
     """
     results = fill(kernel)
     others = [fill(kernel.serial)]
@@ -59,7 +59,7 @@ def run(kernel: Kernel, fill: Callable[[Callable[..., Any]], Arrays]) -> Arrays:
 
 
 def filled(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Output array full of NaN: what a kernel forgets to write is seen."""
+    """Return an output array full of NaN, so that elements a kernel forgets show."""
     return np.full(shape, np.nan, dtype)
 
 

@@ -42,6 +42,22 @@ def centres(
     return image
 
 
+def nearest(image: NDArray, y: int, x: int, p: int, n: int, radius: int) -> list[tuple[int, int]]:
+    """List the corners of the n patches most similar to the one at (y, x), which comes first."""
+    height, width = image.shape
+    corners = [
+        (i, j)
+        for i in range(max(y - radius, 0), min(y + radius, height - p) + 1)
+        for j in range(max(x - radius, 0), min(x + radius, width - p) + 1)
+    ]
+    own = image[y : y + p, x : x + p]
+    distances = [
+        -1.0 if (i, j) == (y, x) else np.sum((image[i : i + p, j : j + p] - own) ** 2)
+        for i, j in corners
+    ]
+    return [corners[k] for k in np.argsort(distances, kind="stable")[:n]]
+
+
 def mahalanobis(X: NDArray, means: Array, covariances: Array) -> Array:
     """Squared distances (K, n), under the pseudo-inverse of the covariances."""
     inverses = np.linalg.pinv(covariances, rcond=1e-9, hermitian=True)

@@ -26,19 +26,19 @@ PACKAGE = Path(fastgsm.__file__).parent
 
 
 def first(x: np.ndarray) -> Any:
-    """First of the values of x, in their type."""
+    """Return the first value of x, in its type."""
     return x[0]
 
 
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Any]:
-    """Give `first` anew, as in another process that has the same cache."""
+    """Return a function that makes `first` again, as another process with the same cache would."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     return lambda: _jit._compile(first, "serial")
 
 
 def loaded(kernel: Any, dtype: Any = np.float64) -> bool:
-    """Whether the kernel was found in the cache; it must work either way."""
+    """Return whether the kernel was found in the cache; it must work either way."""
     result = kernel(np.array([0.1, 2.0], dtype))
     assert result == dtype(0.1)
     return bool(kernel.stats.cache_hits)
@@ -83,7 +83,7 @@ def test_a_full_disk_costs_only_time(
 
 
 def test_code_of_other_types_is_not_taken(build: Callable[[], Any]) -> None:
-    # What is left when two processes store code for different types in the same moment.
+    # This is left when two processes store code for different types at the same moment.
     kernel = build()
     loaded(kernel, np.float32)
     loaded(kernel, np.float64)
@@ -100,7 +100,7 @@ def test_code_of_another_processor_or_version_is_not_taken(
     loaded(build())
     for target, name, other in (
         (JITCPUCodegen, "magic_tuple", lambda self: ("x86_64", "another", "")),
-        (_jit, "_DIGEST", "another"),
+        (_jit, "DIGEST", "another"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, other)
@@ -141,7 +141,7 @@ def test_processes_that_compile_at_once(tmp_path: Path) -> None:
 
 
 def test_read_only_installation_without_a_home(tmp_path: Path) -> None:
-    # Folders that cannot be made, even by root, who may write to read-only ones.
+    # Folders that even root cannot make, who may write to read-only ones.
     package = tmp_path / "fastgsm"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "kernels" / "__pycache__").touch()

@@ -48,7 +48,7 @@ def eight_threads(monkeypatch: pytest.MonkeyPatch) -> FakeThreads:
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Which build of ``double`` ran, and on how many threads."""
+    """Record which build of ``double`` ran, and on how many threads."""
     calls: list[tuple[str, int]] = []
 
     def record(name: str) -> Callable[..., None]:
@@ -203,7 +203,7 @@ def test_without_a_writable_cache_kernels_still_compile(monkeypatch: pytest.Monk
 def test_builds_have_their_own_cache_entries() -> None:
     names = {build.__qualname__ for build in (double.serial, double.parallel)}
     assert len(names) == 2
-    assert all(_jit._DIGEST in name for name in names)
+    assert all(_jit.DIGEST in name for name in names)
     assert double.serial.__module__ == __name__
 
 
@@ -211,7 +211,7 @@ def test_code_without_bounds_checks_is_not_taken_where_they_are_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_jit, "CHECKS_BOUNDS", not _jit.CHECKS_BOUNDS)
-    assert _jit._source_digest() != _jit._DIGEST
+    assert _jit.source_digest() != _jit.DIGEST
 
 
 def test_denoise_as_plain_python() -> None:

@@ -11,10 +11,15 @@ from fastgsm.kernels.local_weights import local_weights, shape_evidence
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.shapes import best_shapes
 from fastgsm.restore import local_weights as module
-from fastgsm.restore.local_weights import BLOCK, MARGIN, LocalWeights, learn_local_weights
+from fastgsm.restore.local_weights import (
+    BLOCK_PIXELS,
+    MARGIN_PIXELS,
+    LocalWeights,
+    learn_local_weights,
+)
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, filled, pick, run
-from tests.kernels.test_epll import NOISE_VARIANCE, scene, shape_log_prob
+from tests.kernels.test_shapes import NOISE_VARIANCE, scene, shape_log_prob
 
 # Height, width, patch size, stride, shapes, scales.
 CASES = pick(
@@ -31,7 +36,7 @@ def naive_evidence(image: Any, rows: Any, cols: Any, p: int, density: Any) -> An
 
 
 def naive_ratios(evidence: Any, weights: Any, concentration: float, n_steps: int) -> Any:
-    """EM on the weights of the shapes (K,) of patches with the given evidence (K, n)."""
+    """Run EM on the weights of the shapes (K,) for patches with the given evidence (K, n)."""
     now, n = weights, evidence.shape[1]
     for _ in range(n_steps):
         posterior = evidence * (now / weights)[:, None]
@@ -93,7 +98,7 @@ def test_local_weights(n_components: int, dtype: Any) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_image_in_strips(case: Case, monkeypatch: Any) -> None:
-    """However many rows of blocks are looked at together; and the weights give the shapes again."""
+    """Any number of rows of blocks in one call agrees; and the weights give the shapes again."""
     image, rows, cols, p, density = scene(case, np.float64)
     bank = density.wiener_bank(NOISE_VARIANCE, np.float64)
     weights = density.weights.sum(axis=1)
@@ -110,9 +115,10 @@ def test_an_image_in_strips(case: Case, monkeypatch: Any) -> None:
     np.testing.assert_array_equal(again, shapes)
 
     evidence = naive_evidence(image, rows, cols, p, density).reshape(-1, rows.size, cols.size)
-    r, c = rows[-1] // BLOCK, cols[0] // BLOCK
+    r, c = rows[-1] // BLOCK_PIXELS, cols[0] // BLOCK_PIXELS
     inside = [
-        (positions >= BLOCK * i - MARGIN) & (positions < BLOCK * (i + 1) + MARGIN)
+        (positions >= BLOCK_PIXELS * i - MARGIN_PIXELS)
+        & (positions < BLOCK_PIXELS * (i + 1) + MARGIN_PIXELS)
         for positions, i in ((rows, r), (cols, c))
     ]
     window = evidence[:, inside[0]][:, :, inside[1]].reshape(len(weights), -1)

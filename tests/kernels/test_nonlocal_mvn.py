@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from fastgsm._progress import Progress
-from fastgsm.kernels import nonlocal_mvn as kernels
+from fastgsm.kernels.matching import VECTOR
+from fastgsm.kernels.nonlocal_mvn import LEAST_RIDGE, Matching, refine_bands
 from fastgsm.patches import grid_positions
 from fastgsm.restore.nonlocal_mvn import BAND_ROWS, NonlocalMVN, default_gain
-from tests.kernels.helpers import DTYPES, JIT, assert_same_bits, filled, pick, run
+from tests.kernels import naive
+from tests.kernels.helpers import DTYPES, assert_same_bits, filled, pick, run
 
-# Interpreted, the columns that fill up the last vector, of no patch, take infinity from infinity.
+# Interpreted, the columns that fill up the last vector subtract infinity from infinity.
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 
 # Planes, height, width, patch size, stride, group size, radius.
@@ -55,22 +57,6 @@ def refine(method: NonlocalMVN, noisy: np.ndarray, pilot: np.ndarray) -> np.ndar
         return method(noisy, pilot, bar)
 
 
-def nearest(image: np.ndarray, y: int, x: int, p: int, n: int, radius: int) -> list[Any]:
-    """Corners of the n patches most similar to the one at (y, x): itself, then by position."""
-    height, width = image.shape
-    corners = [
-        (i, j)
-        for i in range(max(y - radius, 0), min(y + radius, height - p) + 1)
-        for j in range(max(x - radius, 0), min(x + radius, width - p) + 1)
-    ]
-    own = image[y : y + p, x : x + p]
-    distances = [
-        -1.0 if (i, j) == (y, x) else np.sum((image[i : i + p, j : j + p] - own) ** 2)
-        for i, j in corners
-    ]
-    return [corners[k] for k in np.argsort(distances, kind="stable")[:n]]
-
-
 def naive_refine(
     noisy: np.ndarray, pilot: np.ndarray, case: Case, variance: float = SIGMA**2
 ) -> np.ndarray:
@@ -80,7 +66,7 @@ def naive_refine(
     sums, counts = np.zeros(noisy.shape), np.zeros((height, width))
     for y in grid_positions(height, p, stride):
         for x in grid_positions(width, p, stride):
-            group = nearest(pilot[0], y, x, p, n, radius)
+            group = naive.nearest(pilot[0], y, x, p, n, radius)
             for i, j in group:
                 counts[i : i + p, j : j + p] += 1
             for c in range(n_planes):
@@ -90,7 +76,7 @@ def naive_refine(
                 )
                 m = P.mean(axis=0)
                 C = (P - m).T @ (P - m) / max(len(group) - 1, 1)
-                least = kernels.LEAST_RIDGE * np.finfo(dtype).eps * np.trace(C)
+                least = LEAST_RIDGE * np.finfo(dtype).eps * np.trace(C)
                 ridge = max(variance, least) * np.eye(p * p)
                 clean = Y - variance * np.linalg.solve(C + ridge, (Y - m).T).T
                 for (i, j), patch in zip(group, clean, strict=True):
@@ -118,8 +104,8 @@ def test_any_number_of_threads_gives_the_same_bits(case: Case, dtype: Any) -> No
     n_planes, height, width, p, stride, n, radius = case
     rows, cols = grid_positions(height, p, stride), grid_positions(width, p, stride)
     bands = np.append(np.arange(0, rows.size, 2), rows.size)
-    matching = kernels.Matching(p, radius, n, np.dtype(dtype).type(SIGMA**2))
-    sides = (radius, radius + kernels.VECTOR)
+    matching = Matching(p, radius, n, np.dtype(dtype).type(SIGMA**2))
+    sides = (radius, radius + VECTOR)
     padded = np.pad(pilot[0], ((0, 0), sides), constant_values=np.inf)
     room = min(stride + 2 * radius + p, height)
 
@@ -129,7 +115,7 @@ def test_any_number_of_threads_gives_the_same_bits(case: Case, dtype: Any) -> No
         kernel(noisy, pilot, padded, rows, cols, bands, matching, sums, coverage)
         return sums, coverage
 
-    sums, coverage = run(kernels.refine_bands, fill)
+    sums, coverage = run(refine_bands, fill)
     assert np.isfinite(sums).all()
     # Every reference's group has n patches here, or as many as its window has.
     largest = rows.size * cols.size * n
@@ -138,62 +124,9 @@ def test_any_number_of_threads_gives_the_same_bits(case: Case, dtype: Any) -> No
         assert coverage.sum() == largest
 
 
-def test_distances_and_selection_are_exact() -> None:
-    """Integer pixels, so that there are many ties: the nearest, by position among equals."""
-    case = CASES[-1]
-    _, height, width, p, stride, n, radius = case
-    image = np.random.default_rng(3).integers(0, 2, (height, width)).astype(np.float64)
-    padded = np.pad(image, ((0, 0), (radius, radius + kernels.VECTOR)), constant_values=np.inf)
-    matching = kernels.Matching(p, radius, n, 1.0)
-    cols = grid_positions(width, p, stride)[: kernels.LANES - 1]
-    scratch = kernels._new_scratch(matching, cols[-1] + p, image.dtype)
-    scratch.wanted[:] = n
-    side = 2 * radius + 1
-    for y in (0, 2, height - p):
-        up, down = min(radius, y), min(radius, height - p - y)
-        n_displacements = kernels.match_run(padded, matching, y, cols, up, down, scratch)
-        assert n_displacements == (up + down + 1) * side
-        kernels.select_nearest(n_displacements, cols.size, up * side + radius, scratch)
-        for j, x in enumerate(cols):
-            found = [divmod(int(k), side) for k in scratch.members[j, : scratch.counts[j]]]
-            corners = [(y - up + dy, x - radius + dx) for dy, dx in found]
-            assert corners[0] == (y, x)
-            assert sorted(corners) == sorted(nearest(image, y, x, p, n, radius))
-
-
-@pytest.mark.parametrize("power", [8.0, 0.125])
-def test_limits_admit_the_wanted_or_a_few_more(power: float) -> None:
-    """Distances with most of them near 0, or near the largest."""
-    n = 120
-    distances = np.random.default_rng(0).uniform(size=(n, kernels.LANES)) ** power
-    wanted = np.arange(1, kernels.LANES + 1)
-    limits = np.empty(kernels.LANES)
-    kernels._find_limits(distances, n, wanted, limits)
-    within = (distances <= limits).sum(axis=0)
-    assert (within >= wanted).all()
-    assert (within <= wanted + kernels.SLACK).all()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_the_equations_are_solved(dtype: Any) -> None:
-    rng = np.random.default_rng(0)
-    for d, n in ((4, 8), (36, 40), (64, 16)) if JIT else ((4, 8), (16, 8)):
-        root = rng.standard_normal((d, d))
-        A, B = root @ root.T + np.eye(d), rng.standard_normal((d, n))
-        first = (d + 7) // 8 * 8
-        equations = np.zeros((d, kernels.COLUMNS), dtype)
-        equations[:, :d] = np.triu(A)
-        equations[:, first : first + n] = B
-        kernels.solve(equations, d, first, first + n)
-        np.testing.assert_allclose(
-            equations[:, first : first + n], np.linalg.solve(A, B),
-            atol={np.float32: 2e-4, np.float64: 1e-11}[dtype],
-        )  # fmt: skip
-
-
 @pytest.mark.parametrize("sigma", [1e-3, 1e-4, 1e-6])
 def test_noise_that_the_equations_cannot_hold(sigma: float) -> None:
-    """Patches of few kinds, whose covariance is singular but for the noise."""
+    """There are few kinds of patches, so that only the noise keeps the covariance regular."""
     case: Case = pick((1, 31, 29, 6, 3, 40, 12), (1, 7, 8, 4, 2, 6, 2))
     clean = np.indices(case[1:3]).sum(axis=0)[None] // 3 % 2
     rng = np.random.default_rng(0)

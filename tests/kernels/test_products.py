@@ -1,4 +1,4 @@
-"""Four rows of a product: LLVM's instructions beside plain Python, for every kind of register."""
+"""Four rows of a product: LLVM's instructions against plain Python, for all kinds of registers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.kernels.helpers import DTYPES, JIT, assert_close, assert_same_bits
 
 def compiled(add: bool) -> Any:
     """Compile the product's instructions, also where Numba is off."""
-    function = products._intrinsic(add=add)
+    function = products.product_intrinsic(add=add)
 
     def call(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns):  # type: ignore[no-untyped-def]
         function(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns)
@@ -29,7 +29,7 @@ def compiled(add: bool) -> Any:
     return CPUDispatcher(call, targetoptions={"nopython": True})
 
 
-PLAIN = {False: products._set_products, True: products._add_products}
+PLAIN = {False: products.set_products_plain, True: products.add_products_plain}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -96,7 +96,7 @@ def report(*args, wide, **others):
     emit(*args, wide=wide, **others)
 
 products.emit = report
-function = products._intrinsic(add=False)
+function = products.product_intrinsic(add=False)
 
 @numba.njit("void(float64[::1])")  # compiled but not run
 def call(x):
@@ -168,7 +168,7 @@ def test_columns_are_whole_blocks(add: bool) -> None:
     ],
 )
 def test_products_stay_inside_their_arrays(a: Any, b: Any, c: Any) -> None:
-    # Rows that follow keep what would be read and written outside harmless.
+    # The rows that follow make reads and writes outside harmless.
     arrays = [np.zeros((n_rows + 8, width))[:n_rows] for n_rows, width in (a, b, c)]
     with pytest.raises(IndexError):
         rotate(*arrays)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm.kernels.symmetric import _rotation, eigh
+from fastgsm.kernels.symmetric import eigh, rotation
 from tests.kernels.helpers import assert_same_bits, filled, pick, run
 
 SIZES = pick([1, 2, 3, 4, 5, 8, 9, 16, 17, 25, 36, 49, 63, 64, 65, 81], [1, 2, 3, 6])
@@ -133,7 +133,7 @@ def test_no_matrices() -> None:
 
 @pytest.mark.parametrize(("x", "z"), [(3.0, 4.0), (-3.0, 0.0), (0.0, -2.0), (0.0, 0.0)])
 def test_rotation(x: float, z: float) -> None:
-    c, s, r = _rotation(x, z)
+    c, s, r = rotation(x, z)
     np.testing.assert_allclose(
         [c * x + s * z, c * z - s * x, c * c + s * s], [r, 0, 1], rtol=0, atol=1e-15
     )

@@ -39,7 +39,7 @@ def ulps(actual: np.ndarray, exact: np.ndarray) -> float:
 
 
 def wide(x: np.ndarray) -> np.ndarray:
-    """A type with more digits, where the platform has one."""
+    """Return a type with more digits, if the platform has one."""
     return x.astype(np.float64 if x.dtype == np.float32 else np.longdouble)
 
 

@@ -113,7 +113,7 @@ def test_variance_is_left_out_on_request(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kept", [5, 2])
 def test_a_patch_does_not_depend_on_its_place(kept: int, dtype: Any) -> None:
-    """Nor on its neighbours: a shape that none of a tile's patches belongs to is passed over."""
+    """Nor on its neighbours: a shape to which no patch of a tile belongs is skipped."""
     density = mixture(5, pick(4, 2), pick(3, 1), means=True)
     # Far apart, so that most patches belong to one shape only.
     density = replace(density, means=density.means * 8)

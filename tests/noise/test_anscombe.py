@@ -1,4 +1,4 @@
-"""Noise of photon counts: the transform and its inverse against exact sums, and whole images."""
+"""Photon noise: the transform and its inverse against exact sums, and whole images."""
 
 import warnings
 
@@ -7,18 +7,16 @@ import pytest
 from scipy.stats import poisson
 
 import fastgsm
+from fastgsm.metrics import mse
 from fastgsm.noise.anscombe import exact_unbiased_inverse, stabilise
+from tests.helpers import QUALITIES
 
 MEANS = [0.5, 1, 2, 4, 10, 30, 100, 200]
 CAMERA = (2.5, 100.0, 4.0)  # gain, offset, read noise
 
 
-def mse(a, b):
-    return float(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2))
-
-
 def exact_moments(mean, noise):
-    """Mean and standard deviation of the stabilised values, summed over the distribution."""
+    """Return mean and standard deviation of the stabilised values, summed over all counts."""
     gain, offset, read_noise = noise
     counts = np.arange(int(mean + 20 * np.sqrt(mean) + 30))
     nodes, weights = np.polynomial.hermite_e.hermegauss(101)
@@ -30,7 +28,7 @@ def exact_moments(mean, noise):
 
 @pytest.mark.parametrize("noise", [(1, 0, 0), (1, 0, 0.5), CAMERA, (0.01, -3, 0.05)])
 @pytest.mark.parametrize("mean", MEANS)
-def test_the_inverse_gives_the_mean_back(mean, noise):
+def test_the_inverse_returns_the_mean(mean, noise):
     gain, offset, _ = noise
     D, _ = exact_moments(mean, noise)
     photons = (float(exact_unbiased_inverse(D, *noise)) - offset) / gain
@@ -47,12 +45,12 @@ def test_without_read_noise_the_inverse_is_closer(mean):
 
 @pytest.mark.parametrize("noise", [(1, 0, 0), CAMERA, (0.01, -3, 0.05)])
 @pytest.mark.parametrize("mean", [m for m in MEANS if m >= 4])
-def test_the_stabilised_noise_is_one(mean, noise):
+def test_the_stabilised_noise_has_standard_deviation_one(mean, noise):
     assert exact_moments(mean, noise)[1] == pytest.approx(1, abs=0.04)
 
 
 @pytest.mark.parametrize("noise", [(1, 0, 0), CAMERA])
-def test_no_result_has_less_than_no_photons(noise):
+def test_no_result_has_fewer_than_zero_photons(noise):
     stabilised = np.linspace(-5, 20, 1001)
     image = exact_unbiased_inverse(stabilised, *noise)
     assert image[0] == noise[1]
@@ -74,7 +72,7 @@ def test_transforms_keep_the_width_and_the_input(dtype, expected):
     np.testing.assert_array_equal(image, before)
 
 
-def test_a_large_offset_costs_no_digits():
+def test_a_large_offset_loses_no_digits():
     values = np.array([1e6, 1e6 + 7], np.float32)
     np.testing.assert_allclose(stabilise(values, 1, 1e6), stabilise([0.0, 7.0]), rtol=1e-6)
 
@@ -96,8 +94,8 @@ def from_camera(clean):
     return gain * rng.poisson(clean) + offset + read_noise * rng.standard_normal(clean.shape)
 
 
-@pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
-def test_better_than_one_sigma_for_all(clean, counts, quality):
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_better_than_one_sigma_for_all_pixels(clean, counts, quality):
     constant = fastgsm.denoise(counts, np.sqrt(counts.mean()), quality=quality, data_range=20)
     result = fastgsm.denoise(counts, noise="poisson", quality=quality)
     assert mse(result, clean) < 0.9 * mse(constant, clean)
@@ -114,8 +112,8 @@ def test_a_camera_is_as_good_as_its_photons(clean, from_camera):
 
 @pytest.mark.parametrize(("peak", "tolerance"), [(4, 0.03), (20, 0.01), (200, 0.003)])
 def test_the_mean_is_kept(clean, peak, tolerance):
-    # What is blurred is blurred in roots, which costs some light: more where there is less. The
-    # algebraic inverse loses another quarter of a photon, 12 % of the darkest of these.
+    # Denoising blurs the square roots, which loses some light, more where there is less. The
+    # algebraic inverse loses another quarter of a photon, 12 % for the darkest of these.
     counts = np.random.default_rng(3).poisson(clean * (peak / 20)).astype(float)
     result = fastgsm.denoise(counts, noise="poisson")
     assert result.mean() == pytest.approx(counts.mean(), rel=tolerance)
@@ -192,13 +190,13 @@ def test_the_image_is_left_alone_and_out_is_filled(counts):
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 50.0])
 def test_constant_images_stay_constant(level):
-    # A count without any noise is taken for its mean root, hence a quarter of a photon more.
+    # A count without any noise is mistaken for its mean root, hence a quarter of a photon more.
     result = fastgsm.denoise(np.full((20, 20), level), noise="poisson")
     assert np.ptp(result) < 1e-9
     assert result[0, 0] == pytest.approx(level, abs=0.3)
 
 
-def test_an_image_without_a_photon_is_warned_about(counts):
+def test_an_image_of_less_than_one_photon_warns(counts):
     with pytest.warns(UserWarning, match=r"at most 0.\d+ photons .* value of one photon") as record:
         fastgsm.denoise(counts / 100, noise="poisson", quality="fast")
     assert record[0].filename == __file__
@@ -241,7 +239,7 @@ def test_bad_input_is_named(options, error, message):
 
 
 @pytest.mark.parametrize("function", [stabilise, exact_unbiased_inverse])
-def test_bad_input_of_the_transforms_is_named(function):
+def test_bad_input_to_the_transforms_is_named(function):
     for noise, message in (((0,), "gain"), ((1, np.nan), "offset"), ((1, 0, -1), "read_noise")):
         with pytest.raises(ValueError, match=f"{message} of the noise is"):
             function(IMAGE, *noise)
@@ -249,7 +247,7 @@ def test_bad_input_of_the_transforms_is_named(function):
         function([np.nan])
 
 
-def test_missing_pixels_of_photon_counts_are_filled() -> None:
+def test_missing_pixels_in_photon_counts_are_filled() -> None:
     clean = 20 * fastgsm.datasets.dead_leaves((64, 64), random_state=0).astype(float)
     counts = np.random.default_rng(0).poisson(clean).astype(float)
     holes = counts.copy()

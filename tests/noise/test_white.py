@@ -1,10 +1,9 @@
-"""Noise estimation: how close it comes, what it must not be fooled by, and bad input."""
+"""Noise estimation: its accuracy, images that must not mislead it, and bad input."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import skimage.data
 from scipy.fft import dctn
 
 from fastgsm.datasets import add_noise, dead_leaves
@@ -17,12 +16,9 @@ from fastgsm.noise.white import (
     grid_patches,
     grid_stride,
 )
+from tests.helpers import photograph
 
 LEVELS = (5, 10, 25, 50)
-
-
-def photograph(name: str) -> np.ndarray:
-    return getattr(skimage.data, name)() / 255.0  # one that ships inside the wheel
 
 
 def white_noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -30,13 +26,13 @@ def white_noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def smooth(height: int, width: int) -> np.ndarray:
-    """A ramp with a wave on it, in [0.2, 0.8]."""
+    """Return a ramp with a wave on it, in [0.2, 0.8]."""
     y, x = np.mgrid[0:height, 0:width]
     return 0.5 + 0.2 * (x / width - 0.5) + 0.2 * np.sin(y / 20)
 
 
 def wavelet_mad(image: np.ndarray) -> float:
-    """The usual estimate: median absolute diagonal Haar coefficient."""
+    """Return the usual estimate, from the median absolute diagonal Haar coefficient."""
     image = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
     diagonal = image[::2, ::2] - image[1::2, ::2] - image[::2, 1::2] + image[1::2, 1::2]
     return float(np.median(np.abs(diagonal)) / 2 / 0.67449)
@@ -47,7 +43,7 @@ def test_basis_is_the_orthonormal_dct() -> None:
     np.testing.assert_allclose(BASIS @ patch.ravel(), dctn(patch, norm="ortho").ravel())
     assert (LOW.sum(), HIGH.sum()) == (42, 21)
     assert not (LOW & HIGH).any()
-    assert not (LOW | HIGH)[0]  # the mean tells nothing of the noise
+    assert not (LOW | HIGH)[0]  # the mean tells nothing about the noise
 
 
 @pytest.mark.parametrize("sigma", [1e-3, 1.0, 1e3])
@@ -88,7 +84,7 @@ def test_long_and_large_images(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(181, 181), (700, 900), (2000, 40)])
-def test_patches_looked_at_are_many_but_limited(shape: tuple[int, int]) -> None:
+def test_the_number_of_patches_is_large_but_limited(shape: tuple[int, int]) -> None:
     patches = grid_patches(white_noise(*shape), grid_stride(shape))
     assert patches.shape[:2] == (8, 8)
     assert MAX_PATCHES / 4 < patches[0, 0].size < 1.1 * MAX_PATCHES
@@ -116,7 +112,7 @@ def test_small_variations_on_a_large_offset() -> None:
     assert estimate_sigma(noisy) == pytest.approx(estimate_sigma(white_noise(128, 128)), rel=1e-6)
 
 
-def test_scales_with_the_image_and_leaves_it_alone() -> None:
+def test_estimate_scales_with_the_image_and_leaves_it_alone() -> None:
     noisy = smooth(100, 100) + 0.05 * white_noise(100, 100)
     before = noisy.copy()
     sigma = estimate_sigma(noisy)
@@ -199,7 +195,7 @@ def test_unusable_images_are_named(
 
 
 @pytest.mark.parametrize("channel_axis", ["x", 0.5, True])
-def test_a_channel_axis_that_is_no_integer_is_named(channel_axis: object) -> None:
+def test_a_channel_axis_that_is_not_an_integer_is_named(channel_axis: object) -> None:
     with pytest.raises(TypeError, match=f"channel_axis is {channel_axis!r}; wanted an integer"):
         estimate_sigma(np.zeros((3, 9, 9)), channel_axis=channel_axis)  # type: ignore[arg-type]
 

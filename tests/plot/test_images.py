@@ -1,4 +1,4 @@
-"""The figures: what they show, and that nothing in them overlaps."""
+"""Figures of images: their content, and that nothing in them overlaps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def boxes(figure):
 
 
 def assert_tidy(figure):
-    """Nothing overlaps anything else, nothing is cut off at the figure's edge."""
+    """Check that nothing overlaps or is cut off at the figure's edge."""
     every = boxes(figure)
     page = figure.bbox
     for i, box in enumerate(every):

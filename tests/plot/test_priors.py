@@ -1,4 +1,4 @@
-"""The figures of what models learned: what they show, and that it is the model's."""
+"""Figures of what models have learnt show the numbers of the model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ each_figure_of_a_model = pytest.mark.parametrize(
 
 
 def shown(ax: Any) -> Any:
-    """Return the mosaic on some axes without its margins: tiles (rows, columns, 4, 4)."""
+    """Return the images (rows, columns, 4, 4) of the mosaic on some axes, without its margins."""
     image = np.ma.filled(ax.images[0].get_array(), np.nan)
     rows, columns = image.shape[0] // 5, image.shape[1] // 5
     tiles = image[:-1, :-1].reshape(rows, 5, columns, 5).transpose(0, 2, 1, 3)
@@ -37,7 +37,7 @@ def shown(ax: Any) -> Any:
 
 
 def drawn_inside(figure: Figure) -> None:
-    """Check that nothing that is drawn leaves the figure."""
+    """Check that everything is drawn inside the figure."""
     figure.draw_without_rendering()
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert drawn.x0 >= -0.01 and drawn.y0 >= -0.01, drawn
@@ -170,7 +170,7 @@ def test_unfitted_models_are_refused(draw: Any) -> None:
 
 @pytest.mark.parametrize("draw", [plot.plot_eigenvectors, plot.plot_samples])
 def test_patches_that_are_not_square_are_refused(draw: Any) -> None:
-    with pytest.raises(ValueError, match="15 features, which is no square"):
+    with pytest.raises(ValueError, match="15 features, which is"):
         draw(fastgsm.MVN().fit(X[:, :15]))
 
 

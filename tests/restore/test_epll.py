@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 
 import fastgsm
 from fastgsm._progress import Progress
+from fastgsm.metrics import mse
 from fastgsm.restore.epll import EPLL, Pass, schedule
+from fastgsm.restore.method import Setting
 
 SIGMA = 0.1
 
@@ -19,8 +20,8 @@ denoise = partial(fastgsm.denoise, quality="balanced")
 
 
 @pytest.fixture(scope="module")
-def photograph() -> Any:
-    return skimage.data.camera()[120:300, 150:340] / 255
+def photograph(camera: Any) -> Any:
+    return camera[120:300, 150:340]
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +29,11 @@ def noisy(photograph: Any) -> Any:
     return fastgsm.datasets.add_noise(photograph, SIGMA, random_state=0)
 
 
-def mse(a: Any, b: Any) -> float:
-    return float(np.mean((a - b) ** 2))
-
-
 def run_planes(
     model: Any, planes: Any, passes: tuple[Pass, ...], stride: int = 3, adapts: bool = True
 ) -> Any:
-    rng = np.random.default_rng(0)
-    p = round(model.n_features_in_**0.5)
-    epll = EPLL(model, SIGMA, p, stride, rng, passes, adapts=adapts)
+    p, rng = round(model.n_features_in_**0.5), np.random.default_rng(0)
+    epll = EPLL(Setting(model, None, p, stride, planes.dtype, rng), SIGMA, passes, adapts=adapts)
     with Progress(epll.n_steps(planes.shape), "", enabled=False) as bar:
         return epll(planes, bar)
 
@@ -59,7 +55,9 @@ def test_the_seed_places_the_grids(noisy: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_bits_do_not_depend_on_the_strips(noisy: Any, monkeypatch: Any, dtype: Any) -> None:
+def test_the_bits_do_not_depend_on_the_groups_of_rows(
+    noisy: Any, monkeypatch: Any, dtype: Any
+) -> None:
     image = noisy.astype(dtype)
     expected = denoise(image, SIGMA)
     monkeypatch.setattr(fastgsm.restore.epll, "PATCHES_PER_CALL", 100)
@@ -67,14 +65,14 @@ def test_the_bits_do_not_depend_on_the_strips(noisy: Any, monkeypatch: Any, dtyp
 
 
 def centred_patches(image: Any, p: int) -> tuple[Any, Any]:
-    """Patches without their means, and these."""
+    """Return patches without their means, and the means."""
     patches = fastgsm.extract_patches(image, p)
     mean = patches.mean(axis=1, keepdims=True)
     return patches - mean, mean
 
 
 def log_densities(model: Any, patches: Any, k: int, level: float) -> Any:
-    """Of shape k's Gaussians, one for each scale: (n, n_scales)."""
+    """Return log-densities under the Gaussians of shape k, one for each scale: (n, n_scales)."""
     v = model.scales_[k][:, None] * model.eigenvalues_[k] + level**2
     z = patches @ model.eigenvectors_[k]
     return np.log(model.weights_[k]) - 0.5 * np.log(v).sum(axis=1) - 0.5 * (z**2 @ (1 / v).T)
@@ -83,7 +81,7 @@ def log_densities(model: Any, patches: Any, k: int, level: float) -> Any:
 def one_pass_patch_by_patch(
     model: Any, image: Any, beta: float, share: float, luminance: Any = None
 ) -> Any:
-    """A pass over every patch, with one shape each: the likeliest there in ``luminance``."""
+    """Make a pass over every patch with one shape each, the likeliest one in ``luminance``."""
     p = round(model.n_features_in_**0.5)
     level = SIGMA / np.sqrt(beta)
     n_shapes = len(model.weights_)
@@ -115,7 +113,7 @@ def test_a_pass_equals_the_patchwise_computation(noisy: Any, monkeypatch: Any) -
 
 
 def test_weights_of_shapes_are_learned_in_the_first_pass() -> None:
-    """From the noisy image, for all passes: of few shapes, as of stripes, it helps much."""
+    """They come from the noisy image, for all passes. This helps much with few shapes (stripes)."""
     clean = np.tile(0.5 + 0.1 * np.sin(np.arange(96) * 0.9), (96, 1))
     noisy = fastgsm.datasets.add_noise(clean, SIGMA, random_state=0)
     model, passes = fastgsm.load_prior("mogsm"), schedule(SIGMA)
@@ -136,14 +134,14 @@ def test_passes_follow_one_another(noisy: Any) -> None:
 @pytest.mark.parametrize(
     "model", [fastgsm.MVN(), fastgsm.GSM(3), fastgsm.GMM(2, tol=0.1), fastgsm.ICA(3, tol=0.1)]
 )
-def test_every_model_will_do(model: Any, center: Any, photograph: Any, noisy: Any) -> None:
+def test_every_model_can_be_the_prior(model: Any, center: Any, photograph: Any, noisy: Any) -> None:
     X = fastgsm.sample_patches(photograph, 6, 3000, center=center, random_state=0)
     result = denoise(noisy, SIGMA, prior=model.fit(X))
     assert mse(result, photograph) < 0.5 * mse(noisy, photograph)
 
 
 def test_shapes_are_chosen_in_the_luminance(noisy: Any, monkeypatch: Any) -> None:
-    """Of a colour plane with other structure, which would choose other shapes for itself."""
+    """A colour plane of other structure would choose other shapes on its own."""
     monkeypatch.setattr(fastgsm.restore.epll, "FLAT_TAIL_LOSS", 0.0)
     monkeypatch.setattr(fastgsm.restore.epll, "CHOICE_TAIL_LOSS", 0.0)
     luminance, chroma = noisy[:60, :50], noisy[100:160, 90:140]
@@ -157,7 +155,7 @@ def test_shapes_are_chosen_in_the_luminance(noisy: Any, monkeypatch: Any) -> Non
     assert mse(by_itself, expected) > 1e-6
 
 
-def test_centre_pixels_need_the_single_pass(noisy: Any) -> None:
+def test_center_needs_the_single_pass(noisy: Any) -> None:
     with pytest.raises(ValueError, match="quality 'balanced'; aggregation='center'"):
         denoise(noisy, SIGMA, aggregation="center")
 

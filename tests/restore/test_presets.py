@@ -1,7 +1,9 @@
-"""The presets' priors, and those of the opponent colours."""
+"""The priors of the presets and of the opponent colours."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,18 @@ import skimage.data
 
 import fastgsm
 from fastgsm.io import write_image
+from fastgsm.metrics import mse
 from fastgsm.priors import read_card
-from fastgsm.restore.presets import PRESETS
+from fastgsm.restore.epll import THOROUGH_GRIDS
+from fastgsm.restore.presets import PRESETS, new_two_scale_epll
 from fastgsm.study import train_priors as train
 
 SIGMA = 0.1
 
 
 @pytest.fixture(scope="module")
-def photograph() -> Any:
-    return skimage.data.astronaut()[20:116, 180:276] / 255
+def photograph(astronaut: Any) -> Any:
+    return astronaut[20:116, 180:276]
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +32,8 @@ def noisy(photograph: Any) -> Any:
     return fastgsm.datasets.add_noise(photograph, SIGMA, random_state=0)
 
 
-def mse(a: Any, b: Any) -> float:
-    return float(np.mean((a - b) ** 2))
-
-
 @pytest.mark.parametrize(("quality", "gain"), [("fast", 1.04), ("balanced", 1.01)])
-def test_opponent_colours_gain_by_a_prior_of_their_own(
+def test_opponent_colours_gain_from_their_own_prior(
     photograph: Any, noisy: Any, quality: str, gain: float
 ) -> None:
     options: dict[str, Any] = {"quality": quality, "channel_axis": -1}
@@ -53,7 +53,7 @@ def test_the_prior_of_a_preset_is_its_default(noisy: Any, quality: str) -> None:
     np.testing.assert_array_equal(default, named)
 
 
-def test_a_pair_of_priors_is_what_a_preset_takes(noisy: Any) -> None:
+def test_a_pair_of_priors_can_be_given(noisy: Any) -> None:
     options: dict[str, Any] = {"quality": "balanced", "channel_axis": -1}
     image = noisy[:40, :40]
     pair = (PRESETS["balanced"].prior, fastgsm.load_prior("mogsm-chroma"))
@@ -100,7 +100,8 @@ def test_images_smaller_than_the_refinement_are_not_refined(
     prior = fastgsm.MoGSM(2, 2, tol=0.1, random_state=0).fit(X)
     image = noisy[: shape[0], : shape[1], 0]
     best = fastgsm.denoise(image, SIGMA, prior=prior, quality="best", progress=True)
-    monkeypatch.setattr(fastgsm.restore.presets, "GRIDS", fastgsm.restore.presets.THOROUGH_GRIDS)
+    thorough = partial(new_two_scale_epll, grids=THOROUGH_GRIDS)
+    monkeypatch.setitem(PRESETS, "balanced", replace(PRESETS["balanced"], new=thorough))
     pilot = fastgsm.denoise(image, SIGMA, prior=prior, quality="balanced")
     np.testing.assert_array_equal(best, pilot)
 
@@ -110,7 +111,7 @@ def images() -> list[Any]:
     return [np.rint(skimage.data.astronaut()[:96, i : i + 96]).astype(np.uint8) for i in (0, 200)]
 
 
-def test_opponent_patches_are_what_denoise_restores(images: list[Any]) -> None:
+def test_opponent_patches_match_the_planes_that_denoise_restores(images: list[Any]) -> None:
     luminance, first, second = train.opponent_patches(images, 200)
     grey = [np.repeat(image[..., :1], 3, axis=2) for image in images]
     flat = train.opponent_patches(grey, 200)
@@ -127,7 +128,7 @@ def test_chroma_under_shapes(images: list[Any]) -> None:
     mixture = chroma.mixture()
     assert mixture.weights_.shape == (2, 3)
     shapes = luminance.predict(patches[0]) // 3
-    # A patch's likelihood is that of the shape alone, without the weight of the shape.
+    # A patch's likelihood is under its shape alone, without the weight of the shape.
     scores = []
     for k in range(2):
         group = np.concatenate(patches[1:, shapes == k])
@@ -139,7 +140,7 @@ def test_chroma_under_shapes(images: list[Any]) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All recipes, with few patches and models that are learned at once."""
+    """Give all recipes few patches and models that are learned quickly."""
     luminance = lambda folder: fastgsm.MoGSM(2, 2, max_iter=40, tol=1.0, random_state=0)  # noqa: E731
     for name, recipe in train.RECIPES.items():
         new = luminance if name in ("mogsm", "mogsm-large") else recipe.new_model
@@ -159,7 +160,7 @@ def photographs(images: list[Any], tmp_path: Path) -> Path:
     return folder
 
 
-def test_training_goes_on_where_it_ended(
+def test_training_continues_where_it_ended(
     small: None, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [str(photographs), "--out", str(tmp_path), "--resume", "--prior"]
@@ -186,7 +187,7 @@ def test_chroma_follows_the_luminance_trained_before(
 
 
 @pytest.mark.parametrize("name", train.RECIPES)
-def test_a_card_says_what_was_drawn_and_measured(images: list[Any], name: str) -> None:
+def test_a_card_states_the_number_of_patches(images: list[Any], name: str) -> None:
     recipe = train.RECIPES[name]
     card = read_card(name)
     assert f"at {recipe.n_places:,} random places" in card["Data"]
@@ -199,6 +200,6 @@ def test_a_card_says_what_was_drawn_and_measured(images: list[Any], name: str) -
 
 
 @pytest.mark.parametrize("name", ["gsm", "gsm-chroma"])
-def test_the_psnr_of_a_card_is_that_of_the_file(name: str) -> None:
+def test_a_card_has_the_psnr_of_its_model(name: str) -> None:
     said = float(read_card(name)["PSNR"].split(" dB")[0])
     assert train.restored(name, Path(train.__file__).parent) == pytest.approx(said, abs=0.01)

@@ -1,10 +1,9 @@
-"""The standard deviation that `denoise` gives with its result, against the errors it made."""
+"""The standard deviation that `denoise` returns, compared with the errors it made."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-import skimage.data
 
 import fastgsm
 from fastgsm.restore.single_pass import left_by_averaging
@@ -15,10 +14,8 @@ NOISE = [10 / 255, 25 / 255, 50 / 255]
 
 
 @pytest.fixture(scope="module")
-def photographs():
-    colour = skimage.data.astronaut()
-    images = (skimage.data.camera(), colour @ [0.299, 0.587, 0.114])
-    return [(image / 255).astype(np.float32) for image in images]
+def photographs(camera, astronaut):
+    return [image.astype(np.float32) for image in (camera, astronaut @ [0.299, 0.587, 0.114])]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +24,7 @@ def small(photographs):
 
 
 def restored(clean, sigma, **options):
-    """Denoise an image made noisy; also give the z-scores of the errors."""
+    """Add noise to an image and denoise it; also return the z-scores of the errors."""
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=0)
     denoised, std = denoise(noisy, sigma, **options)
     return denoised, std, (denoised.astype(float) - clean) / std
@@ -35,13 +32,13 @@ def restored(clean, sigma, **options):
 
 @pytest.mark.parametrize("sigma", NOISE)
 @pytest.mark.parametrize("stride", [1, 4])
-def test_errors_are_as_large_as_said(photographs, sigma, stride):
+def test_errors_are_as_large_as_the_std_predicts(photographs, sigma, stride):
     for clean in photographs:
         _, std, z = restored(clean, sigma, stride=stride)
         assert 0.8 < z.std() < 1.25
         assert abs(z.mean()) < 0.1
-        # Where the std is small and where it is large, too. The sky of the one photograph is
-        # flatter than the prior can believe, so the errors there are the smaller ones.
+        # The same where the std is small and where it is large. The sky in the grey photograph
+        # is flatter than the prior expects, so the errors there are smaller.
         fifths = np.digitize(std, np.quantile(std, [0.2, 0.4, 0.6, 0.8]))
         spreads = [z[fifths == k].std() for k in range(5)]
         assert min(spreads) > 0.55
@@ -49,7 +46,7 @@ def test_errors_are_as_large_as_said(photographs, sigma, stride):
 
 
 @pytest.mark.parametrize("sigma", NOISE)
-def test_larger_at_edges(photographs, sigma):
+def test_std_is_larger_at_edges(photographs, sigma):
     for clean in photographs:
         denoised, std, _ = restored(clean, sigma)
         gradient = np.hypot(*np.gradient(clean))
@@ -62,8 +59,8 @@ def test_larger_at_edges(photographs, sigma):
 
 
 @pytest.mark.parametrize("sigma", NOISE)
-def test_colour(sigma):
-    clean = (skimage.data.astronaut()[:256, :256] / 255).astype(np.float32)
+def test_colour(astronaut, sigma):
+    clean = astronaut[:256, :256].astype(np.float32)
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=0)
     denoised, std = denoise(noisy, sigma, channel_axis=-1)
     z = (denoised - clean) / std
@@ -76,7 +73,7 @@ def test_colour(sigma):
 
 
 def test_equal_channels_have_the_variance_of_the_mixed_planes(small):
-    """Of two equal noisy channels the difference is zero: its plane is as certain as can be."""
+    """Two equal noisy channels differ by zero, so the plane of their difference is certain."""
     noisy = fastgsm.datasets.add_noise(small, 0.1, random_state=0)
     _, std = denoise(np.stack([noisy, noisy]), 0.1, channel_axis=0)
     np.testing.assert_allclose(std[0], std[1], rtol=1e-5)
@@ -86,19 +83,19 @@ def test_equal_channels_have_the_variance_of_the_mixed_planes(small):
 
 
 def test_the_formula_where_one_patch_covers_all(small):
-    """In an image of one patch nothing is averaged: s2 times the slope and the filter's trace."""
+    """One patch averages nothing, so the variance is sigma^2 times slope and filter's trace."""
     patch = small[:8, :8].astype(np.float64)
     model = fastgsm.MVN().fit(fastgsm.sample_patches(small, 8, 500, random_state=0))
     _, std = denoise(patch, 0.1, prior=model)
     v = model.eigenvalues_[0]
     trace = 1 + (v / (v + 0.1**2)).sum()
     expected = np.sqrt(fastgsm.restore.single_pass.TRACE_SLOPE * trace / 64) * 0.1
-    np.testing.assert_allclose(std, expected, rtol=2e-3)  # of the flat tail
+    np.testing.assert_allclose(std, expected, rtol=2e-3)  # from the flat tail
 
 
 @pytest.mark.parametrize(("patch_size", "stride"), [(8, 1), (8, 2), (8, 8), (6, 3)])
-def test_what_averaging_leaves_is_that_of_the_means(patch_size, stride):
-    """Against the mean correlation of all pairs of overlapping means, one by one."""
+def test_averaging_leaves_the_variance_of_overlapping_means(patch_size, stride):
+    """Compare with the mean correlation of all pairs of overlapping means, one by one."""
     n = patch_size // stride
     starts = stride * np.arange(n)
     windows = np.zeros((n, 2 * patch_size))
@@ -110,7 +107,7 @@ def test_what_averaging_leaves_is_that_of_the_means(patch_size, stride):
 
 
 @pytest.mark.parametrize("stride", [1, 3, 5, 8])
-def test_finite_and_positive_everywhere(small, stride):
+def test_std_is_finite_and_positive_everywhere(small, stride):
     for image in (small, small[:8, :9], np.full((20, 30), 0.5), np.eye(40)):
         denoised, std = denoise(image, 0.1, stride=stride)
         assert std.shape == denoised.shape
@@ -120,7 +117,7 @@ def test_finite_and_positive_everywhere(small, stride):
 
 
 @pytest.mark.parametrize("scale", [0.01, 255.0])
-def test_scales_with_the_image(small, scale):
+def test_std_scales_with_the_image(small, scale):
     noisy = fastgsm.datasets.add_noise(small, 0.1, random_state=0)
     _, std = denoise(noisy, 0.1)
     _, scaled = denoise(noisy * scale, 0.1 * scale, data_range=scale)
@@ -131,14 +128,14 @@ def test_scales_with_the_image(small, scale):
     ("dtype", "expected"),
     [(np.float16, "f4"), (np.float32, "f4"), (np.float64, "f8"), (">f8", "f8")],
 )
-def test_floats_keep_their_precision(small, dtype, expected):
+def test_std_of_floats_keeps_their_precision(small, dtype, expected):
     _, std = denoise(small.astype(dtype), 0.1)
     assert std.dtype == np.dtype(expected)
     np.testing.assert_allclose(std, denoise(small.astype(float), 0.1)[1], rtol=0.01)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_integers_have_it_in_grey_levels_unrounded(small, dtype):
+def test_std_of_integers_is_in_grey_levels_and_not_rounded(small, dtype):
     top = np.iinfo(dtype).max
     image = np.rint(small * top).astype(dtype)
     denoised, std = denoise(image, 0.1 * top)
@@ -157,7 +154,7 @@ def test_the_image_is_the_same_to_the_bit(small, options):
     np.testing.assert_array_equal(denoise(colour, 0.1, channel_axis=0, **options)[0], expected)
 
 
-def test_out_takes_the_image(small):
+def test_out_receives_the_image(small):
     noisy = fastgsm.datasets.add_noise(small, 0.1, random_state=0)
     expected, std = denoise(noisy, 0.1)
     out = noisy.copy()
@@ -186,7 +183,7 @@ def test_no_noise_has_no_error(small, dtype):
         ({"aggregation": "center"}, "aggregation 'center'.* and aggregation='mean'"),
     ],
 )
-def test_what_has_no_std_is_refused(small, sigma, options, message):
+def test_options_without_a_std_are_refused(small, sigma, options, message):
     with pytest.raises(ValueError, match=message):
         denoise(small, sigma, **options)
 

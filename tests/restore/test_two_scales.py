@@ -1,4 +1,4 @@
-"""The correction of low frequencies at half of the size."""
+"""The correction of low frequencies at half the size."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 from scipy.ndimage import convolve1d, zoom
 
 import fastgsm
 from fastgsm._progress import Progress
 from fastgsm.restore.epll import EPLL, schedule
+from fastgsm.restore.method import Setting
 from fastgsm.restore.pyramid import enlarged, shrunk
 from fastgsm.restore.two_scales import TwoScales
 
@@ -19,7 +19,7 @@ SHAPES = [(1, 8, 6), (2, 9, 12), (1, 7, 7), (3, 1, 5), (1, 2, 1)]
 
 
 class Constant:
-    """A method that returns what it was made with, and remembers what it was given."""
+    """A method that returns a fixed result and remembers the planes it was given."""
 
     def __init__(self, result: Any) -> None:
         self.result = result
@@ -51,7 +51,7 @@ def test_enlarging_blurs_and_interpolates(shape: tuple[int, ...]) -> None:
     small = image(shape[0], -(-shape[1] // 2), -(-shape[2] // 2))
     wanted = small
     for axis in (1, 2):
-        # Blurred beyond the edge, too, so that both agree there.
+        # Blurred beyond the edge too, so that both agree there.
         wanted = np.pad(wanted, [(2, 2) if a == axis else (0, 0) for a in range(3)], mode="edge")
         wanted = convolve1d(wanted, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
         factors = [2 if a == axis else 1 for a in range(3)]
@@ -61,7 +61,7 @@ def test_enlarging_blurs_and_interpolates(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(enlarged(small, shape), wanted, atol=1e-12)
 
 
-def test_a_constant_stays_one_and_the_type_too() -> None:
+def test_constants_and_types_are_kept() -> None:
     small = np.full((1, 3, 4), 0.7, np.float32)
     large = enlarged(small, (1, 5, 8))
     assert large.dtype == shrunk(large).dtype == np.float32
@@ -88,13 +88,14 @@ def test_small_images_have_one_scale() -> None:
     assert method.n_steps(fine.shape) == fine.size
 
 
-def test_low_frequencies_are_restored_better() -> None:
-    """Better than by the method of the full size alone."""
-    clean = skimage.data.camera()[100:300, 100:300] / 255
+def test_low_frequencies_are_restored_better(camera: Any) -> None:
+    """Compare with the method at full size alone."""
+    clean = camera[100:300, 100:300]
     noisy = fastgsm.datasets.add_noise(clean, 0.2, random_state=0)[None]
     model = fastgsm.load_prior("mogsm")
     fine, coarse = (
-        EPLL(model, level, 8, 4, np.random.default_rng(0), schedule(level)) for level in (0.2, 0.1)
+        EPLL(Setting(model, None, 8, 4, noisy.dtype, np.random.default_rng(0)), level, passes)
+        for level, passes in ((level, schedule(level)) for level in (0.2, 0.1))
     )
     errors = []
     for method in (TwoScales(fine, coarse, 8), fine):
@@ -104,7 +105,7 @@ def test_low_frequencies_are_restored_better() -> None:
     assert two < 0.95 * one
 
 
-def test_the_first_result_stands_in_where_the_image_has_no_share() -> None:
+def test_the_image_and_the_first_result_are_mixed_by_shares() -> None:
     planes, restored, coarse = image(2, 12, 10), image(2, 12, 10) ** 2, image(2, 6, 5)
     shares = np.random.default_rng(1).random((12, 10))
     method = Constant(coarse)

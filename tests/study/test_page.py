@@ -1,4 +1,4 @@
-"""The study's page in a browser: it sorts, slides and shows itself without an error."""
+"""The study's page in a browser: sorting, the slider, and no errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
                 None)  # fmt: skip
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
-# Put before and after the page's own script. The page's policy would not let it run: it is cut out.
+# Inserted before and after the page's own script. The page's policy would stop it, so the test
+# removes the policy.
 LISTEN = """
 window.errors = [];
 addEventListener("error", (event) => errors.push(event.message));
@@ -63,7 +64,7 @@ document.body.append(result);
 
 
 def chromium(folder: Path, page: Path, *options: str) -> str:
-    """Open a page without a network and give what the browser prints."""
+    """Open a page without a network and return what the browser prints."""
     assert CHROMIUM is not None
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}",
@@ -79,7 +80,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
     for i in range(4):
         image = fastgsm.datasets.dead_leaves((48, 48), random_state=i)
         np.save(folder / f"{i}.npy", image)
-    # A name that a page which does not escape it would run.
+    # If the page did not escape this name, the browser would run it.
     models = {"MVN": fastgsm.MVN(), "GSM": fastgsm.GSM(n_scales=3, tol=1e-2),
               "<script>throw 1</script>": fastgsm.ICA(n_scales=2, tol=1e-2)}  # fmt: skip
     results = compare(folder, folder / "out", n_patches=400, noise_levels=(0.05, 0.2), seed=1,

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm import report
 from fastgsm.metrics import mse
 from fastgsm.report import compare, demo, sample_images
-from fastgsm.study import measure as _study
+from fastgsm.study import measure, page
 
 FILES = {"results.json", "report.html", "denoised.png", "likelihood.png"}
 LEVELS = (0.05, 0.2)
@@ -31,7 +30,7 @@ def small_models():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Five grey images of 64x64 pixels, one of them in colour."""
+    """Return a folder with five images of 64x64 pixels, one of them in colour."""
     folder = tmp_path_factory.mktemp("images")
     for i in range(5):
         image = fastgsm.datasets.dead_leaves((64, 64), random_state=i)
@@ -47,7 +46,7 @@ def run(folder, out, **options):
 
 @pytest.fixture(scope="module")
 def study(folder, tmp_path_factory):
-    """The results of a small study, its folder, and its models."""
+    """Return the results of a small study, its folder, and its models."""
     out, models = tmp_path_factory.mktemp("study") / "new" / "out", small_models()
     return run(folder, out, models=models), out, models
 
@@ -69,7 +68,7 @@ def test_sample_images_need_no_network(monkeypatch):
 
 
 def test_the_five_models():
-    models = _study.default_models(seed=7)
+    models = measure.default_models(seed=7)
     assert list(models) == ["MVN", "GSM", "GMM", "MoGSM", "ICA"]
     for name, model in models.items():
         assert type(model) is getattr(fastgsm, name)
@@ -252,7 +251,7 @@ def test_failure_leaves_no_file(folder, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("no page")
 
-    monkeypatch.setattr(report._html, "page", fail)
+    monkeypatch.setattr(page, "page", fail)
     with pytest.raises(RuntimeError, match="no page"):
         run(folder, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -312,8 +311,8 @@ def test_missing_scikit_image_says_what_to_install(tmp_path, monkeypatch):
 def test_window_of_most_contrast():
     image = np.full((64, 96), 0.5, np.float32)
     image[32:48, 48:64] = np.random.default_rng(0).random((16, 16))
-    assert _study.most_detailed_window(image, 16) == np.s_[32:48, 48:64]
-    rows, columns = _study.most_detailed_window(image, 128)  # no larger than the image
+    assert measure.most_detailed_window(image, 16) == np.s_[32:48, 48:64]
+    rows, columns = measure.most_detailed_window(image, 128)  # no larger than the image
     assert (rows.stop - rows.start, columns.stop - columns.start) == (64, 64)
 
 

@@ -1,4 +1,4 @@
-"""The verdict is computed: other figures make other sentences."""
+"""The sentences of the verdict follow from the figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOISY = [20.0, 14.0]
 
 
 def model(psnr, log_likelihood, *, center=None, train=None, fit_seconds=1.0, image_seconds=0.1):
-    """Return the figures of a model; two test images, 1 dB either side of the mean."""
+    """Return the figures of a model for two test images, 1 dB below and above the mean."""
 
     def quality(values):
         values = np.array(values, float)
@@ -258,7 +258,7 @@ def test_tables_mark_the_best():
     )
     learning, mean, center, mean_mse, *_ = tables(results)
     assert learning.best == {("time", 0), ("held-out patches", 1)}
-    # Row 0 is the noisy image, which takes no part.
+    # Row 0 is the noisy image, which cannot be the best.
     assert mean.best == {("time", 2), ("noise 0.1", 2), ("noise 0.2", 1)}
     assert mean_mse.best == {("noise 0.1", 2), ("noise 0.2", 1)}
     assert mean.columns["noise 0.1"] == ["20.00", "28.00", "30.00"]

@@ -1,7 +1,8 @@
-"""Stacks of pages in TIFF files, and what a TIFF says beside its pixels."""
+"""TIFF files: their kinds, stacks of pages, and what they say besides the pixels."""
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,101 @@ import pytest
 
 from fastgsm.files.image_file import ImageFile
 from fastgsm.io import read_image, read_pages, write_image, write_pages
+from tests.files.helpers import pixels, smooth
 
 Image = pytest.importorskip("PIL.Image")
 tifffile = pytest.importorskip("tifffile")
 
 
-def pixels(shape: tuple[int, ...], dtype: Any = np.uint16) -> np.ndarray:
-    rng = np.random.default_rng(sum(shape))
-    if np.dtype(dtype).kind == "f":
-        return rng.random(shape).astype(dtype)
-    return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"byteorder": ">"},
+        {"planarconfig": "separate"},
+        {"compression": "zlib"},
+        {"tile": (16, 16)},
+    ],
+    ids=str,
+)
+def test_tiff_variants_are_read_exactly(tmp_path: Path, dtype: Any, options: Any) -> None:
+    stored = pixels((33, 20, 3), dtype)
+    planar = "planarconfig" in options
+    data = np.moveaxis(stored, -1, 0) if planar else stored
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", **options)
+    image = read_image(tmp_path / "a.tif")
+    assert image.array.dtype == dtype and image.array.dtype.isnative
+    np.testing.assert_array_equal(image.array, stored)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((9, 8), "u1"), ((9, 8, 3), "u1"), ((9, 8), "u2")])
+def test_lzw_tiff_is_read_exactly(tmp_path: Path, shape: Any, dtype: str) -> None:
+    stored = pixels(shape, np.dtype(dtype))
+    Image.fromarray(stored).save(tmp_path / "a.tif", compression="tiff_lzw")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").array, stored)
+
+
+def test_one_bit_and_white_is_zero_tiff(tmp_path: Path) -> None:
+    bits = pixels((90, 100), np.uint8) > 127  # more of them than bytes in the file
+    Image.fromarray(bits).save(tmp_path / "bits.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "bits.tif").array, np.where(bits, 255, 0))
+    stored = pixels((9, 10), np.uint8)
+    tifffile.imwrite(tmp_path / "white.tif", stored, photometric="miniswhite")
+    np.testing.assert_array_equal(read_image(tmp_path / "white.tif").array, 255 - stored)
+    tifffile.imwrite(tmp_path / "w16.tif", stored.astype(np.uint16), photometric="miniswhite")
+    with pytest.raises(ValueError, match="16-bit MINISWHITE"):
+        read_image(tmp_path / "w16.tif")
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((3, 9, 8), {"photometric": "minisblack"}, "several pages"),
+        ((4, 9, 8), {"imagej": True}, "several pages"),
+        ((9, 8, 5), {"photometric": "minisblack", "planarconfig": "contig"}, "5 channels"),
+        ((9, 8, 4), {"photometric": "rgb", "extrasamples": ["assocalpha"]}, "premultiplied"),
+    ],
+)
+def test_unsupported_tiff_is_an_error(
+    tmp_path: Path, shape: Any, options: Any, message: str
+) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels(shape, np.uint8), **options)
+    with pytest.raises(ValueError, match=message):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_tiff_alpha_is_marked_as_straight(tmp_path: Path, channels: int) -> None:
+    write_image(tmp_path / "a.tif", pixels((9, 8, channels), np.uint8))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.pages[0].extrasamples == (tifffile.EXTRASAMPLE.UNASSALPHA,)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_thumbnail_in_a_tiff_is_left_out(tmp_path: Path, order: tuple[int, int]) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for kind in order:  # 0 for an image, 1 for a reduced one
+            tiff.write(smooth([(40, 30), (10, 8)][kind]), subfiletype=kind, metadata=None)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").array, smooth((40, 30)))
+
+
+def test_tiff_with_missing_pixels_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tiles = [smooth((16, 16)), None, smooth((16, 16)), None]
+    options = {"shape": (32, 32), "dtype": np.uint8, "tile": (16, 16), "compression": "zlib"}
+    tifffile.imwrite(path, iter(tiles), **options)
+    with pytest.raises(ValueError, match="missing"):
+        read_image(path)
+    tifffile.imwrite(path, smooth((40, 40)))
+    content = path.read_bytes()
+    width = struct.pack("<HHI", 256, 4, 1)  # the tag's number, its type, one value
+    assert content.count(width) == 1
+    path.write_bytes(content.replace(width + struct.pack("<I", 40), width + b"\0\0\0\x10"))
+    with pytest.raises(ValueError, match="bytes of pixels cannot be in"):
+        read_image(path)
+
+
+# ---- pages
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
@@ -51,7 +137,7 @@ def test_pages_of_any_size_and_kind_come_back(tmp_path: Path, dtype: Any) -> Non
 def test_stacks_are_read_and_written_as_the_same_stack(
     tmp_path: Path, name: str, shape: tuple[int, ...], options: Any
 ) -> None:
-    """Others see the same axes, shape, pixels and metadata in what was read and written back."""
+    """A stack that is read and written back keeps its axes, shape, pixels and metadata."""
     first, second = tmp_path / "a.tif", tmp_path / "b.tif"
     data = pixels(shape)
     tifffile.imwrite(first, data, resolution=(300.0, 150.0), **options)
@@ -141,7 +227,7 @@ def test_read_image_reads_one_page_and_the_limit_is_of_all(tmp_path: Path) -> No
 
 
 def test_planes_without_an_entry_of_their_own_are_not_lost(tmp_path: Path) -> None:
-    """ImageJ writes stacks of more than 4 GB with one entry for all."""
+    """ImageJ writes stacks of more than 4 GB with a single entry for all pages."""
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as tiff:
         note = "ImageJ=1.54f\nimages=3\nslices=3\n"

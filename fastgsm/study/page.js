@@ -1,6 +1,3 @@
-"""What moves on the study's page: tables that sort, and a slider between before and after."""
-
-SCRIPT = """
 "use strict";
 
 // A click on a column's title sorts by it, upwards first; a second click turns the order round.
@@ -42,4 +39,3 @@ for (const figure of document.querySelectorAll(".slider")) {
   show();
   slide();
 }
-"""

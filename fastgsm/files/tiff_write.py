@@ -1,0 +1,112 @@
+"""Writing TIFF files with tifffile."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fastgsm._extras import import_extra
+from fastgsm.files.image_file import ImageFile
+from fastgsm.files.pillow import ORIENTATION
+from fastgsm.files.tiff import ONE_FILE
+
+DESCRIPTION = 270  # number of the tag
+FRACTIONS = {5: "u4", 10: "i4"}  # types of tags that hold a numerator and a denominator
+CLASSIC = 2**32 - 2**25  # bytes of pixels; a TIFF with more needs wider offsets
+
+Tag = tuple[int, int, bytes]  # number, type, value
+
+
+def write(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
+    """Write pages of any type."""
+    orders = {page.tags.byteorder for page in pages if page.tags is not None}
+    if len(orders) > 1:
+        raise ValueError("the pages come from files of different byte order; write each by itself")
+    size = sum(page.stored.nbytes for page in pages)
+    options = {"byteorder": orders.pop() if orders else None, "bigtiff": size > CLASSIC}
+    with import_extra("tifffile").TiffWriter(file, **options) as tiff:
+        for stack in [pages] if _is_stack(pages) else [[page] for page in pages]:
+            stored = stack[0].stored if len(stack) == 1 else np.stack([p.stored for p in stack])
+            tiff.write(stored, **_options(stack))
+
+
+def create(path: str | os.PathLike[str], page: ImageFile) -> np.memmap[Any, Any]:
+    """Write a file with one page but without its pixels, and return these to be written."""
+    order = {} if page.tags is None else {"byteorder": page.tags.byteorder}
+    shape, dtype = page.array.shape, page.array.dtype
+    bigtiff = math.prod(shape) * dtype.itemsize > CLASSIC
+    options = _options([page]) | order | {"bigtiff": bigtiff}
+    return import_extra("tifffile").memmap(path, shape=shape, dtype=dtype, **options)
+
+
+def reopen(path: str | os.PathLike[str]) -> np.memmap[Any, Any]:
+    """Return the pixels of a file that `create` made, to go on writing them."""
+    return import_extra("tifffile").memmap(path, page=0, mode="r+", **ONE_FILE)
+
+
+def _is_stack(pages: Sequence[ImageFile]) -> bool:
+    """Return whether the pixels of all pages may be written together, after the first entry.
+
+    ImageJ needs this, because it reads no entry but the first. Tags that only later entries have
+    would be lost. We accept that only for ImageJ's own files, where nobody reads such tags.
+    """
+    first, *others = pages
+    repeated = _repeated(pages)
+    is_imagej = any(n == DESCRIPTION and v[:7] == b"ImageJ=" for n, _, v in _other_tags(first))
+    return all(
+        _frame(page) == _frame(first) and (is_imagej or set(_other_tags(page)) == repeated)
+        for page in others
+    )
+
+
+def _other_tags(page: ImageFile) -> tuple[Tag, ...]:
+    return () if page.tags is None else page.tags.others
+
+
+def _repeated(pages: Sequence[ImageFile]) -> set[Tag]:
+    """Return the tags that all pages have with the same values."""
+    return set.intersection(*(set(_other_tags(page)) for page in pages))
+
+
+def _frame(page: ImageFile) -> tuple[Any, ...]:
+    """Return what must be equal for pages to be written as one stack."""
+    layout = page.stored.shape, page.array.dtype, page.array.ndim
+    scale = None if page.tags is None else (page.tags.resolution, page.tags.unit)
+    return *layout, page.orientation, page.icc_profile, scale
+
+
+def _options(stack: Sequence[ImageFile]) -> dict[str, Any]:
+    """Return what tifffile needs to know about a stack besides its pixels."""
+    first, tags, repeated = stack[0], stack[0].tags, _repeated(stack)
+    extra = (
+        [_extra_tag(tag, tags.byteorder, tag in repeated) for tag in tags.others] if tags else []
+    )
+    if first.orientation != 1:
+        extra.append((ORIENTATION, 3, 1, first.orientation, False))
+    return {
+        "photometric": "rgb" if first.array.ndim == 3 else "minisblack",
+        "planarconfig": "contig" if first.array.ndim == 3 or first.alpha is not None else None,
+        "extrasamples": ["unassalpha"] if first.alpha is not None else None,
+        "resolution": tags.resolution if tags else None,
+        "resolutionunit": tags.unit if tags else None,
+        "iccprofile": first.icc_profile,
+        "extratags": extra,
+        "metadata": None,
+        "software": False,
+    }
+
+
+def _extra_tag(tag: Tag, byteorder: str, everywhere: bool) -> tuple[Any, ...]:
+    """Return a tag in tifffile's form: number, type, count, value, whether to write it only once.
+
+    Fractions are passed as numbers, because tifffile counts their bytes wrongly.
+    """
+    number, kind, value = tag
+    if kind not in FRACTIONS:
+        return number, kind, None, value, not everywhere
+    numbers = np.frombuffer(value, byteorder + FRACTIONS[kind]).tolist()
+    return number, kind, len(numbers) // 2, tuple(numbers), not everywhere

@@ -1,0 +1,160 @@
+"""How an image is to be denoised: checked once, then handed on whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fastgsm._checks import check_choice, check_integer
+from fastgsm._parts import Part
+from fastgsm.models._base import PatchModel
+from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.noise.anscombe import Noise
+from fastgsm.patches import check_stride
+from fastgsm.restore.method import Reach, Setting
+from fastgsm.restore.presets import DEFAULT_QUALITY, PRESETS, Preset
+from fastgsm.restore.priors import Models, Prior, patch_size_of, resolve_priors
+
+
+@dataclass(frozen=True)
+class Options:
+    """The checked options of one call of `denoise`, `denoise_tiles` or `denoise_dask`.
+
+    What follows from them (the models, the patch size, the stride) is worked out once, at its first
+    use; an error there is the user's.
+
+    Attributes
+    ----------
+    n_channels : int
+    rng : numpy.random.Generator
+        Draws the positions of the patch grids. Every tile uses a copy: they share one set of grids.
+    quality, prior, aggregation, channel_axis, data_range, workers, progress, return_std
+        As the user gave them.
+    given_stride : int, optional
+        The stride that was asked for; see `stride`.
+    camera : (gain, offset, read_noise), optional
+        Noise that grows with the light.
+    """
+
+    n_channels: int
+    rng: np.random.Generator
+    quality: str = DEFAULT_QUALITY
+    prior: Prior | Sequence[Prior] | None = None
+    aggregation: str = "mean"
+    given_stride: int | None = None
+    channel_axis: int | None = None
+    data_range: float | None = None
+    camera: Noise | None = None
+    workers: int | None = None
+    progress: bool = False
+    return_std: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice(self.quality, "quality", tuple(PRESETS))
+        check_choice(self.aggregation, "aggregation", ("mean", "center"))
+        if self.workers is not None:
+            check_integer(self.workers, "workers")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the resolved models: a worker loads the bundled ones by their names.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def preset(self) -> Preset:
+        """The record of the quality."""
+        return PRESETS[self.quality]
+
+    @property
+    def center(self) -> bool:
+        """Whether only each patch's central pixel is kept."""
+        return self.aggregation == "center"
+
+    @cached_property
+    def models(self) -> Models:
+        """The model for the luminance, and the one for the other planes if they have their own."""
+        preset, prior = self.preset, self.prior
+        if prior is None:
+            prior = preset.prior
+            if preset.chroma is not None and self.n_channels == 3:
+                prior = (preset.prior, preset.chroma)
+        return resolve_priors(prior, self.n_channels, shapes_correspond=preset.shapes_correspond)
+
+    @cached_property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return patch_size_of(self.models[0])
+
+    @cached_property
+    def stride(self) -> int:
+        """Distance between patches in pixels: the one asked for, or the preset's."""
+        given = self.given_stride
+        default = self.preset.default_stride(self.patch_size)
+        return check_stride(default if given is None else given, self.patch_size)
+
+    @property
+    def reach(self) -> Reach:
+        """How far the method looks at one noise level."""
+        return self.preset.reach(self.patch_size, self.stride)
+
+    def setting(
+        self, dtype: np.dtype[Any], rng: np.random.Generator, inner: Part | None
+    ) -> Setting:
+        """Return what a method is made for, with planes of type ``dtype``."""
+        model, chroma = self.models
+        return Setting(model, chroma, self.patch_size, self.stride, dtype, rng, self.center, inner)
+
+    def for_uneven_noise(self) -> Options:
+        """Return the options for masked pixels or a noise level for each pixel.
+
+        A preset without a method for these gives way to the default one.
+        """
+        if self.center:
+            raise ValueError(
+                "aggregation is 'center', which knows one noise level and no masked pixels; leave "
+                "it out where there is a mask, NaN or a noise level for each pixel."
+            )
+        if self.return_std:
+            _refuse_std()
+        if self.preset.new_uneven is not None:
+            return self
+        return replace(self, quality=DEFAULT_QUALITY)
+
+    def check_supported(self) -> None:
+        """Raise ValueError if the preset lacks what is asked for at one noise level."""
+        if self.return_std:
+            if self.camera is not None:
+                _refuse_std()
+            _check_std(self.preset, self.models[0], self.quality, self.aggregation)
+        if self.center and (self.stride != 1 or not self.preset.keeps_centres):
+            able = " or ".join(repr(name) for name, each in PRESETS.items() if each.keeps_centres)
+            raise ValueError(
+                f"stride is {self.stride} and quality {self.quality!r}; aggregation='center' takes "
+                f"one pixel from each patch, once, and needs stride 1 and quality={able}."
+            )
+
+
+def _refuse_std() -> None:
+    raise ValueError(
+        "return_std was asked for with noise=, masked or NaN pixels or a sigma map; it needs one "
+        "noise level and no missing pixel. Leave return_std out."
+    )
+
+
+def _check_std(preset: Preset, model: PatchModel, quality: str, aggregation: str) -> None:
+    """Raise ValueError where no expected error of a pixel is known."""
+    if preset.new_with_variance is None or aggregation != "mean":
+        able = " or ".join(repr(name) for name, each in PRESETS.items() if each.new_with_variance)
+        raise ValueError(
+            f"quality is {quality!r} and aggregation {aggregation!r}; return_std needs "
+            f"quality={able} and aggregation='mean', which average patches by the errors that they "
+            f"expect. Give these, or leave return_std out."
+        )
+    if not isinstance(model, ScaleMixtureModel):
+        raise ValueError(
+            f"prior is a {type(model).__name__}; return_std needs an MVN, GSM, GMM or MoGSM. Give "
+            f"one of these, or use the model's own denoise_patches(Y, sigma, return_std=True)."
+        )
