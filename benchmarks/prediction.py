@@ -20,8 +20,8 @@ import fastgsm
 from fastgsm.distributed import _drawn_chunks
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.learning.chunks import Chunk
-from fastgsm.learning.dask import FAN_IN, _Sums
-from fastgsm.learning.statistics import group_statistics, shape_statistics
+from fastgsm.learning.dask import FAN_IN, DaskSums
+from fastgsm.learning.e_steps import group_statistics, shape_statistics
 
 from . import markdown
 from .common import Array, fit, seconds, shrunk
@@ -106,14 +106,14 @@ def passes_of(model: Any) -> list[Callable[[Chunk], fastgsm.SufficientStatistics
     density = model._density
     if isinstance(model, fastgsm.GSM):
         return [
-            lambda chunk: group_statistics(chunk, model._groups, density.weights, density.scales)
+            lambda chunk: group_statistics(chunk, model._groups(), density.weights, density.scales)
         ]
     if isinstance(model, fastgsm.MoGSM):
         return [
-            lambda chunk: shape_statistics(chunk, density, scales=True, moments=False),
-            lambda chunk: shape_statistics(chunk, density),
+            lambda chunk: shape_statistics(chunk, density.whitened, scales=True, moments=False),
+            lambda chunk: shape_statistics(chunk, density.whitened),
         ]
-    return [lambda chunk: shape_statistics(chunk, density)]
+    return [lambda chunk: shape_statistics(chunk, density.whitened)]
 
 
 def drawing_costs(image: Any, n: int, side: slice = slice(None)) -> float:
@@ -175,7 +175,7 @@ def tested(costs: Costs, chunk: int, workers: int, chunks_each: int) -> tuple[fl
         ) as cluster,
         Client(cluster),
     ):
-        sums = _Sums([(iter, ([i],)) for i in range(workers * chunks_each)])
+        sums = DaskSums([(iter, ([i],)) for i in range(workers * chunks_each)])
         start = time.perf_counter()
         for _ in range(costs.passes):
             sums(wait)

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 import fastgsm
 from fastgsm.distributed import denoise_dask, fit_images
-from fastgsm.learning import statistics as _statistics
 from fastgsm.tiles import TILE
 
 from . import markdown
@@ -148,11 +148,6 @@ def denoise_large(folder: Path) -> list[tuple[str, ...]]:
     return rows
 
 
-def keep_nothing() -> None:
-    """Let a worker compute all distances again, as it would have to for far more patches."""
-    _statistics.KEPT_BYTES = 0
-
-
 def fit_large(folder: Path) -> list[tuple[str, ...]]:
     """Fit to 20 million patches, 5 GB, of the image of 1 GB, and predict how long that takes."""
     import zarr
@@ -169,13 +164,13 @@ def fit_large(folder: Path) -> list[tuple[str, ...]]:
             times.append(em.seconds)
 
         with local_cluster(memory_limit="1500MB") as cluster, Client(cluster) as client:
-            client.run(keep_nothing)
             task, bandwidth = scheduler_costs(client)
             images = [zarr.open_array(folder / "noisy.zarr", mode="r")]
             n_tasks = max(1, images[0].shape[0] // TILE) ** 2
             side = slice(0, TILE + 7)  # a task's part, in which its patches begin
             drawing = client.submit(drawing_costs, images[0], n_patches // n_tasks, side).result()
-            with warnings.catch_warnings():
+            # Workers compute all distances again, as they would have to for far more patches.
+            with warnings.catch_warnings(), mock.patch("fastgsm.learning.dask.KEPT_BYTES", 0):
                 warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
                 fit_images(model, images, n_patches, random_state=0, callback=watch)
             peak = peak_of_workers(client)

@@ -23,8 +23,7 @@ from fastgsm._extras import import_extra
 from fastgsm._images import TOO_BRIGHT, as_float_image, check_channel_axis, warn_unlikely_range
 from fastgsm._parts import Part, Tile, check_no_nan, index, pixel_shape, with_channels
 from fastgsm.learning.chunks import BLOCK, Chunk
-from fastgsm.learning.dask import Source, _Sums
-from fastgsm.learning.data import Chunks
+from fastgsm.learning.dask import Source, check_dask, check_known_shape, source_data
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.noise.scan import scan, scan_blocks, sigma_of_scans
 from fastgsm.noise.white import PATCH
@@ -88,7 +87,7 @@ def denoise_dask(
     >>> bool((lazy.compute() == fastgsm.denoise(noisy, 0.1, quality="fast")).all())
     True
     """
-    _check_dask(image, "image")
+    check_dask(image, "image")
     if sigma is not None:
         sigma = check_nonnegative(sigma, "sigma")
     if 0 in image.shape:
@@ -191,23 +190,23 @@ def fit_dask(
 ) -> Model:
     """Fit a model to a Dask array of samples, which are never held together.
 
-    What ``model.fit(X)`` does with a Dask array. Every iteration is a pass over the chunks, of a
-    `MoGSM` two: a task for each does the E-step, and only sums travel. These are added in a fixed
-    order, so that the model is the same, to the bit, for any number of workers, and whichever of
-    them are lost, on processors of one kind. (An `ICA` of patches above 8x8 needs the same number
-    of BLAS threads on each.)
+    The same as ``model.fit(X)`` with a Dask array. Every iteration is a pass over the chunks (two
+    for a `MoGSM`): one task per chunk does the E-step, and only sums travel. They are added in a
+    fixed order, so that on processors of one kind the model is the same, to the bit, for any
+    number of workers and whichever of them are lost. (An `ICA` of patches above 8x8 needs the same
+    number of BLAS threads on each.)
 
     Parameters
     ----------
     model : MVN, GSM, GMM, MoGSM or ICA
         To be fitted, with its options.
     X : dask.array.Array of shape (n_samples, n_features)
-        A chunk is held in memory by one task, and should have some 100,000 samples. Computed anew
-        in every iteration: ``X.persist()`` first where it fits into the workers' memory.
+        One task holds a chunk in memory, so a chunk should have some 100,000 samples. Every
+        iteration computes X again: call ``X.persist()`` first if it fits into the workers' memory.
     sample_weight : array_like or dask.array.Array of shape (n_samples,), optional
         How much each sample counts; not negative.
     callback, progress, checkpoint
-        As of `fit`.
+        As for `fit`.
 
     Returns
     -------
@@ -223,9 +222,9 @@ def fit_dask(
 
     Notes
     -----
-    The iterations are those of `fit` in memory, to rounding, but they start from about 100,000
-    samples, drawn by chance, where `fit` in memory looks at all: of more samples the likelihood,
-    but not every parameter, is that of a fit in memory.
+    The iterations are those of `fit` in memory, to rounding. But they start from about 100,000
+    samples, drawn at random, and `fit` in memory starts from all. With more samples than that, the
+    likelihood is that of a fit in memory, but not every parameter.
 
     Examples
     --------
@@ -236,21 +235,23 @@ def fit_dask(
     >>> bool(abs(model.lower_bound_ - fastgsm.GSM(n_scales=4).fit(X).lower_bound_) < 1e-3)
     True
     """
-    X, sources = _samples(X, sample_weight)
-    return _fit(model, sources, X.shape, X.dtype, callback, progress, checkpoint)
+    check_dask(X, "X")
+    return model.fit(
+        X, None, sample_weight, callback=callback, progress=progress, checkpoint=checkpoint
+    )
 
 
-def statistics_dask(model: Any, X: Any, sample_weight: Any = None) -> SufficientStatistics:
+def statistics_dask(model: PatchModel, X: Any, sample_weight: Any = None) -> SufficientStatistics:
     """Do the E-step on a Dask array of samples.
 
-    What ``model.sufficient_statistics(X)`` does with a Dask array.
+    The same as ``model.sufficient_statistics(X)`` with a Dask array.
 
     Parameters
     ----------
     model : MVN, GSM, GMM, MoGSM or ICA
         Fitted.
     X, sample_weight
-        As of `fit_dask`.
+        As for `fit_dask`.
 
     Returns
     -------
@@ -259,63 +260,10 @@ def statistics_dask(model: Any, X: Any, sample_weight: Any = None) -> Sufficient
     Raises
     ------
     TypeError, ValueError
-        As `fit_dask`, and as `sufficient_statistics`.
+        As for `fit_dask` and `sufficient_statistics`.
     """
-    _, sources = _samples(X, sample_weight)
-    statistics: SufficientStatistics = _Sums(sources)(_statistics, model, model._digest())
-    return statistics
-
-
-def _statistics(chunk: Chunk, model: Any, parameters: str) -> Any:
-    return model._checked_statistics(chunk, parameters)
-
-
-def _samples(X: Any, sample_weight: Any) -> tuple[Any, list[Source]]:
-    """Check a Dask array of samples, and give its chunks."""
-    da = import_extra("dask.array", "dask")
-    _check_dask(X, "X")
-    if X.ndim != 2:
-        raise ValueError(f"X has shape {X.shape}; wanted (n_samples, n_features).")
-    _check_known_shape(X, "X")
-    if 0 in X.shape:
-        raise ValueError(f"X has shape {X.shape}; wanted at least one sample of one feature.")
-    X = X.rechunk({1: -1})
-    weights = [None] * X.numblocks[0]
-    if sample_weight is not None:
-        sample_weight = da.asarray(sample_weight)
-        if sample_weight.ndim == 0:
-            sample_weight = da.broadcast_to(sample_weight, X.shape[:1])
-        if sample_weight.shape != X.shape[:1]:
-            raise ValueError(
-                f"sample_weight has shape {sample_weight.shape}; wanted one weight for each of the "
-                f"{X.shape[0]} samples: shape ({X.shape[0]},)."
-            )
-        weights = list(sample_weight.rechunk((X.chunks[0],)).to_delayed())
-    firsts = np.cumsum([0, *X.chunks[0]])
-    sources: list[Source] = [
-        (_array_chunks, (block, weight, X.shape[1], int(first)))
-        for block, weight, first, n in zip(
-            X.to_delayed().ravel(), weights, firsts, X.chunks[0], strict=False
-        )
-        if n
-    ]
-    return X, sources
-
-
-def _check_dask(array: Any, name: str) -> None:
-    if not is_dask(array):
-        raise TypeError(
-            f"{name} is a {type(array).__name__}; wanted a dask.array.Array. Make one with "
-            f"dask.array.from_array or dask.array.from_zarr."
-        )
-
-
-def _check_known_shape(array: Any, name: str) -> None:
-    if np.isnan(array.shape).any():
-        raise ValueError(
-            f"{name} has chunks of unknown length; wanted known ones: call its "
-            f"compute_chunk_sizes() first."
-        )
+    check_dask(X, "X")
+    return model.sufficient_statistics(X, sample_weight)
 
 
 def fit_images(
@@ -333,8 +281,8 @@ def fit_images(
 ) -> Model:
     """Fit a model to patches of images that need not fit into memory.
 
-    Patches are drawn where the pixels are, by the tasks that learn from them, and drawn again, the
-    same ones, in every iteration: nobody ever holds them all, and they never travel. Otherwise as
+    The tasks that learn from patches draw them where the pixels are, the same patches in every
+    iteration. So the patches are never all held together, and never travel. Otherwise as
     `fit_dask`.
 
     Parameters
@@ -342,24 +290,23 @@ def fit_images(
     model : MVN, GSM, GMM, MoGSM or ICA
         To be fitted, with its options.
     images : array of shape (height, width), iterable of them, or Zarr group
-        Grey images: Dask arrays, Zarr arrays, or whatever Dask makes arrays of. Of a stack with
-        another axis in front, each; of a Zarr group, all its arrays, by name. Parts of Zarr arrays
-        are read by the tasks themselves, which saves most tasks of Dask's. NumPy arrays are sent to
-        the workers in every iteration: better give those that can be read there.
+        Grey images: Dask arrays, Zarr arrays, or anything that Dask can make an array from. A stack
+        with another axis in front is a list of images; a Zarr group stands for all its arrays, by
+        name. The tasks themselves read parts of Zarr arrays, which saves most of Dask's tasks.
+        NumPy arrays are sent to the workers in every iteration: give arrays that workers can read.
     n_patches : int
-        Number of patches, drawn with replacement; every place of every image is as likely as any
-        other.
+        Number of patches, drawn with replacement; all places in all images are equally likely.
     patch_size : int
         Side of a patch in pixels.
     center : {"patch", None}
-        What is subtracted: each patch's own mean, or nothing.
+        Whether each patch's own mean is subtracted.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
-        Seed of the places. An int, for a fit that `checkpoint` is to go on with.
+        Seed of the places. Must be an int if `checkpoint` is to resume the fit.
     tile : int
-        Side of the part of an image that one task holds, in pixels. Which patches are drawn depends
-        on it, too.
+        Side of the part of an image that one task holds, in pixels. It also changes which patches
+        are drawn.
     callback, progress, checkpoint
-        As of `fit`.
+        As for `fit`.
 
     Returns
     -------
@@ -371,7 +318,7 @@ def fit_images(
     ImportError
         If Dask is not installed (``pip install "fastgsm[dask]"``).
     TypeError, ValueError
-        As `sample_patches` and `fit`; what is wrong with pixels, when they are computed.
+        As for `sample_patches` and `fit`; for bad pixels, when they are computed.
 
     Examples
     --------
@@ -398,7 +345,7 @@ def fit_images(
             raise ValueError(
                 f"{name} has shape {image.shape}; wanted a grey image (height, width)."
             )
-        _check_known_shape(image, name)
+        check_known_shape(image, name)
         check_shape_2d(image.shape, f"the shape of {name}", patch_size)
         dtypes.append(as_float_image(np.zeros((1, 1), image.dtype), name)[0].dtype)
         blocks += _blocks(image, tile, patch_size)
@@ -414,14 +361,14 @@ def fit_images(
         for (part, _), count, seed, first in zip(blocks, counts, seeds, firsts, strict=True)
         if count
     ]
-    shape = n_patches, patch_size**2
-    return _fit(model, sources, shape, dtype, callback, progress, checkpoint)
+    data = source_data(sources, (n_patches, patch_size**2), dtype)
+    return model._fit_data(data, callback, progress, checkpoint)
 
 
 class _Plane:
-    """A grey image in Zarr, or one of a stack of them, read where it is indexed.
+    """A grey image in Zarr, or one of a stack of them, read when it is indexed.
 
-    Dask does not look into objects of this class, as it would into those of Zarr, for each task.
+    Dask searches Zarr's objects in each task, but not objects of this class.
     """
 
     ndim = 2
@@ -435,7 +382,7 @@ class _Plane:
 
 
 def _images(images: Any, tile: int) -> Iterator[tuple[str, Any]]:
-    """Give one image after the other, with its name in error messages."""
+    """Yield one image after the other, with its name in error messages."""
     if isinstance(images, (str, os.PathLike)):
         raise TypeError(f"images is the path {images!r}; wanted arrays: open it with Zarr or Dask.")
     if hasattr(images, "array_keys"):  # a Zarr group
@@ -450,14 +397,14 @@ def _images(images: Any, tile: int) -> Iterator[tuple[str, Any]]:
         for number in range(images.shape[0]):
             yield f"images[{number}]", _Plane(images, number)
         return
-    if n_axes == 3 and not is_dask(images):  # lest iterating reads it
+    if n_axes == 3 and not is_dask(images):  # otherwise iterating would read it
         images = import_extra("dask.array", "dask").from_array(images, chunks=(1, tile, tile))
     for number, image in enumerate(images):
         yield f"images[{number}]", _of_zarr(image.data if _is_xarray(image) else image)
 
 
 def _of_zarr(image: Any) -> Any:
-    """Give an image as it is, but a grey one of Zarr as a `_Plane`."""
+    """Return a grey Zarr array as a `_Plane`, and any other image as it is."""
     return _Plane(image) if _is_zarr(image) and image.ndim == 2 else image
 
 
@@ -472,10 +419,10 @@ def _is_zarr(image: Any) -> bool:
 
 
 def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[tuple[Any, ...], int]]:
-    """Give the parts of an image that patches are drawn from, and how many places each has.
+    """Yield the parts of an image to draw patches from, and the number of places in each.
 
-    A part is an array and an index. Of Zarr the task itself reads the part: through Dask, reading,
-    cutting and joining the chunks that a part touches would be seven tasks more for each.
+    A part is an array and an index. The task itself reads its part of a Zarr array: through Dask,
+    reading, cutting and joining the chunks of each part would be seven more tasks.
     """
     height, width = image.shape
     margin = patch_size - 1
@@ -489,28 +436,6 @@ def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[tuple[Any,
                 yield (pixels, ...), n_places
             else:
                 yield (image, (rows, cols)), n_places
-
-
-def _fit(
-    model: Model,
-    sources: list[Source],
-    shape: tuple[int, int],
-    dtype: Any,
-    callback: Callable[[EMIteration], Any] | None,
-    progress: bool,
-    checkpoint: str | os.PathLike[str] | None,
-) -> Model:
-    """Fit a model to the chunks that functions give of arguments, each in a task."""
-    narrow = np.dtype(dtype) in (np.float16, np.float32)
-    model._check_options()
-    model._check_number(shape[0])
-    data = Chunks(*shape, np.float32 if narrow else np.float64, _Sums(sources))
-    model._fit_data(data, callback, progress, checkpoint)
-    return model
-
-
-def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> Iterator[Chunk]:
-    yield Chunk.of(X, sample_weight, n_features, first)
 
 
 def _drawn_chunks(

@@ -7,8 +7,8 @@ from scipy.special import logsumexp
 
 from fastgsm.kernels import responsibilities as kernels
 from fastgsm.kernels.symmetric import eigh as eigh_kernel
-from fastgsm.learning.density import mahalanobis_distances
 from fastgsm.learning.sums import weighted_moments
+from fastgsm.learning.whitened import mahalanobis_distances
 
 from ..common import Array, shrunk
 from .case import EXP_FLOPS, N_SCALES, N_SHAPES, Case, D, normal

@@ -75,7 +75,7 @@ def _load(name_or_file: str) -> Any:
 
 def describe(model: Any) -> dict[str, Any]:
     """Return the facts about a model, in types that JSON can hold."""
-    from fastgsm.models._load import plain_options
+    from fastgsm.models._save import plain_options
 
     side = math.isqrt(model.n_features_in_)
     mixture = model.eigenvalues_.ndim == 2  # an ICA has one basis, and scales for each coordinate

@@ -1,1 +1,1 @@
-"""What EM needs and knows no model: its loop, steps, updates, sums and starting values."""
+"""EM without any model: its loop, steps, updates, sums over samples and starting values."""

@@ -1,4 +1,4 @@
-"""A fit that was interrupted, in a file: EM goes on from there to the same bits."""
+"""The state of an interrupted fit, in a file, from which EM reaches the same bits."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fastgsm._types import FloatArray
 from fastgsm.files.paths import atomic_path, check_output_path
 from fastgsm.learning.chunks import Moments
 
-# The state is written no more often than this: an iteration may take less than the file.
+# The state is written no more often than this: an iteration may take less time than the file.
 SAVE_SECONDS = 1.0
-# Options that a fit may go on with in another way.
+# Options that may differ when a fit is resumed.
 MAY_CHANGE = {"tol", "max_iter", "random_state", "verbose", "warm_start"}
 
 
@@ -27,12 +27,12 @@ class FitCheckpoint:
     Parameters
     ----------
     path : path
-        File to write, and to go on from if it exists.
+        File to write, and to resume from if it exists.
 
     Attributes
     ----------
     saved : tuple of state and lower bounds, or None
-        What EM goes on from; known once the fit has been named by `belongs_to`.
+        What EM resumes from. Known after `belongs_to`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -53,15 +53,23 @@ class FitCheckpoint:
         except Exception as error:
             raise ValueError(
                 f"{self._path} is no checkpoint of a fit that can be read: {error}. Delete it to "
-                f"begin anew, or give another name."
+                f"start again, or give another name."
             ) from error
         return header, arrays
 
     def belongs_to(
-        self, model: str, options: dict[str, Any], moments: Moments, state: dict[str, FloatArray]
+        self,
+        model: str,
+        options: dict[str, Any],
+        moments: Moments,
+        state: dict[str, FloatArray],
+        *,
+        in_memory: bool,
     ) -> None:
-        """Say what the fit depends on; raise ValueError if the file is of another one."""
-        digest = hashlib.sha256(f"{model} {sorted(state)}".encode())
+        """Take note of what the fit depends on; raise ValueError if the file is of another fit."""
+        # Sums in another order would lead to other last bits.
+        where = "" if in_memory else " in chunks"
+        digest = hashlib.sha256(f"{model} {sorted(state)}{where}".encode())
         for name, value in sorted(options.items()):
             if name not in MAY_CHANGE:
                 digest.update(f"{name}={np.asarray(value).tolist()}".encode())
@@ -78,13 +86,14 @@ class FitCheckpoint:
         )
         if header["fit"] != self._fit or not same_samples:
             raise ValueError(
-                f"{self._path} is the checkpoint of another fit: samples or options differ. Give "
-                f"those of that fit, or delete the file to begin anew."
+                f"{self._path} is the checkpoint of another fit: its samples or options differ, "
+                f"one of the two fits has its samples in chunks, or another version of fastgsm "
+                f"wrote it. Give what that fit was given, or delete the file to start again."
             )
         self.saved = arrays, header["lower_bounds"]
 
     def save(self, state: dict[str, FloatArray], lower_bounds: list[float]) -> None:
-        """Write the state, unless that was done a moment ago."""
+        """Write the state, unless that was done less than SAVE_SECONDS ago."""
         if time.monotonic() - self._saved_at < SAVE_SECONDS:
             return
         header = json.dumps({"fit": self._fit, "lower_bounds": lower_bounds}).encode()

@@ -1,9 +1,13 @@
-"""Chunks of samples, and their moments."""
+"""Chunks of samples, their moments, and sums over all chunks."""
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +19,13 @@ from fastgsm.learning.samples import check_sample_weight, check_samples, total_w
 from fastgsm.learning.sums import weighted_moments
 from fastgsm.learning.support import Support
 
-# Samples whose distances are held at once, and whose moments are taken in float64 at once.
+T = TypeVar("T")
+
+# Samples of a block. A worker holds the distances, and the float64 copy, of one block at a time.
 BLOCK = 65_536
+
+# Bytes of distances that one worker keeps between two passes over its chunks.
+KEPT_BYTES = 2**28
 
 
 class Chunk(NamedTuple):
@@ -26,20 +35,22 @@ class Chunk(NamedTuple):
     sample_weight: FloatArray
     """With mean 1 over those above 0."""
     unit: float
-    """What those weights are to be multiplied by."""
-    numbers: NDArray[np.int64]
+    """Factor from these weights to the given ones."""
+    numbers: range | NDArray[np.int64]
     """Numbers of the samples among those of all chunks, ascending."""
+    whole: bool = False
+    """Whether E-steps hold the distances of all its samples at once."""
 
     @classmethod
     def of(
         cls, X: Any, sample_weight: Any = None, n_features: int | None = None, first: int = 0
     ) -> Chunk:
-        """Check samples, of which the first is number ``first`` of all, and their weights.
+        """Check samples and their weights, and leave out samples of weight 0.
 
-        Those of weight 0 are left out.
+        ``first`` is the number of the first sample among those of all chunks.
         """
         X = check_samples(X, n_features)
-        numbers = np.arange(first, first + len(X))
+        numbers = range(first, first + len(X))
         if sample_weight is None:
             return cls(X, np.ones(len(X), X.dtype), 1.0, numbers)
         given = check_numbers(sample_weight, "sample_weight")
@@ -48,15 +59,17 @@ class Chunk(NamedTuple):
         weights = check_sample_weight(given, len(X), X.dtype)
         unit = total_weight(given, len(X)) / float(weights.sum(dtype=np.float64))
         used = weights > 0
-        return cls(X[used], weights[used], unit, numbers[used])
+        if used.all():
+            return cls(X, weights, unit, numbers)
+        return cls(X[used], weights[used], unit, first + np.flatnonzero(used))
 
     @property
-    def weight(self) -> float:
-        """Sum of the weights as they were given."""
-        return self.unit * float(self.sample_weight.sum(dtype=np.float64))
+    def total(self) -> float:
+        """Sum of `sample_weight`."""
+        return float(self.sample_weight.sum(dtype=np.float64))
 
     def blocks(self) -> list[Chunk]:
-        """Cut into parts of at most BLOCK samples; none of no samples."""
+        """Cut into blocks of at most BLOCK samples; there are none of an empty chunk."""
         return [
             Chunk(
                 self.X[i : i + BLOCK],
@@ -67,15 +80,19 @@ class Chunk(NamedTuple):
             for i in range(0, len(self.X), BLOCK)
         ]
 
+    def held(self) -> list[Chunk]:
+        """Return the parts whose distances E-steps hold at once."""
+        return [self] if self.whole else self.blocks()
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean and covariance of samples; of several parts, added.
+    """Mean and covariance of samples. Those of several parts add.
 
     Attributes
     ----------
     weight : float
-        Sum of their weights.
+        Sum of the samples' weights, as they were given.
     mean : ndarray of shape (d,)
         0 where the moments are about 0.
     covariance : ndarray of shape (d, d)
@@ -87,10 +104,10 @@ class Moments:
 
     @classmethod
     def of(cls, chunk: Chunk, *, about_mean: bool) -> Moments:
-        """Take the moments about the mean, or about 0.
+        """Compute the moments about the mean, or about 0.
 
-        In float64 whatever the type of X: which directions have no variance at all is told from
-        eigenvalues far below float32's rounding error.
+        Always in float64: directions without any variance are told by eigenvalues far below the
+        rounding error of float32.
         """
         d = chunk.X.shape[1]
         if not len(chunk.X):
@@ -105,10 +122,10 @@ class Moments:
             )
             sums += more_sums
             products += more_products
-        total = float(chunk.sample_weight.sum(dtype=np.float64))
+        total = chunk.total
         shift = sums[0] / total if about_mean else np.zeros(d)
         covariance = products[0] / total - np.outer(shift, shift)
-        return cls(chunk.weight, start + shift, covariance)
+        return cls(chunk.unit * total, start + shift, covariance)
 
     def __add__(self, other: Moments) -> Moments:
         weight = self.weight + other.weight
@@ -124,7 +141,7 @@ class Moments:
         )
 
     def gaussian_on(self, support: Support, floor: float) -> ScaleMixtureDensity:
-        """Give the Gaussian of these moments on a support, its variances at least ``floor``."""
+        """Return the Gaussian with these moments, its variances on a support at least ``floor``."""
         eigenvalues, eigenvectors = support.eigendecomposition(self.covariance[None])
         ones = np.ones((1, 1))
         return ScaleMixtureDensity(
@@ -133,7 +150,7 @@ class Moments:
 
 
 def _weighted_centre(chunk: Chunk) -> FloatArray:
-    """Mean (d,) in float64, near which squares may be summed without cancelling."""
+    """Return the mean (d,) in float64; squares about it may be summed without cancelling."""
     weights = chunk.sample_weight
     if (weights == weights[0]).all():
         return np.asarray(chunk.X.mean(axis=0, dtype=np.float64))
@@ -142,16 +159,57 @@ def _weighted_centre(chunk: Chunk) -> FloatArray:
 
 
 class Reduction(Protocol):
-    """What looks at samples in chunks that are elsewhere."""
+    """Sums over all chunks, wherever these are."""
 
-    def __call__(self, function: Any, *args: Any, **shared: Any) -> Any:
-        """Give the sum of ``function(chunk, *args, **shared)`` over all chunks.
+    kept_bytes: float
+    """Bytes of distances that each process may keep between two passes."""
 
-        Added in an order that does not change. What is ``shared`` is what `share` gave.
+    def __call__(self, function: Callable[..., Any], *args: Any, **shared: Any) -> Any:
+        """Return the sum of ``function(chunk, *args, **shared)`` over all chunks.
+
+        The order of summation never changes. The values in ``shared`` come from `share`.
         """
 
     def share(self, value: Any) -> Any:
-        """Give what stands for a value that is sent once to each worker.
+        """Return a handle to a value that each worker receives once.
 
-        A worker's functions see one object, as a rule: a copy may be dropped, and sent anew.
+        The functions on one worker see one object, as a rule. A worker may drop its copy, and
+        receive another.
         """
+
+
+class InProcess:
+    """A `Reduction` over chunks that this process goes through one by one.
+
+    Parameters
+    ----------
+    chunks : iterable of Chunk
+        Iterated over in every pass, so not an iterator. May make its chunks as it goes.
+    kept_bytes : float
+        See `Reduction`.
+    """
+
+    def __init__(self, chunks: Iterable[Chunk], kept_bytes: float = KEPT_BYTES) -> None:
+        self._chunks = chunks
+        self.kept_bytes = kept_bytes
+
+    @classmethod
+    def in_memory(cls, X: FloatArray, sample_weight: FloatArray) -> InProcess:
+        """Return sums over checked samples in memory: one chunk, all of whose distances are kept.
+
+        The weights have mean 1 over those above 0.
+        """
+        return cls([Chunk(X, sample_weight, 1.0, range(len(X)), whole=True)], math.inf)
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **shared: Any) -> Any:
+        """Return the sum of ``function(chunk, *args, **shared)`` over all chunks, in order."""
+        return added(function(chunk, *args, **shared) for chunk in self._chunks)
+
+    def share(self, value: T) -> T:
+        """Return the value itself."""
+        return value
+
+
+def added(parts: Iterable[Any]) -> Any:
+    """Return the sum of parts, added from the first to the last."""
+    return functools.reduce(operator.add, parts)

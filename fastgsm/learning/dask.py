@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastgsm._arrays import is_dask
 from fastgsm._extras import import_extra
-from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.chunks import KEPT_BYTES, Chunk, added
+from fastgsm.learning.data import Data
 
-# A function that gives chunks, and its arguments: what a task begins with.
+# A function that yields chunks, and its arguments: what a task begins with.
 Source = tuple[Callable[..., Iterator[Chunk]], tuple[Any, ...]]
-
 
 # Results that one task adds up: 8 results of 6.5 MB (200 covariances of 8x8 patches) are soon sent.
 FAN_IN = 8
 
 
-class _Sums:
-    """What adds up functions of all chunks, on Dask: a `Reduction`."""
+class DaskSums:
+    """A `Reduction` over chunks that Dask's workers hold."""
 
     def __init__(self, sources: list[Source]) -> None:
         self._sources = sources
         self._delayed = import_extra("dask", "dask").delayed
+        self.kept_bytes: float = KEPT_BYTES
 
     def share(self, value: Any) -> Any:
-        """Give a task of its own, whose result every worker is sent once."""
+        """Return a task that makes the value, so that each worker receives it once."""
         with _no_warning_of_size():
             return self._sent(value).persist()
 
     def __call__(self, function: Callable[..., Any], *args: Any, **shared: Any) -> Any:
+        """Return the sum of ``function(chunk, *args, **shared)``, added by a fixed tree."""
         given = self._sent(args)
         task = self._delayed(_total, pure=False)
         parts = [task(function, chunks, given, shared, *chunk) for chunks, chunk in self._sources]
-        add = self._delayed(_added, pure=False)
+        add = self._delayed(added, pure=False)
         while len(parts) > 1:
             parts = [add(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
         with _no_warning_of_size():
@@ -43,17 +48,18 @@ class _Sums:
         return total.compute()
 
     def _sent(self, value: Any) -> Any:
-        # Pickled, since Dask would look for its own objects in all that it is made of.
+        # Pickled, because Dask would search every part of the value for its own objects.
         return self._delayed(pickle.loads, pure=False)(pickle.dumps(value))
 
 
-def _no_warning_of_size() -> Any:
-    """Give a context in which the parameters of 200 shapes, 13 MB, are sent without a warning.
+def _no_warning_of_size() -> AbstractContextManager[Any]:
+    """Return a context in which the parameters of 200 shapes, 13 MB, are sent without a warning.
 
-    It would advise to scatter them, and what is scattered is lost with the worker that holds it.
+    It would advise to scatter them, but scattered data are lost with the worker that holds them.
     """
     name = "distributed.admin.large-graph-warning-threshold"
-    return import_extra("dask.config", "dask").set({name: "1 GB"})
+    context: AbstractContextManager[Any] = import_extra("dask.config", "dask").set({name: "1 GB"})
+    return context
 
 
 def _total(
@@ -63,9 +69,65 @@ def _total(
     shared: dict[str, Any],
     *given: Any,
 ) -> Any:
-    """Add up what a function gives of chunks."""
-    return _added(function(chunk, *args, **shared) for chunk in chunks(*given))
+    """Return the sum of a function over the chunks of one source."""
+    return added(function(chunk, *args, **shared) for chunk in chunks(*given))
 
 
-def _added(parts: Iterable[Any]) -> Any:
-    return functools.reduce(operator.add, parts)
+def source_data(sources: list[Source], shape: tuple[int, int], dtype: DTypeLike) -> Data:
+    """Return the samples of sources, whose total shape and type are given."""
+    narrow = np.dtype(dtype) in (np.float16, np.float32)
+    return Data(*shape, np.float32 if narrow else np.float64, DaskSums(sources))
+
+
+def array_data(X: Any, sample_weight: Any) -> Data:
+    """Check a Dask array of samples and its weights, and return them."""
+    da = import_extra("dask.array", "dask")
+    check_dask(X, "X")
+    if X.ndim != 2:
+        raise ValueError(f"X has shape {X.shape}; wanted (n_samples, n_features).")
+    check_known_shape(X, "X")
+    if 0 in X.shape:
+        raise ValueError(f"X has shape {X.shape}; wanted at least one sample of one feature.")
+    X = X.rechunk({1: -1})
+    weights = [None] * X.numblocks[0]
+    if sample_weight is not None:
+        sample_weight = da.asarray(sample_weight)
+        if sample_weight.ndim == 0:
+            sample_weight = da.broadcast_to(sample_weight, X.shape[:1])
+        if sample_weight.shape != X.shape[:1]:
+            raise ValueError(
+                f"sample_weight has shape {sample_weight.shape}; wanted one weight for each of the "
+                f"{X.shape[0]} samples: shape ({X.shape[0]},)."
+            )
+        weights = list(sample_weight.rechunk((X.chunks[0],)).to_delayed())
+    firsts = np.cumsum([0, *X.chunks[0]])
+    sources: list[Source] = [
+        (_array_chunks, (chunk, weight, X.shape[1], int(first)))
+        for chunk, weight, first, n in zip(
+            X.to_delayed().ravel(), weights, firsts, X.chunks[0], strict=False
+        )
+        if n
+    ]
+    return source_data(sources, X.shape, X.dtype)
+
+
+def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> Iterator[Chunk]:
+    yield Chunk.of(X, sample_weight, n_features, first)
+
+
+def check_dask(array: Any, name: str) -> None:
+    """Raise TypeError unless it is an array of Dask."""
+    if not is_dask(array):
+        raise TypeError(
+            f"{name} is a {type(array).__name__}; wanted a dask.array.Array. Make one with "
+            f"dask.array.from_array or dask.array.from_zarr."
+        )
+
+
+def check_known_shape(array: Any, name: str) -> None:
+    """Raise ValueError unless the lengths of all chunks are known."""
+    if np.isnan(array.shape).any():
+        raise ValueError(
+            f"{name} has chunks of unknown length; wanted known ones: call its "
+            f"compute_chunk_sizes() first."
+        )

@@ -1,222 +1,116 @@
-"""Where the samples are that a model is fitted to: in memory, or in chunks that others look at."""
+"""The samples that a model is fitted to: in memory, or in chunks of which only sums are seen."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastgsm._arrays import peak_of
 from fastgsm._types import FloatArray
-from fastgsm.learning.chunks import Chunk, Moments, Reduction
+from fastgsm.learning.chunks import Chunk, InProcess, Moments, Reduction
 from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.learning.e_steps import shape_statistics
+from fastgsm.learning.kept import KeptDistances
 from fastgsm.learning.samples import check_magnitude, check_sample_weight
-from fastgsm.learning.statistics import (
-    KeptDistances,
-    ScaleGroups,
-    kept_group_statistics,
-    shape_statistics,
-)
-from fastgsm.learning.steps import ScaleSteps, ShapeSteps, StatisticsSteps
-from fastgsm.learning.sums import weighted_mean
-from fastgsm.learning.support import Support
+from fastgsm.learning.scale_groups import ScaleGroups
 
-# About how many samples EM on chunks starts from: drawn from all of them, and held.
+# About how many samples EM on chunks starts from. They are drawn from all chunks, and held.
 START_SAMPLES = 100_000
 
 
-class Data(ABC):
+class Data:
     """Samples, as the models' fits see them.
-
-    Attributes
-    ----------
-    n_samples, n_features : int
-    weight : float
-        Sum of the samples' weights, as they were given.
-    dtype : numpy.dtype
-        float32 or float64.
-    """
-
-    n_samples: int
-    n_features: int
-    weight: float
-    dtype: np.dtype[Any]
-
-    @abstractmethod
-    def moments(self, *, about_mean: bool) -> Moments:
-        """Moments of all samples; wanted before anything else."""
-
-    @property
-    @abstractmethod
-    def start(self) -> tuple[FloatArray, FloatArray]:
-        """Samples and weights that EM's starting values are taken from."""
-
-    @abstractmethod
-    def log_likelihood(self, density: ScaleMixtureDensity) -> float:
-        """Mean log-likelihood per sample, in nats."""
-
-    @abstractmethod
-    def scale_steps(
-        self,
-        groups: ScaleGroups,
-        start_distances: FloatArray,
-        weights: FloatArray,
-        scales: FloatArray,
-        floor: float,
-    ) -> ScaleSteps:
-        """EM on weights and scales; ``start_distances`` are those of the samples in `start`."""
-
-    @abstractmethod
-    def shape_steps(
-        self,
-        start: ScaleMixtureDensity,
-        support: Support,
-        floor: float,
-        *,
-        fit_means: bool = False,
-        fit_scales: bool = False,
-    ) -> ShapeSteps | StatisticsSteps:
-        """EM on all parameters."""
-
-
-class Samples(Data):
-    """Samples in memory; the weights in ``sample_weight`` have mean 1."""
-
-    def __init__(self, X: FloatArray, sample_weight: FloatArray, weight: float) -> None:
-        self.weight = weight
-        self.n_samples, self.n_features = X.shape
-        self.dtype = X.dtype
-        self._X, self._sample_weight = X, sample_weight
-
-    def moments(self, *, about_mean: bool) -> Moments:
-        everything = Chunk(self._X, self._sample_weight, 1.0, np.arange(self.n_samples))
-        return Moments.of(everything, about_mean=about_mean)
-
-    @property
-    def start(self) -> tuple[FloatArray, FloatArray]:
-        return self._X, self._sample_weight
-
-    def log_likelihood(self, density: ScaleMixtureDensity) -> float:
-        X, weights = self.start
-        used = weights > 0  # the others may well lie outside of the support
-        if not used.all():
-            X, weights = X[used], weights[used]
-        return weighted_mean(density.score_samples(X), weights)
-
-    def scale_steps(
-        self,
-        groups: ScaleGroups,
-        start_distances: FloatArray,
-        weights: FloatArray,
-        scales: FloatArray,
-        floor: float,
-    ) -> ScaleSteps:
-        total = float(self._sample_weight.sum(dtype=np.float64))
-        sums = partial(groups.sums, start_distances, self._sample_weight)
-        return ScaleSteps(sums, total, groups.dimension, weights, scales, floor)
-
-    def shape_steps(
-        self,
-        start: ScaleMixtureDensity,
-        support: Support,
-        floor: float,
-        *,
-        fit_means: bool = False,
-        fit_scales: bool = False,
-    ) -> ShapeSteps:
-        return ShapeSteps(
-            self._X,
-            self._sample_weight,
-            start,
-            support,
-            fit_means=fit_means,
-            fit_scales=fit_scales,
-            floor=floor,
-        )
-
-
-class Chunks(Data):
-    """Samples in chunks, of which only sums are seen here.
 
     Parameters
     ----------
-    n_samples, n_features, dtype
+    n_samples, n_features : int
         Of all chunks together.
+    dtype : dtype
+        float32 or float64.
     reduce : Reduction
-        Of `Chunk` objects.
+        Sums over the chunks.
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the samples' weights, as they were given. Known after `moments`.
+    start : tuple of ndarray
+        Samples and weights that EM's starting values come from. Known after `moments`.
+    in_memory : bool
+        Whether `start` has all samples.
     """
 
-    def __init__(self, n_samples: int, n_features: int, dtype: Any, reduce: Reduction) -> None:
+    weight: float
+    start: tuple[FloatArray, FloatArray]
+    in_memory = False
+
+    def __init__(
+        self, n_samples: int, n_features: int, dtype: DTypeLike, reduce: Reduction
+    ) -> None:
         self.n_samples, self.n_features, self.dtype = n_samples, n_features, np.dtype(dtype)
-        self._reduce = reduce
+        self.reduce = reduce
+
+    @classmethod
+    def of_samples(cls, X: FloatArray, sample_weight: FloatArray, weight: float) -> Data:
+        """Return checked samples in memory, whose weights have mean 1 and were ``weight`` in all.
+
+        That is the mean over those above 0.
+        """
+        n_samples, n_features = X.shape
+        data = cls(n_samples, n_features, X.dtype, InProcess.in_memory(X, sample_weight))
+        data.weight, data.start, data.in_memory = weight, (X, sample_weight), True
+        return data
 
     def moments(self, *, about_mean: bool) -> Moments:
-        survey = self._reduce(_Survey.of, about_mean, START_SAMPLES / self.n_samples)
+        """Return the moments of all samples. Must be called first."""
+        if self.in_memory:
+            moments: Moments = self.reduce(partial(Moments.of, about_mean=about_mean))
+            return moments
+        survey = self._survey(about_mean, self.n_samples)
         if survey.moments.weight == 0:
             raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
-        if 2 * survey.n_used < self.n_samples:  # few were drawn: the others have no weight
-            survey = self._reduce(_Survey.of, about_mean, START_SAMPLES / survey.n_used)
+        if 2 * survey.n_used < self.n_samples:  # few were drawn, as the others have no weight
+            survey = self._survey(about_mean, survey.n_used)
         check_magnitude(np.full((1, 1), survey.peak, self.dtype))
         self.weight = survey.moments.weight
-        self._start = survey.X, check_sample_weight(survey.sample_weight, len(survey.X), self.dtype)
-        moments: Moments = survey.moments
-        return moments
+        self.start = survey.X, check_sample_weight(survey.sample_weight, len(survey.X), self.dtype)
+        return survey.moments
 
-    @property
-    def start(self) -> tuple[FloatArray, FloatArray]:
-        return self._start
+    def _survey(self, about_mean: bool, n_samples: int) -> _Survey:
+        survey: _Survey = self.reduce(_Survey.of, about_mean, START_SAMPLES / n_samples)
+        return survey
 
     def log_likelihood(self, density: ScaleMixtureDensity) -> float:
-        _ = density.whiteners  # here, not by every worker
-        statistics = self._reduce(shape_statistics, density, "", True, False)
+        """Return the mean log-likelihood per sample, in nats."""
+        statistics = self.reduce(shape_statistics, density.whitened, "", True, False)
         return float(statistics.log_likelihood / statistics.weight)
 
-    def scale_steps(
-        self,
-        groups: ScaleGroups,
-        start_distances: FloatArray,
-        weights: FloatArray,
-        scales: FloatArray,
-        floor: float,
-    ) -> ScaleSteps:
-        _ = groups.gaussian.whiteners  # here, not by every worker
-        kept = self._reduce.share(KeptDistances(groups))
-
-        def sums(weights: FloatArray, scales: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-            statistics = self._reduce(kept_group_statistics, weights, scales, kept=kept)
-            return statistics.log_likelihood, statistics.counts, statistics.distances
-
-        return ScaleSteps(sums, self.weight, groups.dimension, weights, scales, floor)
-
-    def shape_steps(
-        self,
-        start: ScaleMixtureDensity,
-        support: Support,
-        floor: float,
-        *,
-        fit_means: bool = False,
-        fit_scales: bool = False,
-    ) -> StatisticsSteps:
-        return StatisticsSteps(
-            self._reduce, start, support, floor, fit_means=fit_means, fit_scales=fit_scales
-        )
+    def kept_distances(
+        self, groups: ScaleGroups, start_distances: FloatArray
+    ) -> KeptDistances[ScaleGroups]:
+        """Return a store of distances, with those of the samples in `start` if these are all."""
+        kept = KeptDistances(groups, self.reduce.kept_bytes)
+        if self.in_memory:
+            self.reduce(kept.keep, start_distances)
+        return kept
 
 
-def drawn(numbers: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """Say which samples are drawn where a ``share`` of all is wanted: by chance, always the same.
+def drawn(numbers: range | NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Return which samples are drawn if a ``share`` of all is wanted: at random, always the same.
 
-    The chance is the number, mixed by multiplications and shifts [1]_, so that those who look at
-    the samples need not agree on them.
+    The random number is the sample's number, mixed by multiplications and shifts [1]_, so that
+    workers need not agree on a seed.
 
     References
     ----------
     .. [1] G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA
        2014, figure 16.
     """
+    if isinstance(numbers, range):
+        numbers = np.arange(numbers.start, numbers.stop)
     z = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -227,7 +121,7 @@ def drawn(numbers: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, eq=False)
 class _Survey:
-    """What is looked at before EM: the moments of a chunk, its peak, and some of its samples."""
+    """What is known of a chunk before EM: its moments, its peak, and some of its samples."""
 
     n_used: int
     """Number of samples of weight above 0."""

@@ -18,27 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
-from fastgsm.kernels.mahalanobis import mahalanobis
 from fastgsm.kernels.responsibilities import responsibilities
 from fastgsm.kernels.rotation import padded
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.learning.support import Support, lower_trapezoidal
+from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, pad
 
-LOG_2PI = float(np.log(2 * np.pi))
-
-# Samples whose K*J responsibilities are held at once where only their sum is wanted.
+# Samples whose K*J responsibilities are held at once if only their sum is wanted.
 BLOCK = 16_384
-
-# Multiplications that a step over samples and shapes leaves to one call of a kernel, half a second
-# on two cores: Ctrl-C is heard between calls. No fewer shapes than this, so that all threads have
-# something to do.
-WORK_PER_CALL = 2**36
-SHAPES_PER_CALL = 8
 
 
 @dataclass(frozen=True)
 class ScaleMixtureDensity:
-    """Parameters of the mixture, and what follows from them.
+    """Parameters of the mixture, and quantities derived from them.
 
     Attributes
     ----------
@@ -90,10 +82,12 @@ class ScaleMixtureDensity:
 
     @property
     def n_features(self) -> int:
+        """Dimension d of the samples."""
         return self.eigenvectors.shape[1]
 
     @property
     def rank(self) -> int:
+        """Dimension of the support."""
         return self.eigenvectors.shape[2]
 
     @cached_property
@@ -120,23 +114,24 @@ class ScaleMixtureDensity:
         """Standard deviation along the support, root mean square over its directions."""
         return float(np.sqrt(np.trace(self.covariance) / self.rank))
 
-    @property
-    def log_weights(self) -> FloatArray:
-        """Logarithms (K, J) of the weights over the Gaussians' normalising constants."""
-        log_dets = np.log(self.eigenvalues).sum(axis=1)
-        return normalised_log_weights(self.weights, self.scales, log_dets, self.rank)
-
     @cached_property
+    def whitened(self) -> WhitenedMixture:
+        """The mixture as E-steps need it."""
+        roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
+        log_dets = np.log(self.eigenvalues).sum(axis=1)
+        whiteners = lower_trapezoidal(roots)
+        return WhitenedMixture(self.weights, self.scales, self.means, whiteners, log_dets)
+
+    @property
     def whiteners(self) -> FloatArray:
         """Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k, (K, rank, d)."""
-        roots = (self.eigenvectors / np.sqrt(self.eigenvalues)[:, None, :]).transpose(0, 2, 1)
-        return lower_trapezoidal(roots)
+        return self.whitened.whiteners
 
-    def with_scales(self, weights: FloatArray, scales: FloatArray) -> ScaleMixtureDensity:
-        """Give the mixture with other weights and scales, and the same whiteners."""
-        density = replace(self, weights=weights, scales=scales)
-        density.__dict__["whiteners"] = self.whiteners
-        return density
+    def of_unit_trace(self) -> ScaleMixtureDensity:
+        """Move the factor that scales and covariances share to the scales: trace(Sigma) = rank."""
+        factors = self.eigenvalues.mean(axis=1, keepdims=True)
+        scales, eigenvalues = self.scales * factors, self.eigenvalues / factors
+        return replace(self, scales=scales, eigenvalues=eigenvalues)
 
     @cached_property
     def null_basis(self) -> FloatArray:
@@ -146,28 +141,29 @@ class ScaleMixtureDensity:
         return np.linalg.svd(self.eigenvectors[0])[0][:, self.rank :]
 
     def distances(self, X: FloatArray) -> FloatArray:
-        """Squared Mahalanobis distances (K, n) of X (n, d) at scale 1."""
-        return mahalanobis_distances(X, self.means, self.whiteners)
+        """Return squared Mahalanobis distances (K, n) of X (n, d) at scale 1."""
+        return self.whitened.distances(X)
 
     def posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d) on the support.
+        """Return responsibilities (K*J, n) and log-likelihoods (n,) in nats of X (n, d).
 
-        All shapes share the support, so what leaves it changes no responsibility.
+        Only the parts of samples in the support count: all shapes share it, so the rest changes no
+        responsibility.
         """
         posterior = np.empty((self.weights.size, X.shape[0]), X.dtype)
         log_norm = np.empty(X.shape[0], X.dtype)
-        log_weights = self.log_weights.astype(X.dtype)
+        log_weights = self.whitened.log_weights.astype(X.dtype)
         precisions = (1 / self.scales).astype(X.dtype)
         responsibilities(self.distances(X), log_weights, precisions, posterior, log_norm)
         return posterior, log_norm
 
     def score_samples(self, X: FloatArray) -> FloatArray:
-        """Log-likelihood (n,) in nats of each sample of X (n, d)."""
+        """Return the log-likelihood (n,) in nats of each sample of X (n, d)."""
         blocks = [self.posterior(part)[1] for part in in_blocks(X)]
         return self.without_density_off_support(X, np.concatenate(blocks))
 
     def off_support(self, X: FloatArray) -> NDArray[np.bool_]:
-        """Whether each sample of X (n, d) leaves the support, by more than rounding."""
+        """Return whether each sample of X (n, d) leaves the support by more than rounding."""
         deviation = X - self.means[0].astype(X.dtype)
         distance = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
         allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
@@ -175,7 +171,7 @@ class ScaleMixtureDensity:
         return outside
 
     def without_density_off_support(self, X: FloatArray, log_likelihood: FloatArray) -> FloatArray:
-        """Give ``log_likelihood`` (n,), with -inf (and a warning) where X leaves the support."""
+        """Return ``log_likelihood`` (n,), with -inf (and a warning) where X leaves the support."""
         if self.null_basis.size == 0:
             return log_likelihood
         outside = self.off_support(X)
@@ -191,7 +187,7 @@ class ScaleMixtureDensity:
         return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
 
     def check_support(self, X: FloatArray) -> None:
-        """Raise ValueError if samples to learn from lie where the density has no extent."""
+        """Raise ValueError if samples to learn from leave the support."""
         n_outside = 0 if self.null_basis.size == 0 else np.count_nonzero(self.off_support(X))
         if n_outside == 0:
             return
@@ -199,8 +195,8 @@ class ScaleMixtureDensity:
             f"{n_outside} of {X.shape[0]} samples lie outside of the "
             f"subspace of the samples that the model was first fitted to, which has rank "
             f"{self.rank} of {self.n_features}, and it cannot learn what is there. If those were "
-            f'patches whose mean was removed, remove it here too (center="patch"); otherwise begin '
-            f"with more samples."
+            f'patches whose mean was removed, remove it here too (center="patch"); otherwise '
+            f"fit to more samples first."
         )
 
     @property
@@ -212,11 +208,11 @@ class ScaleMixtureDensity:
         return Support(basis, self.spread**2)
 
     def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
-        """Fewest eigenvectors (K,) of each shape that restore patches nearly as well as all.
+        """Return the fewest eigenvectors (K,) of each shape that restore nearly as well as all.
 
         The others share their mean eigenvalue, so that they are filtered with a gain f' instead
-        of f = v / (v + s2), which adds (f' - f)^2 (v + s2) to the mean squared error. All of this
-        together may be ``tolerance`` times the error v s2 / (v + s2) that the right gains leave.
+        of f = v / (v + s2), which adds (f' - f)^2 (v + s2) to the mean squared error. The sum of
+        this may be ``tolerance`` times the error v s2 / (v + s2) that the right gains leave.
         """
         v = self.scales[:, :, None] * self.eigenvalues[:, None, :]
         gains = v / (v + noise_variance)
@@ -232,16 +228,16 @@ class ScaleMixtureDensity:
         return np.where(fits.any(axis=1), 4 * fits.argmax(axis=1), self.rank)
 
     def _mixed(self, values: FloatArray) -> FloatArray:
-        """Sums (K, n) over the scales of values (K, J, n), by weights."""
+        """Return weighted sums (K, n) over the scales of values (K, J, n)."""
         return np.einsum("kj,kji->ki", self.weights, values)
 
     def wiener_bank(
         self, noise_variance: float, dtype: Any, ranks: NDArray[np.intp] | None = None
     ) -> WienerBank:
-        """What the denoising kernels need, at one noise level.
+        """Return what the denoising kernels need at one noise level.
 
-        Only ``ranks`` (K,) leading eigenvectors of each shape are rotated into; the others share
-        their mean eigenvalue (the flat tail). The patches must then lie in the support.
+        Patches are rotated into only ``ranks`` (K,) leading eigenvectors of each shape; the others
+        share their mean eigenvalue (the flat tail). The patches must then lie in the support.
         """
         n_shapes, n_scales = self.weights.shape
         ranks = np.full(n_shapes, self.rank) if ranks is None else ranks
@@ -265,24 +261,24 @@ class ScaleMixtureDensity:
             ranks=np.array([padded(int(rank)) for rank in ranks]),
             forward=forward,
             backward=backward,
-            means=_pad(self.means, (K if self.means.any() else 0, d), dtype),
-            log_weights=_pad(log_weights, (K, J), dtype, -np.inf),
-            precisions=_pad(precisions, (K, J, R), dtype),
-            shrinkages=_pad(shrinkages.transpose(0, 2, 1), (K, R, J), dtype),
-            tail_precisions=_pad(tail_precisions, (K, J), dtype),
-            tail_shrinkages=_pad(tail_shrinkages, (K, J), dtype),
-            support=_pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
-            traces=_pad((v / noisy).sum(axis=2) + self.n_features - self.rank, (K, J), dtype),
+            means=pad(self.means, (K if self.means.any() else 0, d), dtype),
+            log_weights=pad(log_weights, (K, J), dtype, -np.inf),
+            precisions=pad(precisions, (K, J, R), dtype),
+            shrinkages=pad(shrinkages.transpose(0, 2, 1), (K, R, J), dtype),
+            tail_precisions=pad(tail_precisions, (K, J), dtype),
+            tail_shrinkages=pad(tail_shrinkages, (K, J), dtype),
+            support=pad(np.square(self.eigenvectors[0]).sum(axis=1), (d,), dtype),
+            traces=pad((v / noisy).sum(axis=2) + self.n_features - self.rank, (K, J), dtype),
         )
 
     def _rotations(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """U_k^T (K, R', d') and U_k (K, d', R'), padded with zeros; every bank shares them."""
+        """Return U_k^T (K, R', d') and U_k (K, d', R'), padded with zeros; all banks share them."""
         dtype = np.dtype(dtype)
         if dtype not in self._rotations_of:
             K, d, R = len(self.weights), padded(self.n_features), padded(self.rank)
             self._rotations_of[dtype] = (
-                _pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype),
-                _pad(self.eigenvectors, (K, d, R), dtype),
+                pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype),
+                pad(self.eigenvectors, (K, d, R), dtype),
             )
         return self._rotations_of[dtype]
 
@@ -292,10 +288,10 @@ class ScaleMixtureDensity:
 
     @cached_property
     def wiener_bank_of(self) -> Callable[[float, np.dtype[Any], float], WienerBank]:
-        """`wiener_bank` for a noise variance, a type and the tail's tolerance, 0 for no tail.
+        """`wiener_bank` for a noise variance, a type and the tail's tolerance (0 for no tail).
 
-        Remembers the last ones: image after image at one noise level, they would take a fifth of
-        the time of ``denoise(quality="balanced")`` at 481x321.
+        Keeps the last banks. Otherwise, for image after image at one noise level, they would take
+        a fifth of the time of ``denoise(quality="balanced")`` at 481x321.
         """
 
         @lru_cache(maxsize=32)
@@ -306,9 +302,9 @@ class ScaleMixtureDensity:
         return bank
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies and pickles do without what is remembered, but for the whiteners: LAPACK may give
-        # other last bits of them in another process, with another number of threads.
-        state = {name: self.__dict__[name] for name in ("whiteners",) if name in self.__dict__}
+        # Copies and pickles leave out what can be computed again, except for the whiteners: in
+        # another process, with another number of threads, LAPACK may give them other last bits.
+        state = {name: self.__dict__[name] for name in ("whitened",) if name in self.__dict__}
         return type(self), tuple(getattr(self, field.name) for field in fields(self)), state
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ScaleMixtureDensity:
@@ -316,46 +312,5 @@ class ScaleMixtureDensity:
 
 
 def in_blocks(samples: FloatArray) -> list[FloatArray]:
-    """Give views of BLOCK rows of ``samples`` (n, d) each."""
+    """Return views of at most BLOCK rows of ``samples`` (n, d) each."""
     return [samples[i : i + BLOCK] for i in range(0, samples.shape[0], BLOCK)]
-
-
-def normalised_log_weights(
-    weights: FloatArray, scales: FloatArray, log_dets: FloatArray, dimension: int
-) -> FloatArray:
-    """Logarithms (K, J) of weights over the normalising constants of Gaussians at J scales.
-
-    ``log_dets`` (K,) are the log-determinants of the covariances of the given dimension at scale 1.
-    """
-    with np.errstate(divide="ignore"):  # the weight of a dead component is 0
-        log_pi = np.log(weights)
-    return log_pi - 0.5 * (dimension * (LOG_2PI + np.log(scales)) + log_dets[:, None])
-
-
-def mahalanobis_distances(
-    X: FloatArray, means: FloatArray, whiteners: FloatArray
-) -> NDArray[np.floating[Any]]:
-    """Squared distances (K, n) of X (n, d) for lower-trapezoidal ``whiteners`` (K, rank, d)."""
-    n_shapes, rank, d = whiteners.shape
-    distances = np.empty((n_shapes, X.shape[0]), X.dtype)
-    padded_whiteners = _pad(whiteners, (n_shapes, padded(rank), padded(d)), X.dtype)
-    centres = means.astype(X.dtype)
-    for part in shape_groups(n_shapes, X):
-        mahalanobis(X, centres[part], padded_whiteners[part], rank, distances[part])
-    return distances
-
-
-def shape_groups(n_shapes: int, X: FloatArray) -> list[slice]:
-    """Give the shapes to be handled together in one call of a kernel on X (n, d)."""
-    step = max(SHAPES_PER_CALL, WORK_PER_CALL // (X.size * X.shape[1]))
-    return [slice(first, first + step) for first in range(0, n_shapes, step)]
-
-
-def _pad(
-    values: FloatArray, shape: tuple[int, ...], dtype: Any, fill: float = 0.0
-) -> NDArray[np.floating[Any]]:
-    """Copy ``values`` into the leading corner of an array of ``shape`` filled with ``fill``."""
-    result = np.full(shape, fill, dtype)
-    corner = tuple(slice(min(n, room)) for n, room in zip(values.shape, shape, strict=True))
-    result[corner] = values[corner]
-    return result

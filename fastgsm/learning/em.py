@@ -1,4 +1,4 @@
-"""The one EM loop, and the steps that the models plug into it."""
+"""The one EM loop, what it asks of the steps, and what it reports."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from fastgsm._checks import caller_level
-from fastgsm.learning.monitor import EMIteration
-from fastgsm.learning.steps import EMSteps
+from fastgsm._types import FloatArray
+from fastgsm.learning.checkpoint import FitCheckpoint
 
-if TYPE_CHECKING:
-    from fastgsm.learning.checkpoint import FitCheckpoint
-
-# A fall of the log-likelihood by more than this share of it is no matter of float32's rounding.
+# A fall of the log-likelihood by more than this share of it is not due to float32's rounding.
 ROUNDING = 1e-6
 
 
@@ -26,11 +23,64 @@ class ConvergenceWarning(UserWarning):
 
 
 @dataclass(frozen=True)
+class EMIteration:
+    """What a callback of `fit` receives after each E-step.
+
+    Attributes
+    ----------
+    iteration : int
+        Counted from 1.
+    log_likelihood : float
+        Mean per sample, in nats, of the parameters that this iteration started from.
+    gain : float
+        Increase since the iteration before; infinity in the first.
+    seconds : float
+        Time since EM started, without what came before (checks, moments, starting values).
+    """
+
+    iteration: int
+    log_likelihood: float
+    gain: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FitRun:
+    """How a model is fitted, apart from its own options.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+    monitor : callable
+        Called in every iteration; returns True to end the fit.
+    checkpoint : FitCheckpoint, optional
+        Keeps the state of EM.
+    """
+
+    rng: np.random.Generator
+    monitor: Callable[[EMIteration], bool]
+    checkpoint: FitCheckpoint | None
+
+
+@dataclass(frozen=True)
 class History:
     """How EM went: mean log-likelihood per sample at each E-step, and whether it settled."""
 
     lower_bounds: list[float]
     converged: bool
+
+
+class EMSteps(Protocol):
+    """An E- and an M-step, and what passes between them."""
+
+    state: dict[str, FloatArray]
+    """What EM resumes from after an M-step."""
+
+    def e_step(self) -> float:
+        """Return the mean log-likelihood per sample, in nats."""
+
+    def m_step(self) -> None:
+        """Update the parameters from what the E-step found."""
 
 
 def run_em(
@@ -44,8 +94,8 @@ def run_em(
 ) -> History:
     """Alternate E- and M-steps until the log-likelihood gains less than ``tol`` in an iteration.
 
-    On convergence no M-step follows, so that the last value belongs to the parameters that stay;
-    nor does one where the monitor asks to stop. With a checkpoint, EM goes on where that was left.
+    No M-step follows on convergence, or if the monitor asks to stop, so that the last value belongs
+    to the parameters that stay. With a checkpoint, EM resumes where that was left.
     """
     lower_bounds: list[float] = []
     if checkpoint is not None and checkpoint.saved is not None:

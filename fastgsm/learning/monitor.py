@@ -1,58 +1,13 @@
-"""What is told of a fit while it runs: to the terminal, and to a callback that may end it."""
+"""Reports on a running fit: to the terminal, and to a callback that may end it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from fastgsm._progress import Progress
-
-if TYPE_CHECKING:
-    from fastgsm.learning.checkpoint import FitCheckpoint
-
-
-@dataclass(frozen=True)
-class EMIteration:
-    """What a callback of `fit` is given after each E-step.
-
-    Attributes
-    ----------
-    iteration : int
-        Counted from 1.
-    log_likelihood : float
-        Mean per sample, in nats, of the parameters that this iteration started from.
-    gain : float
-        How much higher it is than in the iteration before; infinity in the first.
-    seconds : float
-        Time since EM started, without what came before (checks, moments, starting values).
-    """
-
-    iteration: int
-    log_likelihood: float
-    gain: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class FitRun:
-    """How a model is fitted, beside its own options.
-
-    Attributes
-    ----------
-    rng : numpy.random.Generator
-    monitor : callable
-        Told of every iteration.
-    checkpoint : FitCheckpoint, optional
-        Where the state of EM is kept.
-    """
-
-    rng: np.random.Generator
-    monitor: Callable[[EMIteration], bool]
-    checkpoint: FitCheckpoint | None
+from fastgsm.learning.em import EMIteration
 
 
 class Monitor:
@@ -68,7 +23,7 @@ class Monitor:
         self._name, self._verbose, self._callback, self._bar = name, verbose, callback, bar
 
     def __call__(self, em: EMIteration) -> bool:
-        """Tell of an iteration; True if the callback asks to end the fit."""
+        """Report an iteration; return True if the callback asks to end the fit."""
         if self._verbose:
             print(
                 f"{self._name}: iteration {em.iteration}, log-likelihood {em.log_likelihood:.6f} "

@@ -1,4 +1,4 @@
-"""Samples, as the models take them: checks of arrays, of their size and of weights."""
+"""Checks of samples: their arrays, their magnitude and their weights."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastgsm._types import FloatArray
 
 
 def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> FloatArray:
-    """Give samples as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
+    """Return samples as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
 
     Raises
     ------
     TypeError
         If X is sparse, complex or not numeric.
     ValueError
-        If X is not 2-D, is empty, holds NaN or infinity, or has not ``n_features`` columns.
+        If X is not 2-D, is empty, holds NaN or infinity, or does not have ``n_features`` columns.
     """
     if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; wanted a dense array: use {name}.toarray().")
@@ -66,10 +66,10 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
 
 
 def magnitudes(dtype: Any) -> tuple[float, float]:
-    """Least and greatest standard deviation of what is learned and restored in ``dtype``.
+    """Return the least and greatest standard deviation that models handle in ``dtype``.
 
-    Variances, their inverses and, with a floor of 1e-6, those of the least scales are then numbers
-    of the type.
+    Within them, ``dtype`` holds variances, their inverses and, with a floor of 1e-6, those of the
+    least scales.
     """
     return (1e-15, 1e15) if dtype == np.float32 else (1e-100, 1e100)
 
@@ -89,7 +89,7 @@ def check_magnitude(X: FloatArray, name: str = "X") -> None:
 def check_deviations(peak: float, spread: float, dtype: Any, name: str) -> None:
     """Raise ValueError if values up to ``peak`` have squares that ``dtype`` cannot hold.
 
-    Squares in units of a model's variance, too, of which ``spread`` is the root.
+    That includes squares in units of a model's variance, whose root is ``spread``.
     """
     least, most = magnitudes(dtype)
     most = min(most, (1e12 if dtype == np.float32 else 1e100) * spread)
@@ -103,10 +103,10 @@ def check_deviations(peak: float, spread: float, dtype: Any, name: str) -> None:
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> FloatArray:
-    """Give the weights as an array (n_samples,) of ``dtype``; ones for None.
+    """Return the weights as an array (n_samples,) of ``dtype``; ones for None.
 
-    Those above 0 are brought to mean 1, so that none of the sums to come leaves the range of
-    ``dtype`` and only the weights' ratios matter.
+    Weights above 0 are scaled to mean 1, so that later sums stay in the range of ``dtype`` and
+    only the ratios of weights matter.
     """
     if sample_weight is None:
         return np.ones(n_samples, dtype)
@@ -127,7 +127,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int, dtype: Any) -> Float
 
 
 def total_weight(sample_weight: Any, n_samples: int) -> float:
-    """Give the sum of the weights, in the units that they were given in; 1 each for None."""
+    """Return the sum of the weights as they were given; each counts 1 for None."""
     if sample_weight is None:
         return float(n_samples)
     weights = check_numbers(sample_weight, "sample_weight")

@@ -1,4 +1,4 @@
-"""Where EM starts from. Components that start equal stay equal, so none of these do."""
+"""Starting values of EM. Components that start equal stay equal, so no two start equal."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from fastgsm.learning.density import ScaleMixtureDensity
 from fastgsm.learning.sums import weighted_moments
 from fastgsm.learning.support import Support
 
-# Samples that are looked at to choose starting shapes.
+# Samples that k-means uses to choose starting shapes.
 SEED_SAMPLES = 20_000
 
 
 def gaussian_of(
     moments: Moments, dtype: Any, reg_covar: float
 ) -> tuple[ScaleMixtureDensity, Support]:
-    """Give the Gaussian of these moments of data of type ``dtype``, and its support."""
+    """Return the Gaussian that has these moments, of data of type ``dtype``, and its support."""
     support = Support.of(moments.covariance, dtype)
     return moments.gaussian_on(support, reg_covar * support.variance), support
 
 
 def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
-    """Give the starting weights (K, J): the user's, checked, or equal ones."""
+    """Return the starting weights (K, J): the user's, checked, or equal ones."""
     if given is None:
         return np.full(shape, 1.0 / (shape[0] * shape[1]))
     weights = given_array(given, shape, "weights_init")
@@ -41,6 +41,14 @@ def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
     return weights / weights.sum()
 
 
+def row_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
+    """Return the starting weights (G, J) of G mixtures: the user's, checked, or equal ones."""
+    if given is None:
+        return np.full(shape, 1.0 / shape[1])
+    rows = given_array(given, shape, "weights_init")
+    return np.concatenate([initial_weights(row, (1, shape[1])) for row in rows])
+
+
 def initial_scales(
     given: Any,
     ratios: FloatArray,
@@ -50,10 +58,10 @@ def initial_scales(
     rng: np.random.Generator,
     floor: float,
 ) -> FloatArray:
-    """Give the starting scales (K, J): the user's, checked, or spread over those of the samples.
+    """Return the starting scales (K, J): the user's, checked, or spread like those of the samples.
 
-    ``ratios`` (K, n) are the squared distances over the rank: the scale under which each sample
-    would be most likely.
+    ``ratios`` (K, n) are the squared distances over the rank: the scale at which each sample is
+    most likely.
     """
     if given is not None:
         scales = given_array(given, shape, "scales_init")
@@ -69,7 +77,7 @@ def initial_scales(
     else:
         middles = (np.arange(n_scales) + 0.5) / n_scales
         scales = _weighted_quantiles(ratios, sample_weight, middles)
-    # Samples of equal distance give equal quantiles, as do flat ones; spread those a little.
+    # Samples at equal distances, such as flat patches, give equal quantiles: spread them a little.
     scales = np.maximum(scales, max(floor, float(np.finfo(np.float32).tiny)))
     return scales * (1 + 1e-3 * np.arange(n_scales))
 
@@ -77,7 +85,10 @@ def initial_scales(
 def _weighted_quantiles(
     values: FloatArray, sample_weight: FloatArray, levels: FloatArray
 ) -> FloatArray:
-    """Quantiles (K, levels) of the rows of ``values`` (K, n); a weight of 2 counts as 2 samples."""
+    """Return quantiles (K, levels) of the rows of ``values`` (K, n).
+
+    A sample of weight 2 counts as 2 samples.
+    """
     levels = levels * sample_weight.sum(dtype=np.float64)
     quantiles = np.empty((values.shape[0], levels.size))
     for row, target in zip(values, quantiles, strict=True):
@@ -98,7 +109,7 @@ def initial_shapes(
     *,
     fit_means: bool,
 ) -> ScaleMixtureDensity:
-    """Give K starting shapes: the moments of a seeded partition of the samples.
+    """Return K starting shapes: the moments of a seeded partition of the samples.
 
     "kmeans" partitions by distance, "directions" by the axis (in whitened space, where no
     direction is favoured) that a sample is most aligned with, and "random" by chance. Every
@@ -117,8 +128,8 @@ def initial_shapes(
         labels = _kmeans_labels(X, candidates, n_components, rng)
     else:
         labels = _direction_labels(X, candidates, gaussian, n_components, rng)
-    # Equal samples (flat patches, say) can leave parts empty, and the shapes of empty parts would
-    # all be the same: give each a random share of the samples.
+    # Equal samples (flat patches, say) can leave parts empty, and all empty parts would have the
+    # same shape. So each gets a random share of the samples.
     for empty in np.setdiff1d(np.arange(n_components), labels[candidates]):
         share = max(1, candidates.size // (2 * n_components))
         labels[rng.choice(candidates, size=share, replace=False)] = empty
@@ -149,8 +160,8 @@ def _kmeans_labels(
 
     chosen = rng.permutation(candidates)[: max(SEED_SAMPLES, n_components)]
     with warnings.catch_warnings():
-        # Its warning of an empty cluster is for nobody: initial_shapes fills empty parts. No other
-        # warning, for the filters are those of all threads, some of which may have one to give.
+        # Nobody needs its warning of an empty cluster, as initial_shapes fills empty parts. All
+        # threads share the filters, so no other warning is ignored.
         warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
         centres, _ = kmeans2(
             X[chosen].astype(np.float64), n_components, iter=10, minit="++", seed=rng
@@ -178,7 +189,7 @@ def given_shapes(
     means: Any,
     covariances: Any,
 ) -> ScaleMixtureDensity:
-    """Replace the starting means and covariances by those that the user gave, checked."""
+    """Replace the starting means and covariances by the user's, checked."""
     n_components, d = density.means.shape
     if means is not None:
         density = replace(density, means=given_array(means, (n_components, d), "means_init"))
@@ -211,6 +222,7 @@ def check_distinct(values: FloatArray, what: str) -> None:
 
 
 def given_array(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
+    """Check an option and return it as an array of ``shape``; axes of length 1 may be missing."""
     array = check_numbers(values, name)
     if array.size != np.prod(shape) or (array.ndim > 1 and array.shape != shape):
         wanted = tuple(n for n in shape if n != 1) or (1,)

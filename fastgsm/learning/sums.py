@@ -1,4 +1,4 @@
-"""Sums over samples in memory: the kernels' wrappers."""
+"""Sums over samples in memory: wrappers of the kernels."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import numpy as np
 from fastgsm._types import FloatArray
 from fastgsm.kernels import responsibilities as kernels
 from fastgsm.kernels.moments import moments
-from fastgsm.learning.density import shape_groups
+from fastgsm.learning.whitened import shape_groups
 
-# Exponentials in an E-step of scales below which one thread does it: they take a fraction of a
-# millisecond, and waking the threads in each of hundreds of iterations takes as long, or ten times
-# as long where other programs keep the cores busy.
+# An E-step of scales with fewer exponentials than this runs on one thread. They take a fraction of
+# a millisecond, and waking the threads in each of hundreds of iterations takes as long, or ten
+# times as long where other programs keep the cores busy.
 SMALL_WORK = 200_000
 
-
-# Exponentials left to one call of the kernel, half a second on two cores: Ctrl-C is heard between.
+# Exponentials in one call of the kernel, half a second on two cores: Ctrl-C is heard between calls.
 EXPONENTIALS_PER_CALL = 2**27
 
 
@@ -50,7 +49,7 @@ def scale_statistics(
 def component_weights(
     distances: FloatArray, log_weights: FloatArray, scales: FloatArray, sample_weight: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Turn distances (K, n) into the samples' weights in each covariance, in place.
+    """Turn distances (K, n), in place, into the samples' weights in each covariance.
 
     Returns the log-likelihoods (n,) and the sums (K,) of the responsibilities.
     """
@@ -69,23 +68,26 @@ def component_weights(
     return log_norm, counts.sum(axis=0)
 
 
-def weighted_mean(values: FloatArray, sample_weight: FloatArray) -> float:
-    """Mean of ``values`` in float64; values of weight 0 do not count, even where infinite."""
+def weighted_sum(values: FloatArray, sample_weight: FloatArray) -> float:
+    """Return the sum in float64; values of weight 0 do not count, even where infinite."""
     used = sample_weight > 0
     weights = sample_weight[used].astype(np.float64)
     # Not np.dot: after a long product the threads of a BLAS spin for a tenth of a second, and the
     # kernels have one core less. With it, an EM iteration on two threads took 1.5 times as long.
-    return float((weights * values[used]).sum() / weights.sum())
+    return float((weights * values[used]).sum())
 
 
 def weighted_moments(
     X: FloatArray, weights: FloatArray, means: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Sums (K, d) and products (K, d, d) of X (n, d) about ``means``, by ``weights`` (K, n)."""
+    """Return sums (K, d) and products (K, d, d) of X (n, d) about ``means``.
+
+    Every sample counts by its ``weights`` (K, n).
+    """
     n, d = X.shape
     n_components = weights.shape[0]
-    # Enough tasks for many threads; a function of the data alone, never of the threads, so that
-    # the order of summation is fixed.
+    # Enough tasks for many threads. The number depends on the data alone, never on the threads, so
+    # that the order of summation is fixed.
     n_segments = int(np.clip(-(-n // 4096), 1, max(4, 32 // n_components)))
     centres = means.astype(X.dtype)
     total, upper = np.empty((n_components, d)), np.empty((n_components, d, d))

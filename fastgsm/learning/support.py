@@ -1,4 +1,4 @@
-"""The subspace that samples live in."""
+"""The subspace that samples lie in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastgsm.kernels import symmetric
 
 @dataclass(frozen=True)
 class Support:
-    """The subspace that the data live in, and how much they vary in it.
+    """The subspace that the data lie in, and how much they vary in it.
 
     Attributes
     ----------
@@ -31,8 +31,8 @@ class Support:
         """Find the support of data of type ``dtype`` with the given covariance (d, d)."""
         eigenvalues, vectors = eigh(covariance)
         d, top = eigenvalues.size, eigenvalues[-1]
-        # A direction without variance comes out at the rounding error of the covariance, and the
-        # samples' own rounding error has a variance too.
+        # The eigenvalue of a direction without variance is the rounding error of the covariance,
+        # and the rounding errors of the samples have a variance too.
         eps = np.finfo(np.float64).eps
         tolerance = top * max(d * eps, (d * float(np.finfo(dtype).eps)) ** 2)
         rank = int(np.count_nonzero(eigenvalues > tolerance)) if top > 0 else 0
@@ -48,28 +48,29 @@ class Support:
 
     @property
     def rank(self) -> int:
+        """Dimension of the subspace."""
         return self.basis.shape[1]
 
     def inner(self, covariances: FloatArray) -> FloatArray:
-        """Covariances (K, d, d) in coordinates of the basis, (K, rank, rank)."""
+        """Return covariances (K, d, d) in coordinates of the basis, (K, rank, rank)."""
         return self.basis.T @ covariances @ self.basis
 
     def eigendecomposition(self, covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances."""
+        """Return eigenvalues (K, rank), descending, and eigenvectors (K, d, rank)."""
         eigenvalues, vectors = eigh(self.inner(covariances))
         return eigenvalues[:, ::-1], self.basis @ vectors[:, :, ::-1]
 
 
 def raised(inner: FloatArray, floors: FloatArray) -> FloatArray:
-    """Covariances (K, rank, rank) with eigenvalues of at least ``floors`` (K,).
+    """Return covariances (K, rank, rank) with eigenvalues of at least ``floors`` (K,).
 
-    Lower ones are raised to it: of the covariances above the floor, this is the most likely one
-    given samples of covariance ``inner``.
+    Lower eigenvalues are raised to the floor. Among the covariances above the floor, the result is
+    the most likely one for samples of covariance ``inner``.
     """
     result = inner.copy()
     for k, floor in enumerate(floors):
         try:
-            # Mostly there is nothing to raise, and a Cholesky factor tells so cheaply.
+            # Mostly there is nothing to raise, and a Cholesky factor is a cheap test.
             np.linalg.cholesky(inner[k] - floor * np.eye(len(inner[k])))
         except np.linalg.LinAlgError:
             eigenvalues, vectors = eigh(inner[k])
@@ -78,9 +79,9 @@ def raised(inner: FloatArray, floors: FloatArray) -> FloatArray:
 
 
 def lower_trapezoidal(matrices: FloatArray) -> FloatArray:
-    """Rotate the rows of (..., rank, d) so that all is 0 where column > d - rank + row.
+    """Rotate the rows of (..., rank, d) so that all entries with column > d - rank + row are 0.
 
-    The products of the columns, and so the length of A x, stay as they are.
+    The products of the columns, and so the length of A x, do not change.
     """
     # Reversed in both axes, the lower factor is the upper one of the QR decomposition.
     upper = np.asarray(np.linalg.qr(matrices[..., ::-1, ::-1], mode="r"))
@@ -88,7 +89,7 @@ def lower_trapezoidal(matrices: FloatArray) -> FloatArray:
 
 
 def eigh(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Eigenvalues (..., n), ascending, and eigenvectors (..., n, n) of symmetric matrices."""
+    """Return eigenvalues (..., n), ascending, and eigenvectors (..., n, n) of matrices."""
     stack = matrices.reshape(-1, *matrices.shape[-2:])
     eigenvalues, eigenvectors = np.empty(stack.shape[:2]), np.empty(stack.shape)
     symmetric.eigh(stack, eigenvalues, eigenvectors)

@@ -1,10 +1,10 @@
 """Patch priors: one file per model, on one scale-mixture density and one EM loop."""
 
-from fastgsm.learning.em import ConvergenceWarning
-from fastgsm.learning.monitor import EMIteration
+from fastgsm.learning.em import ConvergenceWarning, EMIteration
 from fastgsm.learning.statistics import SufficientStatistics
-from fastgsm.models._base import NotFittedError, PatchModel
+from fastgsm.models._base import PatchModel
 from fastgsm.models._load import load
+from fastgsm.models._model import NotFittedError
 from fastgsm.models.gmm import GMM
 from fastgsm.models.gsm import GSM
 from fastgsm.models.ica import ICA

@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zipfile
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
+from fastgsm.files.paths import atomic_path
 
 FORMAT = "fastgsm-model"
-
-
 VERSION = 1
-
 
 # A model of 1,000 full covariances of 16x16 patches in float64 takes half of this.
 MAX_BYTES = 2**30
-
-
 MAX_HEADER_BYTES = 2**20
-
-
-# A model is stored as it is; what others compress becomes hardly smaller.
+# Models are stored uncompressed, and compression by others hardly makes them smaller.
 MAX_COMPRESSION = 100
 
-
 HEADER = "header.npy"
-
-
 NAMES = {"weights", "scales", "means", "eigenvalues", "eigenvectors"}
 
-
+# Entries of the header, and their types.
 _ENTRIES: dict[str, type] = {
     "format": str,
     "version": int,
@@ -45,14 +39,36 @@ _ENTRIES: dict[str, type] = {
 }
 
 
-def check_archive(archive: zipfile.ZipFile, file_size: int) -> None:
+def write_archive(path: Path, header: dict[str, Any], arrays: dict[str, FloatArray]) -> None:
+    """Write a header and arrays to ``path``, which appears whole or not at all."""
+    text = json.dumps({"format": FORMAT, "version": VERSION, **header})
+    with atomic_path(path) as temporary:
+        # mypy takes arrays by keyword for the option `allow_pickle`.
+        everything: dict[str, Any] = {**arrays, "header": np.frombuffer(text.encode(), np.uint8)}
+        np.savez(temporary, **everything)
+
+
+def read_archive(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Return the header and the arrays, in float64; raise an error if they cannot be a model's."""
+    with zipfile.ZipFile(file) as archive:
+        _check_archive(archive, os.fstat(file.fileno()).st_size)
+        header = _read_header(archive)
+        arrays: dict[str, FloatArray] = {
+            name.removesuffix(".npy"): _read_array(archive, name, "f8", "f4").astype(np.float64)
+            for name in archive.namelist()
+            if name != HEADER
+        }
+    return header, arrays
+
+
+def _check_archive(archive: zipfile.ZipFile, file_size: int) -> None:
     """Raise, before anything is expanded, unless the archive has the entries of a model."""
     names = archive.namelist()
     if HEADER not in names:
         raise ValueError("it has no header")
     if len(set(names)) < len(names) or not set(names) <= {HEADER} | {f"{n}.npy" for n in NAMES}:
         raise ValueError("it holds arrays that no model has")
-    # Python's bz2 and LZMA decoders expand all of what they are given.
+    # Python's bz2 and LZMA decoders expand everything at once.
     if any(i.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for i in archive.infolist()):
         raise ValueError("it is compressed by another method than deflate")
     contents = sum(info.file_size for info in archive.infolist())
@@ -63,10 +79,11 @@ def check_archive(archive: zipfile.ZipFile, file_size: int) -> None:
         raise ValueError("its header is too large")
 
 
-def read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
-    header = json.loads(read_array(archive, HEADER, "u1").tobytes())
+def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """Return the header, checked."""
+    header = json.loads(_read_array(archive, HEADER, "u1").tobytes())
     if not isinstance(header, dict):
-        raise ValueError("its header is no JSON object")
+        raise ValueError("its header is not a JSON object")
     if header.get("format") != FORMAT:
         raise ValueError(f"its format is {header.get('format')!r}")
     if header.get("version") != VERSION:
@@ -85,8 +102,8 @@ def read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
     return header
 
 
-def read_array(archive: zipfile.ZipFile, name: str, *dtypes: str) -> FloatArray:
-    """Read one array of one of the types, whose header must claim no more than its file has."""
+def _read_array(archive: zipfile.ZipFile, name: str, *dtypes: str) -> NDArray[Any]:
+    """Read an array of one of the types; its header must claim no more than its file has."""
     size = archive.getinfo(name).file_size
     with archive.open(name) as file:
         version = np.lib.format.read_magic(file)

@@ -1,98 +1,46 @@
-"""Learning from samples that are never together: sums that add, and steps from batch to batch."""
+"""Learning from parts of the data: statistics that add, and steps from batch to batch."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
 
 from fastgsm._arrays import is_dask, peak_of
 from fastgsm._checks import check_choice, check_positive
-from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.dask import array_data
 from fastgsm.learning.em import History, check_likelihood
 from fastgsm.learning.samples import check_deviations
 from fastgsm.learning.statistics import SufficientStatistics
+from fastgsm.models._fitted import FitsSamples
 
-# Exponent of the decaying step. Between 0.5 and 1 stepwise EM converges; nearer 1 it remembers the
-# first batches, which poor parameters have judged, for longer.
+# Exponent of the decaying step. Between 0.5 and 1 stepwise EM converges. Nearer to 1 it remembers
+# the first batches, which poor parameters have judged, for longer.
 DECAY = 0.6
 STEPS = ("decay", "equal", "exact")
 
 
-class LearnsByParts(ABC):
+class LearnsByParts(FitsSamples):
     """The part of a model that learns from statistics of parts of the data."""
 
-    lower_bounds_: list[float]
-    n_samples_seen_: float
-    n_features_in_: int
-
-    # What `partial_fit` does where no step is given.
+    # What `partial_fit` does if no step is given.
     _default_step = "decay"
-    # Of a pass of exact steps that no M-step has ended yet.
-    _collected: SufficientStatistics | None = None
-
-    # What the models give.
-
-    @abstractmethod
-    def _check_fitted(self) -> None:
-        """Raise NotFittedError unless there are parameters."""
-
-    @abstractmethod
-    def _arrays(self) -> dict[str, FloatArray]:
-        """Give the parameters."""
-
-    @abstractmethod
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Learn from samples alone."""
-
-    @abstractmethod
-    def _note(self, history: History) -> None:
-        """Set what is told of the learning."""
-
-    @abstractmethod
-    def _check_support(self, X: FloatArray) -> None:
-        """Raise ValueError if samples lie where the model has no extent."""
-
-    @abstractmethod
-    def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
-        """Do the E-step."""
-
-    @abstractmethod
-    def _own_statistics(self) -> SufficientStatistics:
-        """Give the statistics, of weight 1, from which the M-step would give these parameters."""
-
-    @property
-    @abstractmethod
-    def _spread(self) -> float:
-        """Standard deviation of a feature."""
-
-    @abstractmethod
-    def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
-        """Do the M-step, from statistics that may be mostly the model's own."""
-
-    # What users call.
 
     def sufficient_statistics(self, X: Any, sample_weight: Any = None) -> SufficientStatistics:
-        """Do the E-step on samples: give all that EM needs of them, sums that add.
+        """Do the E-step: return everything EM needs from the samples, as sums that add.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
-            Any number of samples; they are looked at in blocks. Those of a `dask.array.Array` are
-            looked at by its workers.
+            Any number of samples, processed in blocks, or on Dask by the workers.
         sample_weight : array_like of shape (n_samples,), optional
-            How much each sample counts; not negative, and not only relative to the others: those of
-            other parts have to be in the same units.
+            How much each sample counts; not negative. All parts must use the same units.
 
         Returns
         -------
         statistics : SufficientStatistics
-            Statistics of several parts of the data add with ``+``. `m_step` takes their sum.
+            Statistics of several parts of the data add with ``+``; `m_step` needs their sum.
 
         Raises
         ------
@@ -118,9 +66,9 @@ class LearnsByParts(ABC):
         """
         self._check_fitted()
         if is_dask(X):
-            from fastgsm.distributed import statistics_dask
-
-            return statistics_dask(self, X, sample_weight)
+            sums = array_data(X, sample_weight).reduce
+            statistics: SufficientStatistics = sums(_chunk_statistics, self, self._digest())
+            return statistics
         chunk = Chunk.of(X, sample_weight, self.n_features_in_)
         return self._checked_statistics(chunk, self._digest())
 
@@ -132,30 +80,30 @@ class LearnsByParts(ABC):
             return self._statistics(chunk, parameters)
 
     def m_step(self, statistics: SufficientStatistics | None = None) -> Self:
-        """Take the parameters that are most likely given statistics.
+        """Set the parameters that are most likely given statistics.
 
         Alternating with `sufficient_statistics` of all of the data, this is EM, whose likelihood
-        does not fall; of a `GSM` and an `ICA` from the second such step on, as the first takes over
-        the covariance of the data. Each shape of a `MoGSM` has either its scales or its
-        covariance updated, whichever gains more; its `fit` updates both, in two E-steps.
+        does not fall; for a `GSM` and an `ICA` from the second such step on, as the first sets the
+        covariance of the data. In a `MoGSM`, each shape has either its scales or its covariance
+        updated, whichever gains more; its `fit` updates both, in two E-steps.
 
         Parameters
         ----------
         statistics : SufficientStatistics, optional
-            Of this model with its present parameters. By default those that ``partial_fit(...,
+            From this model with its current parameters. By default those that ``partial_fit(...,
             step="exact")`` has collected since the last M-step.
 
         Returns
         -------
         self
             Its `lower_bounds_` has one more value: the mean log-likelihood of the samples under the
-            parameters that were.
+            previous parameters.
 
         Raises
         ------
         ValueError
-            If there are no statistics, if they are of other parameters or of no samples, if others
-            are collected, or if what follows from them is no density. The model is then as it was.
+            If there are no statistics, if they belong to other parameters or to no samples, if
+            others are collected, or if they do not lead to a density. The model is then as it was.
         """
         self._check_fitted()
         if statistics is None:
@@ -168,17 +116,17 @@ class LearnsByParts(ABC):
         if statistics is not None and not isinstance(statistics, SufficientStatistics):
             raise TypeError(
                 f"statistics is a {type(statistics).__name__}; wanted SufficientStatistics, as "
-                f"sufficient_statistics gives them."
+                f"sufficient_statistics returns them."
             )
         if statistics is None or statistics.weight == 0:
             raise ValueError(
                 "there are no statistics of samples; wanted those of sufficient_statistics, or "
-                "calls of partial_fit(X, step='exact') before."
+                "calls of partial_fit(X, step='exact') first."
             )
         if statistics.parameters != self._digest():
             raise ValueError(
-                "the statistics are of other parameters than the model has now; wanted those that "
-                "its sufficient_statistics gives after the last M-step."
+                "the statistics belong to other parameters than the model has now; wanted those "
+                "that its sufficient_statistics returns after the last M-step."
             )
         if statistics.products is None:
             raise ValueError("the statistics have no products; wanted those of all parts.")
@@ -197,42 +145,42 @@ class LearnsByParts(ABC):
     ) -> Self:
         """Learn from one more batch of samples, and keep what was learned before (stepwise EM).
 
-        The first call on a model that was not fitted is a `fit` to its batch, which should be large
-        and varied.
+        If the model was not fitted before, this is a `fit` to the batch, which should be large and
+        varied.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
-            A batch. The larger and the more mixed, the better; several thousands for each of the
-            model's shapes are well spent.
+            A batch. The larger and the more mixed, the better; several thousand samples for each
+            of the model's shapes are worth it.
         y : None
-            Ignored; there for scikit-learn's pipelines.
+            Ignored; for scikit-learn's pipelines.
         sample_weight : array_like of shape (n_samples,), optional
             How much each sample counts; not negative.
         step : {"decay", "equal", "exact"} or float, optional
-            How much of the model becomes that of the batch:
+            Share of the batch in the new model:
 
-            - "decay" (the default of all models but `MVN`): ``(n + 1)**-0.6`` after n steps, those
-              of `fit` included, so that what early, poor parameters made of their batches is
-              forgotten;
+            - "decay" (the default of all models except `MVN`): ``(n + 1)**-0.6`` after n steps,
+              those of `fit` included, so that the model forgets the early batches, which poor
+              parameters have judged;
             - "equal" (the default of `MVN`, for which it is exact): the batch's share of all
               samples so far;
             - a number above 0, up to 1;
-            - "exact": nothing yet, and nothing that `save` would keep. The batch's statistics are
-              added to those of the batches before, all under the same parameters, and `m_step` ends
-              the pass: one iteration of EM on all of them, however many.
+            - "exact": 0 for now, and nothing that `save` would keep. The batch's statistics are
+              added to those of the batches before, all with the same parameters. `m_step` ends the
+              pass: one iteration of EM on all batches, however many.
 
         Returns
         -------
         self
-            `lower_bounds_` has one more value, but for "exact": the batch's mean log-likelihood
-            under the parameters that were.
+            `lower_bounds_` has one more value, except for "exact": the batch's mean log-likelihood
+            under the previous parameters.
 
         Raises
         ------
         TypeError, ValueError
-            If X does not fit the model, `step` is none of these, or a pass of exact steps is not
-            ended; of a model that was not fitted, as `fit`. The model is then as it was before.
+            If X does not fit the model, `step` is none of these, or a pass of exact steps has not
+            ended; if the model was not fitted, as for `fit`. The model is then as it was before.
 
         References
         ----------
@@ -255,22 +203,11 @@ class LearnsByParts(ABC):
             self._partial_fit(X, sample_weight, self._default_step if step is None else step)
         return self
 
-    @contextlib.contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Leave the model as it was if anything is raised, Ctrl-C too."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
     def _partial_fit(self, X: Any, sample_weight: Any, step: float | str) -> None:
         check_step(step)
         if self._collected is not None and step != "exact":
             raise ValueError(
-                f"step is {step!r}, but a pass of exact steps is not ended; call m_step first."
+                f"step is {step!r}, but a pass of exact steps has not ended; call m_step first."
             )
         if not hasattr(self, "n_features_in_"):
             self.fit(X, sample_weight=sample_weight)
@@ -301,7 +238,7 @@ class LearnsByParts(ABC):
         self.n_samples_seen_ = seen
 
     def _step(self, statistics: SufficientStatistics, batch: SufficientStatistics) -> None:
-        """Do an M-step, and note the likelihood of the samples that led to it."""
+        """Do an M-step, and record the likelihood of the samples that led to it."""
         log_likelihood = batch.log_likelihood / batch.weight
         check_likelihood(log_likelihood, type(self).__name__, len(self.lower_bounds_) + 1)
         with np.errstate(all="ignore"):
@@ -309,12 +246,10 @@ class LearnsByParts(ABC):
         self._note(History([*self.lower_bounds_, log_likelihood], False))
         self._collected = None
 
-    def _digest(self) -> str:
-        """Give what tells these parameters from others."""
-        digest = hashlib.sha256()
-        for values in self._arrays().values():
-            digest.update(np.ascontiguousarray(values).tobytes())
-        return digest.hexdigest()
+
+def _chunk_statistics(chunk: Chunk, model: LearnsByParts, parameters: str) -> SufficientStatistics:
+    """Check a chunk, and return its statistics."""
+    return model._checked_statistics(chunk, parameters)
 
 
 def check_step(step: Any) -> None:

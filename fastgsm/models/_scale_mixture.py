@@ -1,4 +1,4 @@
-"""Base of the models that are scale mixtures of K shapes and J scales."""
+"""Base of the models that are mixtures of K shapes at J scales."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from fastgsm._types import FloatArray
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
 from fastgsm.learning.chunks import Chunk
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.statistics import SufficientStatistics, shape_statistics
+from fastgsm.learning.e_steps import shape_statistics
+from fastgsm.learning.inner import InnerMixture
+from fastgsm.learning.statistics import SufficientStatistics
 from fastgsm.learning.updates import updated_at_once, updated_mixture, updated_shapes
 from fastgsm.models._base import PatchModel
 
@@ -21,7 +23,7 @@ class ScaleMixtureModel(PatchModel):
     """A model whose learned state is one `ScaleMixtureDensity`."""
 
     _density: ScaleMixtureDensity
-    # Whether weights and scales are shown as the (K, J) arrays that they are inside, or flat.
+    # Whether `weights_` and `scales_` are (K, J) arrays, as inside, or flat.
     _two_indices = False
     # Whether means and scales are learned.
     _learns_means = False
@@ -41,7 +43,7 @@ class ScaleMixtureModel(PatchModel):
         return self._density.spread
 
     def _learn(self, density: ScaleMixtureDensity) -> None:
-        """Take over what was learned, or raise ValueError if it is no density."""
+        """Set what was learned, or raise ValueError if it is not a density."""
         try:
             density.check()
         except ValueError as error:
@@ -52,7 +54,7 @@ class ScaleMixtureModel(PatchModel):
         self._density.check_support(X)
 
     def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
-        return shape_statistics(chunk, self._density, parameters, self._learns_scales)
+        return shape_statistics(chunk, self._density.whitened, parameters, self._learns_scales)
 
     def _own_statistics(self) -> SufficientStatistics:
         density = self._density
@@ -69,19 +71,20 @@ class ScaleMixtureModel(PatchModel):
         )
 
     def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
-        density = self._density
-        support = density.support
+        support = self._density.support
+        mixture = InnerMixture.of(self._density, support)
         floor = self.reg_covar * support.variance
         if not self._learns_scales:
             means = self._learns_means
-            new = updated_shapes(density, statistics, support, floor, fit_means=means)
+            new = updated_shapes(mixture, statistics, floor, fit_weights=True, fit_means=means)
         elif blended:
-            new = updated_at_once(density, statistics, support, floor)
+            new = updated_at_once(mixture, statistics, floor)
         else:
-            new = updated_mixture(density, statistics, support, floor)
-        self._learn(new)
+            new = updated_mixture(mixture, statistics, floor)
+        density = new.density()
+        self._learn(density.of_unit_trace() if self._learns_scales else density)
 
-    # Learned parameters are read-only views of one density, so that they cannot disagree.
+    # Learned parameters are copies from one density, so that they cannot disagree.
 
     @property
     def weights_(self) -> FloatArray:
@@ -120,7 +123,7 @@ class ScaleMixtureModel(PatchModel):
         return self._density.eigenvectors.copy()
 
     def score_samples(self, X: Any) -> FloatArray:
-        """Give the log-likelihood of every sample.
+        """Return the log-likelihood of every sample.
 
         Parameters
         ----------
@@ -141,7 +144,7 @@ class ScaleMixtureModel(PatchModel):
         return self._density.score_samples(X)
 
     def predict_proba(self, X: Any) -> FloatArray:
-        """Give the responsibilities: the posterior probability of every Gaussian.
+        """Return the responsibilities: the posterior probability of every Gaussian.
 
         Parameters
         ----------
@@ -156,7 +159,7 @@ class ScaleMixtureModel(PatchModel):
         return np.ascontiguousarray(self._density.posterior(X)[0].T)
 
     def predict(self, X: Any) -> Any:
-        """Give the most probable Gaussian of every sample: its column in `predict_proba`."""
+        """Return the most probable Gaussian of every sample: its column in `predict_proba`."""
         return self.predict_proba(X).argmax(axis=1)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
@@ -177,7 +180,7 @@ class ScaleMixtureModel(PatchModel):
         n_samples = check_integer(n_samples, "n_samples")
         rng = check_random_state(random_state)
         density = self._density
-        # Weights that were stored as float32 sum to 1 less exactly than NumPy asks for.
+        # The sum of weights stored as float32 is less close to 1 than NumPy demands.
         weights = density.weights.ravel() / density.weights.sum()
         labels = rng.choice(weights.size, size=n_samples, p=weights)
         shapes = labels // density.weights.shape[1]
@@ -190,7 +193,7 @@ class ScaleMixtureModel(PatchModel):
         return result, labels
 
     def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
-        """Give the posterior mean of patches seen through white Gaussian noise.
+        """Return the posterior mean of patches seen through white Gaussian noise.
 
         Every Gaussian's Wiener filter, blended by the responsibilities under the noise.
 
@@ -201,7 +204,7 @@ class ScaleMixtureModel(PatchModel):
         sigma : float
             Standard deviation of the noise, in the units of Y.
         return_std : bool
-            Also give the posterior standard deviation of every pixel. Costs a rotation for each
+            Also return the posterior standard deviation of every pixel. Costs a rotation for each
             Gaussian of the mixture.
 
         Returns
@@ -227,9 +230,10 @@ class ScaleMixtureModel(PatchModel):
         return (X, np.sqrt(variance)) if return_std else X
 
     def wiener_bank(self, sigma: float, dtype: Any, tail_loss: float = 0.0) -> WienerBank:
-        """Give what the kernels of `kernels.wiener` need to denoise at noise ``sigma``.
+        """Return what the kernels of `kernels.wiener` need to denoise at noise ``sigma``.
 
-        ``tail_loss`` is what a flat tail may add to the expected squared error, in parts of it.
+        ``tail_loss`` is the largest relative increase in expected squared error that the flat tail
+        may cause.
         """
         self._check_fitted()
         return self._density.wiener_bank_of(sigma**2, np.dtype(dtype), tail_loss)
@@ -242,7 +246,7 @@ class ScaleMixtureModel(PatchModel):
         d, rank = self._density.n_features, self._density.rank
         covariances = n_shapes * rank * (rank + 1) // 2
         means = n_shapes * d if self._density.means.any() else 0
-        # The factor that scales and covariances share is no parameter.
+        # The factor that scales and covariances share is not a parameter.
         scales = n_shapes * (n_scales - 1)
         return n_shapes * n_scales - 1 + scales + means + covariances
 

@@ -11,8 +11,7 @@ from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.learning.data import Data
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.em import History
-from fastgsm.learning.monitor import FitRun
+from fastgsm.learning.em import FitRun, History
 from fastgsm.learning.start import (
     check_distinct,
     gaussian_of,
@@ -20,6 +19,7 @@ from fastgsm.learning.start import (
     initial_shapes,
     initial_weights,
 )
+from fastgsm.learning.steps import ShapeSteps
 from fastgsm.learning.support import Support
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
@@ -30,9 +30,9 @@ class GMM(ScaleMixtureModel):
     Parameters
     ----------
     n_components : int
-        Number K of components. Natural patches keep rewarding more, up to a few hundred.
+        Number K of components. On natural patches, more are better, up to a few hundred.
     fit_means : bool
-        Learn the means; otherwise they are 0, as patches without their own mean suggest.
+        Learn the means; otherwise they are 0, which suits patches without their own mean.
     tol : float
         EM stops when an iteration gains less than this, in nats per sample.
     max_iter : int
@@ -60,18 +60,18 @@ class GMM(ScaleMixtureModel):
     eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
         Descending, on the support of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
     lower_bound_ : float
-        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
-        update; `score` gives that of the final ones.
+        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
+        update; `score` returns that of the final ones.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
     Notes
     -----
     A sample of weight 2 counts in EM as the same sample twice. But EM starts from samples drawn at
-    random, of which the repeated one would be drawn more often, and from another start it may end
-    at another maximum. So `sample_weight` and repeated samples give the same model only from the
+    random, where a repeated sample is drawn more often, and from another start it may end at
+    another maximum. So `sample_weight` and repeated samples give the same model only from the
     same start (`weights_init`, `means_init` and `covariances_init`), and scikit-learn's
     ``check_sample_weight_equivalence_on_dense_data``, alone of its checks, is expected to fail.
 
@@ -146,10 +146,9 @@ class GMM(ScaleMixtureModel):
             start = self._density
         else:
             start = self._start(*data.start, gaussian, support, run.rng)
-        steps = data.shape_steps(
-            start, support, self.reg_covar * support.variance, fit_means=self.fit_means
-        )
-        history = self._run_em(steps, run, moments)
+        floor = self.reg_covar * support.variance
+        steps = ShapeSteps(data.reduce, start, support, floor, fit_means=self.fit_means)
+        history = self._run_em(steps, run, moments, data)
         self._learn(steps.density)
         return history
 
@@ -161,7 +160,7 @@ class GMM(ScaleMixtureModel):
         support: Support,
         rng: np.random.Generator,
     ) -> ScaleMixtureDensity:
-        """Parameters that EM starts from."""
+        """Return the parameters that EM starts from."""
         start = initial_shapes(
             X,
             sample_weight,

@@ -7,23 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
-from fastgsm.learning.chunks import Chunk
-from fastgsm.learning.data import Data
-from fastgsm.learning.em import History
-from fastgsm.learning.monitor import FitRun
-from fastgsm.learning.start import check_distinct, gaussian_of, initial_scales, initial_weights
-from fastgsm.learning.statistics import ScaleGroups, SufficientStatistics, group_statistics
-from fastgsm.learning.updates import own_statistics, updated_groups
+from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.models._scale_groups import ScaleGroupModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
-class GSM(ScaleMixtureModel):
+class GSM(ScaleGroupModel, ScaleMixtureModel):
     """Gaussian scale mixture with mean 0: ``sum_j pi_j N(0, r2_j Sigma)``.
 
     All components share the shape of the data's covariance and differ in contrast. The posterior
-    picks the contrast of each patch, so that flat patches are smoothed hard and edges are kept.
+    selects the contrast of each patch, so that flat patches are smoothed hard and edges are kept.
 
     Sigma is the second moment of the data. Weights and scales are learned by EM, which needs only
     the squared Mahalanobis distances ``q_i = x_i^T Sigma^-1 x_i``, computed once.
@@ -61,10 +55,10 @@ class GSM(ScaleMixtureModel):
     eigenvalues_, eigenvectors_ : ndarray of shape (1, rank) and (1, n_features, rank)
         Of Sigma, descending, on the support of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
     lower_bound_ : float
-        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
-        update; `score` gives that of the final ones.
+        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
+        update; `score` returns that of the final ones.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
@@ -114,61 +108,13 @@ class GSM(ScaleMixtureModel):
     def _shape(self) -> tuple[int, int]:
         return (1, self.n_scales)
 
-    def _check_options(self) -> None:
-        super()._check_options()
-        check_integer(self.n_scales, "n_scales")
-        check_choice(self.init_params, "init_params", ("quantiles", "random"))
-
-    def _fit(self, data: Data, run: FitRun) -> History:
-        moments = data.moments(about_mean=False)
-        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
-        groups = ScaleGroups(gaussian, by_axis=False)
-        X, sample_weight = data.start
-        distances = groups.distances(X)
-        if self._continues(self._shape, support):
-            weights, scales = self._density.weights, self._density.scales
-        else:
-            weights, scales = self._start(distances / support.rank, sample_weight, run.rng)
-        steps = data.scale_steps(groups, distances, weights, scales, self.reg_covar)
-        history = self._run_em(steps, run, moments)
-        self._learn(replace(gaussian, weights=steps.weights, scales=steps.scales))
-        return history
-
     @property
-    def _groups(self) -> ScaleGroups:
+    def _learned(self) -> tuple[ScaleMixtureDensity, FloatArray, FloatArray]:
         ones = np.ones((1, 1))
-        return ScaleGroups(replace(self._density, weights=ones, scales=ones), by_axis=False)
+        gaussian = replace(self._density, weights=ones, scales=ones)
+        return gaussian, self._density.weights, self._density.scales
 
-    def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
-        density = self._density
-        return group_statistics(
-            chunk, self._groups, density.weights, density.scales, parameters, moments=True
-        )
-
-    def _own_statistics(self) -> SufficientStatistics:
-        return own_statistics(
-            self._groups, self._density.weights, self._density.scales, self._digest()
-        )
-
-    def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
-        gaussian, weights, scales = updated_groups(
-            self._groups, statistics, self._density.scales, self.reg_covar
-        )
+    def _learn_groups(
+        self, gaussian: ScaleMixtureDensity, weights: FloatArray, scales: FloatArray
+    ) -> None:
         self._learn(replace(gaussian, weights=weights, scales=scales))
-
-    def _start(
-        self, ratios: FloatArray, sample_weight: FloatArray, rng: np.random.Generator
-    ) -> tuple[FloatArray, FloatArray]:
-        """Weights and scales that EM starts from."""
-        weights = initial_weights(self.weights_init, self._shape)
-        scales = initial_scales(
-            self.scales_init,
-            ratios,
-            sample_weight,
-            self._shape,
-            self.init_params,
-            rng,
-            self.reg_covar,
-        )
-        check_distinct(scales[0], "scales")
-        return weights, scales

@@ -6,27 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._checks import check_choice, check_integer, check_random_state
+from fastgsm._checks import check_integer, check_random_state
 from fastgsm._types import FloatArray
 from fastgsm.kernels.separable import shrink_coordinates
-from fastgsm.learning.chunks import Chunk
-from fastgsm.learning.data import Data
-from fastgsm.learning.density import LOG_2PI, ScaleMixtureDensity, in_blocks
-from fastgsm.learning.em import History
-from fastgsm.learning.monitor import FitRun
-from fastgsm.learning.start import (
-    check_distinct,
-    gaussian_of,
-    given_array,
-    initial_scales,
-    initial_weights,
-)
-from fastgsm.learning.statistics import ScaleGroups, SufficientStatistics, group_statistics
-from fastgsm.learning.updates import own_statistics, updated_groups
-from fastgsm.models._base import PatchModel
+from fastgsm.learning.density import ScaleMixtureDensity, in_blocks
+from fastgsm.learning.whitened import LOG_2PI
+from fastgsm.models._scale_groups import ScaleGroupModel
 
 
-class ICA(PatchModel):
+class ICA(ScaleGroupModel):
     """Independent scale mixtures along the eigenvectors of the covariance, with mean 0.
 
     ``x = P s`` with P the eigenvectors of the data's second moment and every ``s_i`` an independent
@@ -68,10 +56,10 @@ class ICA(PatchModel):
     covariances_ : ndarray of shape (1, n_features, n_features)
         Second moment of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
     lower_bound_ : float
-        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
-        update; `score` gives that of the final ones.
+        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
+        update; `score` returns that of the final ones.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
@@ -88,6 +76,9 @@ class ICA(PatchModel):
     >>> fastgsm.ICA(n_scales=3, tol=0.1).fit(X).weights_.shape
     (63, 3)
     """
+
+    array_names = frozenset({"weights", "scales", "eigenvalues", "eigenvectors"})
+    separable = True
 
     _gaussian: ScaleMixtureDensity
     _weights: FloatArray
@@ -118,48 +109,13 @@ class ICA(PatchModel):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def _check_options(self) -> None:
-        super()._check_options()
-        check_integer(self.n_scales, "n_scales")
-        check_choice(self.init_params, "init_params", ("quantiles", "random"))
-
-    def _fit(self, data: Data, run: FitRun) -> History:
-        moments = data.moments(about_mean=False)
-        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
-        groups = ScaleGroups(gaussian, by_axis=True)
-        X, sample_weight = data.start
-        squares = groups.distances(X)
-        if self._continues((support.rank, self.n_scales), support):
-            weights, scales = self._weights, self._scales
-        else:
-            weights, scales = self._start(squares, sample_weight, run.rng)
-        steps = data.scale_steps(groups, squares, weights, scales, self.reg_covar)
-        history = self._run_em(steps, run, moments)
-        self._learn(gaussian, steps.weights, steps.scales)
-        return history
-
     @property
-    def _groups(self) -> ScaleGroups:
-        return ScaleGroups(self._gaussian, by_axis=True)
+    def _learned(self) -> tuple[ScaleMixtureDensity, FloatArray, FloatArray]:
+        return self._gaussian, self._weights, self._scales
 
-    def _check_support(self, X: FloatArray) -> None:
-        self._gaussian.check_support(X)
-
-    def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
-        return group_statistics(
-            chunk, self._groups, self._weights, self._scales, parameters, moments=True
-        )
-
-    def _own_statistics(self) -> SufficientStatistics:
-        return own_statistics(self._groups, self._weights, self._scales, self._digest())
-
-    def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
-        self._learn(*updated_groups(self._groups, statistics, self._scales, self.reg_covar))
-
-    def _learn(
+    def _learn_groups(
         self, gaussian: ScaleMixtureDensity, weights: FloatArray, scales: FloatArray
     ) -> None:
-        """Take over what was learned, or raise ValueError if it is no density."""
         try:
             gaussian.check()
             _check_mixtures(weights, scales)
@@ -167,24 +123,8 @@ class ICA(PatchModel):
             raise self._no_density(error) from None
         self._gaussian, self._weights, self._scales = gaussian, weights, scales
 
-    def _start(
-        self, squares: FloatArray, sample_weight: FloatArray, rng: np.random.Generator
-    ) -> tuple[FloatArray, FloatArray]:
-        """Weights and scales that EM starts from."""
-        shape = (squares.shape[0], self.n_scales)
-        weights = _row_weights(self.weights_init, shape)
-        scales = initial_scales(
-            self.scales_init,
-            squares,
-            sample_weight,
-            shape,
-            self.init_params,
-            rng,
-            self.reg_covar,
-        )
-        for row in scales:
-            check_distinct(row, "scales")
-        return weights, scales
+    def _check_support(self, X: FloatArray) -> None:
+        self._gaussian.check_support(X)
 
     @property
     def _spread(self) -> float:
@@ -234,13 +174,13 @@ class ICA(PatchModel):
         return 2 * rank * (n_scales - 1) + rank * (rank + 1) // 2
 
     def score_samples(self, X: Any) -> FloatArray:
-        """Give the log-likelihood (n_samples,) in nats of every sample; see `PatchModel`."""
+        """Return the log-likelihood (n_samples,) in nats of every sample; see `PatchModel`."""
         X = self._checked(X)
         blocks = [self._posterior(part)[1] for part in in_blocks(X)]
         return self._gaussian.without_density_off_support(X, np.concatenate(blocks))
 
     def predict_proba(self, X: Any) -> FloatArray:
-        """Give the responsibilities of every coordinate's Gaussians.
+        """Return the responsibilities of every coordinate's Gaussians.
 
         Parameters
         ----------
@@ -254,7 +194,7 @@ class ICA(PatchModel):
         return self._posterior(self._checked(X))[0]
 
     def predict(self, X: Any) -> Any:
-        """Give the most probable scale of every coordinate, (n_samples, rank)."""
+        """Return the most probable scale of every coordinate, (n_samples, rank)."""
         X = self._checked(X)
         return np.concatenate([self._posterior(part)[0].argmax(axis=2) for part in in_blocks(X)])
 
@@ -283,7 +223,7 @@ class ICA(PatchModel):
         return s @ self._gaussian.eigenvectors[0].T, labels
 
     def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
-        """Give the posterior mean of patches seen through white Gaussian noise.
+        """Return the posterior mean of patches seen through white Gaussian noise.
 
         Parameters
         ----------
@@ -292,7 +232,7 @@ class ICA(PatchModel):
         sigma : float
             Standard deviation of the noise, in the units of Y.
         return_std : bool
-            Also give the posterior standard deviation of every pixel.
+            Also return the posterior standard deviation of every pixel.
 
         Returns
         -------
@@ -330,7 +270,7 @@ class ICA(PatchModel):
         return self._mixtures(z, self._scales * self._gaussian.eigenvalues[0][:, None])
 
     def _mixtures(self, z: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
+        """Return responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
         log_weights, halves = self._constants(v, z.dtype)
         log_prob = log_weights - halves * np.square(z)[:, :, None]
         peak = log_prob.max(axis=2, keepdims=True)
@@ -340,7 +280,7 @@ class ICA(PatchModel):
         return responsibilities, (peak + np.log(total)).sum(axis=(1, 2))
 
     def _constants(self, v: FloatArray, dtype: Any) -> tuple[FloatArray, FloatArray]:
-        """Logarithms (rank, J) of weights over normalising constants, and halves of 1 / v."""
+        """Return logarithms (rank, J) of weights over normalising constants, and 0.5 / v."""
         with np.errstate(divide="ignore"):
             log_weights = np.log(self._weights) - 0.5 * (LOG_2PI + np.log(v))
         return log_weights.astype(dtype), (0.5 / v).astype(dtype)
@@ -380,10 +320,3 @@ def _check_mixtures(weights: FloatArray, scales: FloatArray) -> None:
     sums_to_one = np.abs(weights.sum(axis=1) - 1) < 1e-5
     if not ((weights >= 0).all() and sums_to_one.all() and (scales > 0).all()):
         raise ValueError("its weights are not at least 0 with sum 1, or its scales not above 0")
-
-
-def _row_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
-    if given is None:
-        return np.full(shape, 1.0 / shape[1])
-    rows = given_array(given, shape, "weights_init")
-    return np.concatenate([initial_weights(row, (1, shape[1])) for row in rows])

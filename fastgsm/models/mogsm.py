@@ -11,8 +11,7 @@ from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.learning.data import Data
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.em import History
-from fastgsm.learning.monitor import FitRun
+from fastgsm.learning.em import FitRun, History
 from fastgsm.learning.start import (
     check_distinct,
     gaussian_of,
@@ -21,6 +20,7 @@ from fastgsm.learning.start import (
     initial_shapes,
     initial_weights,
 )
+from fastgsm.learning.steps import ShapeSteps
 from fastgsm.learning.support import Support
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
@@ -54,7 +54,7 @@ class MoGSM(ScaleMixtureModel):
     weights_init, scales_init : array_like of shape (K, J), optional
         Starting weights and scales.
     covariances_init : array_like of shape (K, n_features, n_features), optional
-        Starting covariances; those of unit mean variance go with scales in units of the data.
+        Starting covariances. If their mean variance is 1, scales are in units of the data.
         Components must differ: equal ones never separate.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed of the initialisation.
@@ -75,18 +75,18 @@ class MoGSM(ScaleMixtureModel):
     eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
         Descending, on the support of the data.
     lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; never falls but by rounding.
+        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
     lower_bound_ : float
-        The last of them. Where EM stopped at `max_iter`, that of the parameters before the last
-        update; `score` gives that of the final ones.
+        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
+        update; `score` returns that of the final ones.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
     Notes
     -----
     A sample of weight 2 counts in EM as the same sample twice. But EM starts from samples drawn at
-    random, of which the repeated one would be drawn more often, and from another start it may end
-    at another maximum. So `sample_weight` and repeated samples give the same model only from the
+    random, where a repeated sample is drawn more often, and from another start it may end at
+    another maximum. So `sample_weight` and repeated samples give the same model only from the
     same start (`weights_init`, `scales_init` and `covariances_init`), and scikit-learn's
     ``check_sample_weight_equivalence_on_dense_data``, alone of its checks, is expected to fail.
 
@@ -160,8 +160,8 @@ class MoGSM(ScaleMixtureModel):
             start = self._density
         else:
             start = self._start(*data.start, gaussian, support, run.rng, floor)
-        steps = data.shape_steps(start, support, floor, fit_scales=True)
-        history = self._run_em(steps, run, moments)
+        steps = ShapeSteps(data.reduce, start, support, floor, fit_scales=True)
+        history = self._run_em(steps, run, moments, data)
         self._learn(steps.density)
         return history
 
@@ -174,22 +174,19 @@ class MoGSM(ScaleMixtureModel):
         rng: np.random.Generator,
         floor: float,
     ) -> ScaleMixtureDensity:
-        """Parameters that EM starts from."""
+        """Return the parameters that EM starts from."""
         K, J = self._shape
         start = initial_shapes(
             X, sample_weight, gaussian, support, K, self.init_params, rng, fit_means=False
         )
         start = given_shapes(start, support, None, self.covariances_init)
         ratios = gaussian.distances(X) * (support.variance / support.rank)
+        # All shapes start from the same scales, unless the user's differ.
+        shape = (1 if self.scales_init is None else K), J
         scales = initial_scales(
-            self.scales_init,
-            np.repeat(ratios, K, axis=0),
-            sample_weight,
-            (K, J),
-            "quantiles",
-            rng,
-            floor,
+            self.scales_init, ratios, sample_weight, shape, "quantiles", rng, floor
         )
+        scales = np.broadcast_to(scales, (K, J))
         weights = (
             np.repeat(start.weights, J, axis=1) / J
             if self.weights_init is None

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgsm.learning.data import Data
-from fastgsm.learning.em import History, check_likelihood
-from fastgsm.learning.monitor import EMIteration, FitRun
+from fastgsm.learning.em import EMIteration, FitRun, History, check_likelihood
 from fastgsm.learning.start import gaussian_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
@@ -17,8 +16,8 @@ from fastgsm.models._scale_mixture import ScaleMixtureModel
 class MVN(ScaleMixtureModel):
     """Multivariate normal distribution.
 
-    Its posterior mean is the classical Wiener filter, ``m + C (C + s2 I)^-1 (y - m)``. The
-    baseline that every other model improves on.
+    Its posterior mean is the classical Wiener filter, ``m + C (C + s2 I)^-1 (y - m)``. Every other
+    model improves on this baseline.
 
     Parameters
     ----------
@@ -34,7 +33,7 @@ class MVN(ScaleMixtureModel):
     means_ : ndarray of shape (1, n_features)
     covariances_ : ndarray of shape (1, n_features, n_features)
     eigenvalues_ : ndarray of shape (1, rank)
-        Descending; rank is below n_features for data of which the mean was removed.
+        Descending; the rank is below n_features if the mean of each sample was removed.
     eigenvectors_ : ndarray of shape (1, n_features, rank)
     lower_bound_ : float
         Mean log-likelihood per training sample, in nats.

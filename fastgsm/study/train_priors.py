@@ -23,7 +23,7 @@ from fastgsm.datasets import add_noise
 from fastgsm.io import image_files, read_image
 from fastgsm.metrics import psnr
 from fastgsm.models._base import PatchModel
-from fastgsm.models._load import save_model
+from fastgsm.models._save import save_model
 from fastgsm.patches import sample_patches
 from fastgsm.priors import FOLDER, load_prior
 from fastgsm.study.measure import sample

@@ -138,7 +138,7 @@ def test_model_with_an_entry_twice(model: Path) -> None:
         ("eigenvalues", np.ones((0, 4)), "shape"),
         ("means", np.full((1, 4), np.nan), "NaN"),
         ("header", np.frombuffer(b"[" * 100_000, np.uint8), "recursion"),
-        ("header", np.frombuffer(b"[]", np.uint8), "no JSON object"),
+        ("header", np.frombuffer(b"[]", np.uint8), "not a JSON object"),
         ("header", np.frombuffer(b'{"format": "\\u001b[2J' + b"x" * 9999 + b'"}', "u1"), "format"),
         ("header", np.zeros(2**21, np.uint8), "header is too large"),
     ],

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 
 import fastgsm
 from fastgsm.kernels._jit import limit_workers
-from fastgsm.learning import em as _em
+from fastgsm.learning import steps as _steps
 from fastgsm.learning.em import run_em
 from fastgsm.learning.support import raised
 
@@ -527,7 +527,7 @@ def test_prolonged_steps_that_lower_the_likelihood_are_taken_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     X = heavy_tailed(2000, 5)
-    monkeypatch.setattr(_em, "prolonged", lambda path, floor: (path[2][0], 100 * path[2][1]))
+    monkeypatch.setattr(_steps, "prolonged", lambda path, floor: (path[2][0], 100 * path[2][1]))
     model = fit_quietly(fastgsm.GSM(4, tol=0, max_iter=20, scales_init=[0.1, 0.5, 2, 10]), X)
     distances = np.einsum("ni,ij,nj->n", X, np.linalg.inv(X.T @ X / len(X)), X)
     plain = np.array(naive_scale_em(distances, 5, np.array([0.1, 0.5, 2, 10]), 20))
@@ -539,6 +539,6 @@ def test_a_path_of_equal_ratios_is_prolonged_to_its_limit() -> None:
     limit, first = np.log([[2.0, 5.0]]), np.array([[1.0, -0.5]])
     weights = np.array([[0.5, 0.5]])
     path = [(weights, np.exp(limit + 0.8**i * first)) for i in range(3)]
-    found_weights, scales = _em.prolonged(path, 0.0)
+    found_weights, scales = _steps.prolonged(path, 0.0)
     np.testing.assert_allclose(np.log(scales), limit, atol=1e-12)
     np.testing.assert_allclose(found_weights, weights)

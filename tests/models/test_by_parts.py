@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import pickle
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm.learning.chunks import Chunk, Moments
-from fastgsm.learning.data import Chunks, drawn
-from fastgsm.learning.density import ScaleMixtureDensity, mahalanobis_distances
-from fastgsm.learning.statistics import KeptDistances, ScaleGroups
+from fastgsm.learning.chunks import Chunk, InProcess, Moments
+from fastgsm.learning.data import Data, drawn
+from fastgsm.learning.kept import KeptDistances
+from fastgsm.learning.scale_groups import ScaleGroups
+from fastgsm.learning.whitened import WhitenedMixture, mahalanobis_distances
 
 MODELS: dict[str, Any] = {
     "MVN": fastgsm.MVN(),
@@ -210,7 +210,7 @@ def test_exact_steps_are_one_iteration_on_all_batches(key: str, X: Any) -> None:
     before = model.weights_
     model.partial_fit(X[:1000], step="exact").partial_fit(X[1000:], step="exact")
     np.testing.assert_array_equal(model.weights_, before)
-    with pytest.raises(ValueError, match="pass of exact steps is not ended"):
+    with pytest.raises(ValueError, match="pass of exact steps has not ended"):
         model.partial_fit(X[:10])
     model.m_step()
     for name, values in model._arrays().items():
@@ -278,22 +278,13 @@ def test_mistakes_are_named_and_change_nothing(X: Any) -> None:
     assert vars(unfitted) == vars(fastgsm.GMM(n_components=50))
 
 
-def in_process(X: Any, weights: Any, cuts: list[int]) -> Chunks:
+def in_process(X: Any, weights: Any, cuts: list[int], kept_bytes: float = 2**28) -> Data:
     """Give samples in chunks, as Dask's workers would look at them."""
     chunks = [
         Chunk.of(X[i:j], weights[i:j], first=i)
         for i, j in zip([0, *cuts], [*cuts, len(X)], strict=True)
     ]
-
-    class Sums:
-        def __call__(self, function: Any, *args: Any, **shared: Any) -> Any:
-            parts = [function(chunk, *args, **shared) for chunk in chunks]
-            return functools.reduce(operator.add, parts)
-
-        def share(self, value: Any) -> Any:
-            return value
-
-    return Chunks(*X.shape, X.dtype, Sums())
+    return Data(*X.shape, X.dtype, InProcess(chunks, kept_bytes))
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -308,20 +299,36 @@ def test_a_fit_in_chunks_is_one_of_all(key: str, X: Any) -> None:
     np.testing.assert_allclose(model.covariances_, whole.covariances_, atol=1e-6)
 
 
+@pytest.mark.parametrize("key", ["GSM", "GMM", "MoGSM", "ICA"])
+def test_batches_made_on_the_way_are_one_chunk_in_memory(key: str, X: Any) -> None:
+    """The starting values are those of all samples, so both go through the same iterations."""
+
+    class Batches:
+        def __iter__(self) -> Iterator[Chunk]:
+            for first in range(0, len(X), 700):
+                yield Chunk.of(X[first : first + 700], first=first)
+
+    data = Data(*X.shape, X.dtype, InProcess(Batches()))
+    model = new(key)._fit_data(data, None, False, None)
+    whole = new(key).fit(X)
+    np.testing.assert_allclose(model.lower_bounds_, whole.lower_bounds_, rtol=1e-9)
+    np.testing.assert_allclose(model.covariances_, whole.covariances_, rtol=1e-6, atol=1e-9)
+
+
 def test_distances_kept_between_passes_change_no_bit(X: Any, monkeypatch: Any) -> None:
     calls: list[int] = []
 
-    def counted(self: ScaleMixtureDensity, X: Any) -> Any:
+    def counted(self: WhitenedMixture, X: Any) -> Any:
         calls.append(len(X))
         return mahalanobis_distances(X, self.means, self.whiteners)
 
-    monkeypatch.setattr(ScaleMixtureDensity, "distances", counted)
+    monkeypatch.setattr(WhitenedMixture, "distances", counted)
     fits = []
     for room in (2**28, 40_000, 0):  # for all four chunks, for three, for none
-        monkeypatch.setattr("fastgsm.learning.statistics.KEPT_BYTES", room)
         calls.clear()
         model = new("MoGSM")
-        model._fit_data(in_process(X, np.ones(len(X)), [400, 401, 2000]), None, False, None)
+        data = in_process(X, np.ones(len(X)), [400, 401, 2000], room)
+        model._fit_data(data, None, False, None)
         fits.append((model._density, sum(calls)))
     (all_kept, least), (some_kept, more), (none_kept, most) = fits
     assert least < more < most
@@ -346,12 +353,11 @@ def test_distances_of_scales_are_computed_once(key: str, X: Any, monkeypatch: An
     assert sum(calls) == 2 * len(X)  # for the start, and for all iterations
 
 
-def test_kept_distances_have_their_limit(X: Any, monkeypatch: Any) -> None:
+def test_kept_distances_have_their_limit(X: Any) -> None:
     model = fitted("MoGSM", X)
     first, second = Chunk.of(X[:100], first=0), Chunk.of(X[100:250], first=100)
     distances = [model._density.distances(block.X) for block in (first, second)]
-    monkeypatch.setattr("fastgsm.learning.statistics.KEPT_BYTES", distances[1].nbytes)
-    kept = KeptDistances(model._density)
+    kept = KeptDistances(model._density.whitened, distances[1].nbytes)
     kept.keep(first, distances[0])
     kept.keep(second, distances[1])  # no room
     assert kept.of(second) is not distances[1]
@@ -392,7 +398,7 @@ def test_the_start_is_drawn_from_all(monkeypatch: Any) -> None:
         assert least <= len(start) <= most
 
 
-def start_of(data: Chunks) -> Any:
+def start_of(data: Data) -> Any:
     data.moments(about_mean=False)
     return data.start
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import fastgsm
+from fastgsm.models import _registry
 
 X = np.random.default_rng(0).standard_t(4, (400, 4)) @ np.diag([1.0, 2.0, 3.0, 4.0])
 OPTIONS: dict[str, Any] = {"tol": 0.05, "max_iter": 500, "random_state": 0}
@@ -333,6 +334,18 @@ def test_unknown_option() -> None:
 
 
 # --- bundled priors -----------------------------------------------------------------------
+
+
+def test_the_registry_has_every_model() -> None:
+    models = [getattr(fastgsm.models, name) for name in fastgsm.models.__all__]
+    classes = [each for each in models if hasattr(each, "_set_arrays")]
+    listed = {name: entry.model for name, entry in _registry.MODELS.items()}
+    assert listed == {
+        each.__name__: each for each in classes if each is not fastgsm.models.PatchModel
+    }
+    for entry in _registry.MODELS.values():
+        for options in (entry.tiny, entry.modest):
+            assert entry.model(**options).get_params().items() >= options.items()
 
 
 def test_nobody_else_sees_what_is_done_to_a_bundled_prior() -> None:

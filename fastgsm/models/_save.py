@@ -1,0 +1,48 @@
+"""Writing a model to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastgsm.files.paths import check_output_path
+from fastgsm.models._archive import write_archive
+from fastgsm.models._model import Model
+
+
+def save_model(model: Model, path: str | Path, dtype: DTypeLike = np.float64) -> None:
+    """Write ``model`` to ``path``, its arrays as ``dtype``."""
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise ValueError(f"cannot save a model as {path.name!r}: the name must end in .npz.")
+    check_output_path(path)
+    try:
+        type(model)(**model.get_params())._set_arrays(model._arrays())
+    except ValueError as error:
+        raise ValueError(
+            f"cannot save a model that could not be loaded: {error}. "
+            f"Fit it again after changing its options."
+        ) from None
+    header = {
+        "model": type(model).__name__,
+        "options": plain_options(model),
+        "lower_bounds": model.lower_bounds_,
+        "converged": model.converged_,
+        "n_samples_seen": model.n_samples_seen_,
+    }
+    arrays = {name: np.asarray(values, dtype) for name, values in model._arrays().items()}
+    write_archive(path, header, arrays)
+
+
+def plain_options(model: Model) -> dict[str, bool | int | float | str]:
+    """Return the options that JSON can hold, with NumPy's scalars as Python's."""
+    options = model.get_params()
+    plain = {
+        name: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
+        for name, value in options.items()
+    }
+    return {
+        name: value for name, value in plain.items() if isinstance(value, (bool, int, float, str))
+    }
