@@ -20,7 +20,7 @@ import fastgsm
 from fastgsm.kernels import _jit
 from tests.kernels.helpers import JIT
 
-pytestmark = pytest.mark.skipif(not JIT, reason="nothing is compiled")
+needs_jit = pytest.mark.skipif(not JIT, reason="nothing is compiled")
 
 PACKAGE = Path(fastgsm.__file__).parent
 
@@ -32,7 +32,11 @@ def first(x: np.ndarray) -> Any:
 
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Any]:
-    """Return a function that makes `first` again, as another process with the same cache would."""
+    """Return a function that makes `first` again, as another process with the same cache would.
+
+    It is compiled also where Numba is off, so that the run without JIT covers the cache.
+    """
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 0)
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     return lambda: _jit._compile(first, "serial")
 
@@ -133,6 +137,7 @@ def output(process: subprocess.Popen[str]) -> str:
     return out.strip()
 
 
+@needs_jit
 def test_processes_that_compile_at_once(tmp_path: Path) -> None:
     both = [start(PACKAGE, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
     for process in both:
@@ -140,6 +145,7 @@ def test_processes_that_compile_at_once(tmp_path: Path) -> None:
     assert output(start(PACKAGE, NUMBA_CACHE_DIR=str(tmp_path))) == "_Cache 1"
 
 
+@needs_jit
 def test_read_only_installation_without_a_home(tmp_path: Path) -> None:
     # Folders that even root cannot make, who may write to read-only ones.
     package = tmp_path / "fastgsm"
