@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgsm
+from fastgsm.models import _registry as registry
 
 Array = NDArray[Any]
 
@@ -29,11 +30,8 @@ DTYPES = ["float32", "float64"]
 SHRINK = 1
 
 MODELS: dict[str, Callable[..., Any]] = {
-    "MVN": fastgsm.MVN,
-    "GSM": partial(fastgsm.GSM, n_scales=6, random_state=0),
-    "GMM": partial(fastgsm.GMM, n_components=16, random_state=0),
-    "MoGSM": partial(fastgsm.MoGSM, n_components=8, n_scales=6, random_state=0),
-    "ICA": partial(fastgsm.ICA, n_scales=6, random_state=0),
+    name: partial(entry.new, entry.modest, random_state=0)
+    for name, entry in registry.MODELS.items()
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import fastgsm
-from fastgsm.distributed import _drawn_chunks
+from fastgsm._patch_sources import Draw, drawn_chunks
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.learning.chunks import Chunk
 from fastgsm.learning.dask import FAN_IN, DaskSums
@@ -121,7 +121,7 @@ def drawing_costs(image: Any, n: int, side: slice = slice(None)) -> float:
     part = image, (side, side)
 
     def draw() -> None:
-        for _ in _drawn_chunks(part, n, 0, 0, 8, "patch", np.dtype(np.float32)):
+        for _ in drawn_chunks(part, n, 0, 0, Draw(n, 8, "patch", 1024), np.dtype(np.float32)):
             pass
 
     with limit_workers(1):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastgsm._denoise import denoise
 from fastgsm._types import FloatArray
 from fastgsm.datasets import dead_leaves
 from fastgsm.kernels._jit import limit_workers
-from fastgsm.models import GMM, GSM, ICA, MVN, MoGSM, PatchModel
+from fastgsm.models._registry import MODELS
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.restore.presets import PRESETS
 
@@ -60,15 +58,8 @@ def _use_everything(image: FloatArray) -> None:
     denoise(image, SIGMA, quality="fast", return_std=True)
     X = sample_patches(image, n_patches=SAMPLES, random_state=0)
     # So large a tol ends EM in the second iteration, after one of each step.
-    options: dict[str, Any] = {"tol": 1e9, "random_state": 0}
-    models: list[PatchModel] = [
-        MVN(),
-        GSM(2, **options),
-        GMM(2, **options),
-        MoGSM(2, 2, **options),
-        ICA(**options),
-    ]
-    for model in models:
+    for entry in MODELS.values():
+        model = entry.new(entry.tiny, tol=1e9, random_state=0)
         model.fit(X).score(X)
         model.predict_proba(X)
         model.denoise_patches(X, SIGMA, return_std=True)

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from fastgsm._arrays import is_dask, peak_of
+from fastgsm._arrays import peak_of
 from fastgsm._checks import (
     check_choice,
     check_integer,
     check_nonnegative,
     check_random_state,
-    check_shape_2d,
 )
 from fastgsm._extras import import_extra
-from fastgsm._images import TOO_BRIGHT, as_float_image, check_channel_axis, warn_unlikely_range
-from fastgsm._parts import Part, Tile, check_no_nan, index, pixel_shape, with_channels
-from fastgsm.learning.chunks import BLOCK, Chunk
-from fastgsm.learning.dask import Source, check_dask, check_known_shape, source_data
+from fastgsm._images import TOO_BRIGHT, check_channel_axis, warn_unlikely_range
+from fastgsm._parts import Tile, check_no_nan, index, pixel_shape, with_channels
+from fastgsm._patch_sources import Draw, patch_sources
+from fastgsm.learning.dask import check_dask, source_data
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.noise.scan import scan, scan_blocks, sigma_of_scans
 from fastgsm.noise.white import PATCH
-from fastgsm.patches import sample_patches
 from fastgsm.restore.options import Options
 from fastgsm.tiles import TILE, denoise_tile, plan
 
@@ -330,128 +327,10 @@ def fit_images(
     >>> model.n_samples_seen_
     5000.0
     """
-    da = import_extra("dask.array", "dask")
     n_patches = check_integer(n_patches, "n_patches")
     patch_size = check_integer(patch_size, "patch_size")
-    tile = check_integer(tile, "tile")
     check_choice(center, "center", ("patch", None))
-    rng = check_random_state(random_state)
-    blocks: list[tuple[tuple[Any, ...], int]] = []
-    dtypes = []
-    for name, image in _images(images, tile):
-        if not is_dask(image) and not isinstance(image, _Plane):
-            image = da.from_array(image, chunks=tile)
-        if image.ndim != 2:
-            raise ValueError(
-                f"{name} has shape {image.shape}; wanted a grey image (height, width)."
-            )
-        check_known_shape(image, name)
-        check_shape_2d(image.shape, f"the shape of {name}", patch_size)
-        dtypes.append(as_float_image(np.zeros((1, 1), image.dtype), name)[0].dtype)
-        blocks += _blocks(image, tile, patch_size)
-    if not blocks:
-        raise ValueError("images is empty; wanted at least one grey image.")
-    dtype = np.result_type(*dtypes)
-    places = np.array([n_places for _, n_places in blocks])
-    counts = rng.multinomial(n_patches, places / places.sum())
-    seeds = rng.integers(2**63, size=len(blocks))
-    firsts = np.cumsum(counts) - counts
-    sources: list[Source] = [
-        (_drawn_chunks, (part, int(count), int(seed), int(first), patch_size, center, dtype))
-        for (part, _), count, seed, first in zip(blocks, counts, seeds, firsts, strict=True)
-        if count
-    ]
+    draw = Draw(n_patches, patch_size, center, check_integer(tile, "tile"))
+    sources, dtype = patch_sources(images, draw, check_random_state(random_state))
     data = source_data(sources, (n_patches, patch_size**2), dtype)
     return model._fit_data(data, callback, progress, checkpoint)
-
-
-class _Plane:
-    """A grey image in Zarr, or one of a stack of them, read when it is indexed.
-
-    Dask searches Zarr's objects in each task, but not objects of this class.
-    """
-
-    ndim = 2
-
-    def __init__(self, array: Any, *place: int) -> None:
-        self._array, self._place = array, place
-        self.shape, self.dtype = array.shape[len(place) :], array.dtype
-
-    def __getitem__(self, part: Part) -> Any:
-        return self._array[(*self._place, *part)]
-
-
-def _images(images: Any, tile: int) -> Iterator[tuple[str, Any]]:
-    """Yield one image after the other, with its name in error messages."""
-    if isinstance(images, (str, os.PathLike)):
-        raise TypeError(f"images is the path {images!r}; wanted arrays: open it with Zarr or Dask.")
-    if hasattr(images, "array_keys"):  # a Zarr group
-        for key in sorted(images.array_keys()):
-            yield f"images[{key!r}]", _of_zarr(images[key])
-        return
-    n_axes = getattr(images, "ndim", None)
-    if n_axes == 2:
-        yield "images", _of_zarr(images.data if _is_xarray(images) else images)
-        return
-    if n_axes == 3 and _is_zarr(images):
-        for number in range(images.shape[0]):
-            yield f"images[{number}]", _Plane(images, number)
-        return
-    if n_axes == 3 and not is_dask(images):  # otherwise iterating would read it
-        images = import_extra("dask.array", "dask").from_array(images, chunks=(1, tile, tile))
-    for number, image in enumerate(images):
-        yield f"images[{number}]", _of_zarr(image.data if _is_xarray(image) else image)
-
-
-def _of_zarr(image: Any) -> Any:
-    """Return a grey Zarr array as a `_Plane`, and any other image as it is."""
-    return _Plane(image) if _is_zarr(image) and image.ndim == 2 else image
-
-
-def _is_xarray(image: Any) -> bool:
-    xarray = sys.modules.get("xarray")
-    return xarray is not None and isinstance(image, xarray.DataArray)
-
-
-def _is_zarr(image: Any) -> bool:
-    zarr = sys.modules.get("zarr")
-    return zarr is not None and isinstance(image, zarr.Array)
-
-
-def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[tuple[Any, ...], int]]:
-    """Yield the parts of an image to draw patches from, and the number of places in each.
-
-    A part is an array and an index. The task itself reads its part of a Zarr array: through Dask,
-    reading, cutting and joining the chunks of each part would be seven more tasks.
-    """
-    height, width = image.shape
-    margin = patch_size - 1
-    for top in range(0, height - margin, tile):
-        for left in range(0, width - margin, tile):
-            rows = slice(top, min(top + tile + margin, height))
-            cols = slice(left, min(left + tile + margin, width))
-            n_places = (rows.stop - top - margin) * (cols.stop - left - margin)
-            if is_dask(image):
-                [[pixels]] = image[rows, cols].rechunk(-1).to_delayed()
-                yield (pixels, ...), n_places
-            else:
-                yield (image, (rows, cols)), n_places
-
-
-def _drawn_chunks(
-    part: tuple[Any, Any],
-    count: int,
-    seed: int,
-    first: int,
-    patch_size: int,
-    center: str | None,
-    dtype: np.dtype[Any],
-) -> Iterator[Chunk]:
-    """Draw patches, BLOCK of them at a time, from part of an image, in the type of all images."""
-    rng = np.random.default_rng(seed)
-    image, index = part
-    plane = as_float_image(image[index])[0].astype(dtype, copy=False)
-    for done in range(0, count, BLOCK):
-        n = min(BLOCK, count - done)
-        X = sample_patches(plane, patch_size, n, center=center, random_state=rng)
-        yield Chunk.of(X, first=first + done)

@@ -48,7 +48,7 @@ def models():
 
 def precisions(model, patches, sigma):
     """Return one over each patch's expected squared error in sigma^2, the filter's trace."""
-    if isinstance(model, fastgsm.ICA):
+    if model.separable:
         return np.ones((len(patches), 1))
     log_prob, traces = [], []
     weights, scales = (

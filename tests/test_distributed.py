@@ -288,8 +288,8 @@ def test_patches_are_drawn_a_block_at_a_time(noisy: Any, monkeypatch: Any) -> No
         drawn.append(args[2])
         return fastgsm.sample_patches(*args, **options)
 
-    monkeypatch.setattr("fastgsm.distributed.BLOCK", 512)
-    monkeypatch.setattr("fastgsm.distributed.sample_patches", count)
+    monkeypatch.setattr("fastgsm._patch_sources.BLOCK", 512)
+    monkeypatch.setattr("fastgsm._patch_sources.sample_patches", count)
     with dask.config.set(scheduler="synchronous"):
         model = fit_images(new("MVN"), noisy, 2000, 4, random_state=0)
     assert model.n_samples_seen_ == 2000

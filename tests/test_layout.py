@@ -21,6 +21,7 @@ FLOORS = (
     ("_warmup",),
     ("_denoise",),
     ("distributed",),
+    ("_patch_sources",),
     ("tiles",),
     ("restore",),
     ("priors",),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from fastgsm.models._base import PatchModel
 from fastgsm.models.gmm import GMM
@@ -32,6 +34,11 @@ class Entry:
     model: type[PatchModel]
     tiny: MappingProxyType[str, int]
     modest: MappingProxyType[str, int]
+
+    def new(self, sizes: Mapping[str, int], **options: Any) -> PatchModel:
+        """Return a model with `tiny` or `modest` sizes, not yet fitted."""
+        make: Callable[..., PatchModel] = self.model
+        return make(**sizes, **options)
 
 
 def _entry(model: type[PatchModel], tiny: dict[str, int], modest: dict[str, int]) -> Entry:

@@ -12,7 +12,7 @@ from fastgsm._checks import check_integer
 from fastgsm._images import as_float_image
 from fastgsm._types import FloatArray
 from fastgsm.learning.density import in_blocks
-from fastgsm.models import ICA, PatchModel
+from fastgsm.models import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import extract_patches
 from fastgsm.plot._layout import COLOURS, caption, new_figure, panels, show, show_mosaic
@@ -78,7 +78,7 @@ def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
         margin = 0.5 + 0.04 * len(weights)  # for the largest discs
         ax.set_ylim(1 - margin, len(weights) + margin)
         ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_ylabel("coordinate" if isinstance(model, ICA) else "shape, by weight")
+        ax.set_ylabel("coordinate" if model.separable else "shape, by weight")
     ax.set_xscale("log")
     ax.set_xlim(contrasts.min() / 1.4, contrasts.max() * 1.4)
     if contrasts.max() < 100 * contrasts.min():  # there is room between the powers of ten

@@ -23,6 +23,7 @@ import fastgsm
 from fastgsm._progress import Progress
 from fastgsm.colour import grey
 from fastgsm.metrics import mse
+from fastgsm.models._registry import MODELS
 
 Image = NDArray[np.float32]
 Window = tuple[slice, slice]
@@ -76,16 +77,8 @@ def sample_images() -> dict[str, Image]:
 
 
 def default_models(seed: int) -> dict[str, Any]:
-    """Return the five models of the study, not yet fitted, by name."""
-    return {
-        "MVN": fastgsm.MVN(),
-        "GSM": fastgsm.GSM(n_scales=6, random_state=seed),
-        # 10,000 patches are enough for these sizes. With more components, the models learn the
-        # training patches by heart, which costs held-out likelihood.
-        "GMM": fastgsm.GMM(n_components=16, random_state=seed),
-        "MoGSM": fastgsm.MoGSM(n_components=8, n_scales=6, random_state=seed),
-        "ICA": fastgsm.ICA(random_state=seed),
-    }
+    """Return the models of the study, not yet fitted, by name."""
+    return {name: entry.model(**entry.modest, random_state=seed) for name, entry in MODELS.items()}
 
 
 def learn(
