@@ -23,10 +23,11 @@ import pytest
 from benchmarks import common
 from benchmarks.cases.case import arrays
 from benchmarks.kernels import CASES
-from fastgsm.kernels._jit import KERNELS, limit_workers
+from fastgsm.kernels._jit import CHECKS_BOUNDS, KERNELS, limit_workers
 from tests.kernels.helpers import JIT
 
-pytestmark = pytest.mark.skipif(not JIT, reason="nothing is compiled")
+# Bounds checks would make other code, and compiling all of it takes minutes.
+pytestmark = pytest.mark.skipif(not JIT or CHECKS_BOUNDS, reason="the usual builds are compared")
 
 BUILDS = ("serial", "parallel")
 ORDERS = (BUILDS, BUILDS[::-1])
