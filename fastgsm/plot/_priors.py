@@ -12,7 +12,7 @@ from fastgsm._checks import check_integer
 from fastgsm._images import as_float_image
 from fastgsm._types import FloatArray
 from fastgsm.learning.density import in_blocks
-from fastgsm.models import PatchModel
+from fastgsm.models import ICA, PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import extract_patches
 from fastgsm.plot._layout import COLOURS, caption, new_figure, panels, show, show_mosaic

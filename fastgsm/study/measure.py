@@ -78,7 +78,7 @@ def sample_images() -> dict[str, Image]:
 
 def default_models(seed: int) -> dict[str, Any]:
     """Return the models of the study, not yet fitted, by name."""
-    return {name: entry.model(**entry.modest, random_state=seed) for name, entry in MODELS.items()}
+    return {name: entry.new(entry.modest, random_state=seed) for name, entry in MODELS.items()}
 
 
 def learn(
