@@ -32,7 +32,21 @@ _NAMES = {
     "sample_patches": "patches",
     "warmup": "_warmup",
 }
-_MODULES = ("anscombe", "datasets", "distributed", "io", "metrics", "plot", "priors")
+_MODULES = (
+    "anscombe",
+    "colour",
+    "datasets",
+    "distributed",
+    "io",
+    "metrics",
+    "models",
+    "noise",
+    "patches",
+    "plot",
+    "priors",
+    "report",
+    "tiles",
+)
 
 __all__ = sorted([*_NAMES, "datasets"])
 

@@ -1,10 +1,16 @@
 from fastgsm import anscombe as anscombe
+from fastgsm import colour as colour
 from fastgsm import datasets as datasets
 from fastgsm import distributed as distributed
 from fastgsm import io as io
 from fastgsm import metrics as metrics
+from fastgsm import models as models
+from fastgsm import noise as noise
+from fastgsm import patches as patches
 from fastgsm import plot as plot
 from fastgsm import priors as priors
+from fastgsm import report as report
+from fastgsm import tiles as tiles
 from fastgsm._denoise import denoise as denoise
 from fastgsm._warmup import warmup as warmup
 from fastgsm.models import GMM as GMM

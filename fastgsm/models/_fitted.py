@@ -107,10 +107,8 @@ class FitsSamples(Model):
         if is_dask(X):
             data = array_data(X, sample_weight)
         else:
-            self._check_options()
             X = check_samples(X)
             check_magnitude(X)
-            self._check_number(X.shape[0])
             weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
             data = Data.of_samples(X, weights, total_weight(sample_weight, X.shape[0]))
         return self._fit_data(data, callback, progress, checkpoint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastgsm
+from tests.helpers import fit_quietly, heavy_tailed
 
 Model = fastgsm.models.PatchModel
 MODELS: dict[str, Callable[..., Model]] = {
@@ -22,12 +22,6 @@ MODELS: dict[str, Callable[..., Model]] = {
     "ICA": lambda **options: fastgsm.ICA(3, **options),
 }
 SHAPES = ["GMM", "GMM without means", "MoGSM"]
-
-
-def heavy_tailed(n: int, d: int, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    mixing = rng.standard_normal((d, d)) / np.sqrt(d)
-    return np.exp(rng.standard_normal((n, 1))) * (rng.standard_normal((n, d)) @ mixing)
 
 
 def with_outliers() -> np.ndarray:
@@ -48,12 +42,6 @@ DATA = {
     "small": 1e-12 * X,
     "8-bit integers": np.random.default_rng(0).integers(0, 255, (200, 4)).astype(np.uint8),
 }
-
-
-def fit_quietly(model: Model, X: Any, sample_weight: Any = None) -> Model:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
-        return model.fit(X, sample_weight=sample_weight)
 
 
 def assert_sound(model: Model, X: np.ndarray) -> None:

@@ -17,6 +17,7 @@ from fastgsm.kernels._jit import limit_workers
 from fastgsm.learning import steps as _steps
 from fastgsm.learning.em import run_em
 from fastgsm.learning.support import raised
+from tests.helpers import fit_quietly, heavy_tailed
 
 Model = fastgsm.models.PatchModel
 MODELS: dict[str, Callable[..., Model]] = {
@@ -30,21 +31,8 @@ MODELS: dict[str, Callable[..., Model]] = {
 ITERATIVE = [name for name in MODELS if name != "MVN"]
 
 
-def heavy_tailed(n: int, d: int, seed: int = 0) -> np.ndarray:
-    """Correlated samples at random contrasts, like patches."""
-    rng = np.random.default_rng(seed)
-    mixing = rng.standard_normal((d, d)) / np.sqrt(d)
-    return np.exp(rng.standard_normal((n, 1))) * (rng.standard_normal((n, d)) @ mixing)
-
-
 def centred(X: np.ndarray) -> np.ndarray:
     return X - X.mean(axis=1, keepdims=True)
-
-
-def fit_quietly(model: Model, X: np.ndarray, sample_weight: Any = None) -> Model:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
-        return model.fit(X, sample_weight=sample_weight)
 
 
 def learned(model: Model) -> dict[str, np.ndarray]:

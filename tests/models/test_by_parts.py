@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from fastgsm.learning.data import Data, drawn
 from fastgsm.learning.kept import KeptDistances
 from fastgsm.learning.scale_groups import ScaleGroups
 from fastgsm.learning.whitened import WhitenedMixture, mahalanobis_distances
+from tests.helpers import fit_quietly
 
 MODELS: dict[str, Any] = {
     "MVN": fastgsm.MVN(),
@@ -44,9 +44,7 @@ def new(key: str, **options: Any) -> Any:
 
 
 def fitted(key: str, X: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return new(key, **({} if key == "MVN" else {"max_iter": 4})).fit(X)
+    return fit_quietly(new(key, **({} if key == "MVN" else {"max_iter": 4})), X)
 
 
 def by_hand(model: Any, X: Any, weights: Any) -> dict[str, Any]:
@@ -158,9 +156,7 @@ def test_one_m_step_is_that_of_fit(X: Any) -> None:
         "means_init": start.means_,
         "covariances_init": start.covariances_,
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        wanted = new("GMM", max_iter=1, **given).fit(X)
+    wanted = fit_quietly(new("GMM", max_iter=1, **given), X)
     start.m_step(start.sufficient_statistics(X))
     np.testing.assert_allclose(start.weights_, wanted.weights_, rtol=1e-6)
     np.testing.assert_allclose(start.means_, wanted.means_, atol=1e-8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-import warnings
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +14,7 @@ from scipy.stats import multivariate_normal, norm
 
 import fastgsm
 from fastgsm.learning.density import BLOCK
+from tests.helpers import fit_quietly
 
 MODELS: list[Any] = [
     fastgsm.MVN(),
@@ -36,12 +36,6 @@ def samples(n: int, d: int, *, dc_removed: bool = False, seed: int = 0) -> np.nd
         rng.standard_normal((n, d)) @ rng.standard_normal((d, d))
     )
     return X - X.mean(axis=1, keepdims=True) if dc_removed else X + 0.3
-
-
-def fitted(model: Any, X: np.ndarray) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
-        return model.fit(X)
 
 
 def gaussians(model: Any) -> list[tuple[float, np.ndarray, np.ndarray]]:
@@ -72,7 +66,7 @@ def log_joint(model: Any, X: np.ndarray, noise: float = 0.0) -> np.ndarray:
 @pytest.mark.parametrize("model", MIXTURES, ids=name_of)
 def test_scores_equal_scipy(model: Any, dc_removed: bool) -> None:
     X = samples(400, 9, dc_removed=dc_removed)
-    fitted(model, X)
+    fit_quietly(model, X)
     expected = log_joint(model, X)
     np.testing.assert_allclose(model.score_samples(X), logsumexp(expected, axis=1), rtol=1e-9)
     assert model.score(X) == pytest.approx(logsumexp(expected, axis=1).mean(), rel=1e-9)
@@ -85,7 +79,7 @@ def test_scores_equal_scipy(model: Any, dc_removed: bool) -> None:
 @pytest.mark.parametrize("dc_removed", [False, True])
 def test_ica_scores_equal_one_dimensional_mixtures(dc_removed: bool) -> None:
     X = samples(400, 9, dc_removed=dc_removed)
-    model = fitted(fastgsm.ICA(3, max_iter=5), X)
+    model = fit_quietly(fastgsm.ICA(3, max_iter=5), X)
     z = X @ model.eigenvectors_
     spread = np.sqrt(model.scales_ * model.eigenvalues_[:, None])
     joint = np.log(model.weights_) + norm.logpdf(z[:, :, None], scale=spread)
@@ -99,7 +93,7 @@ def test_ica_scores_equal_one_dimensional_mixtures(dc_removed: bool) -> None:
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_float32_scores_are_close_and_stay_float32(model: Any) -> None:
     X = samples(400, 9)
-    fitted(model, X)
+    fit_quietly(model, X)
     narrow = model.score_samples(X.astype(np.float32))
     assert narrow.dtype == np.float32
     np.testing.assert_allclose(narrow, model.score_samples(X), rtol=1e-4, atol=1e-3)
@@ -107,14 +101,14 @@ def test_float32_scores_are_close_and_stay_float32(model: Any) -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_a_sample_far_away_has_a_finite_score(model: Any) -> None:
-    fitted(model, samples(400, 4))
+    fit_quietly(model, samples(400, 4))
     assert np.isfinite(model.score_samples(np.full((1, 4), 1e4))).all()
     assert model.predict_proba(np.full((1, 4), 1e4)).sum(axis=-1) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_there_is_no_density_outside_of_the_training_subspace(model: Any) -> None:
-    fitted(model, samples(200, 4, dc_removed=True))
+    fit_quietly(model, samples(200, 4, dc_removed=True))
     inside = np.array([[1.0, -1.0, 0.0, 0.0], [2.0, 1.0, 0.0, -3.0]])
     with pytest.warns(UserWarning, match=r"2 of 4 samples lie outside .* rank 3 of 4"):
         scores = model.score_samples(np.concatenate([inside, inside + 1]))
@@ -128,7 +122,7 @@ def test_there_is_no_density_outside_of_the_training_subspace(model: Any) -> Non
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_information_criteria(model: Any, dc_removed: bool) -> None:
     X = samples(300, 4, dc_removed=dc_removed)
-    fitted(model, X)
+    fit_quietly(model, X)
     r = 3 if dc_removed else 4
     covariance = r * (r + 1) // 2
     # Means are worth 4 each; a scale mixture's scales share one factor with its covariance.
@@ -150,7 +144,7 @@ def test_information_criteria(model: Any, dc_removed: bool) -> None:
 @pytest.mark.parametrize("dc_removed", [False, True])
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_moments_of_drawn_samples(model: Any, dc_removed: bool) -> None:
-    fitted(model, samples(500, 4, dc_removed=dc_removed))
+    fit_quietly(model, samples(500, 4, dc_removed=dc_removed))
     n = 200_000
     X, labels = model.sample(n, random_state=0)
     assert X.shape == (n, 4)
@@ -181,7 +175,7 @@ def test_moments_of_drawn_samples(model: Any, dc_removed: bool) -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_sampling_is_seeded(model: Any) -> None:
-    fitted(model, samples(300, 4))
+    fit_quietly(model, samples(300, 4))
     for first, second in zip(model.sample(9, 5), model.sample(9, 5), strict=True):
         np.testing.assert_array_equal(first, second)
     assert (model.sample(9, 5)[0] != model.sample(9, 6)[0]).all()
@@ -210,7 +204,7 @@ def test_mvn_is_the_wiener_filter_with_its_mean(dc_removed: bool) -> None:
 @pytest.mark.parametrize("model", MIXTURES, ids=name_of)
 def test_blended_wiener_filters_and_their_spread(model: Any, dc_removed: bool, dtype: type) -> None:
     X = samples(400, 9, dc_removed=dc_removed)
-    fitted(model, X)
+    fit_quietly(model, X)
     sigma = 0.5
     noise = sigma * np.random.default_rng(1).standard_normal((60, 9))
     noise -= noise.mean(axis=1, keepdims=True) if dc_removed else 0.0
@@ -238,7 +232,7 @@ def test_blended_wiener_filters_and_their_spread(model: Any, dc_removed: bool, d
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_posterior_by_importance_sampling(model: Any) -> None:
     """Draws from the prior, weighted by the noise's likelihood: no formula of the filter."""
-    fitted(model, samples(500, 2))
+    fit_quietly(model, samples(500, 2))
     sigma = 0.8
     Y = np.array([[0.0, 0.0], [1.0, -0.5], [3.0, 2.0]])
     X, _ = model.sample(400_000, random_state=1)
@@ -255,7 +249,7 @@ def test_ica_equals_one_dimensional_quadrature() -> None:
     rng = np.random.default_rng(0)
     s = np.array([3.0, 1.0, 0.4]) * rng.laplace(size=(5000, 3))
     rotation = np.linalg.qr(rng.standard_normal((3, 3)))[0]
-    model = fitted(fastgsm.ICA(4, max_iter=50), s @ rotation.T)
+    model = fit_quietly(fastgsm.ICA(4, max_iter=50), s @ rotation.T)
     sigma = 0.6
     Y = s[:4] @ rotation.T + sigma * rng.standard_normal((4, 3))
     P = model.eigenvectors_
@@ -288,7 +282,7 @@ def test_ica_equals_one_dimensional_quadrature() -> None:
 
 def test_memory_of_ica_does_not_grow_with_all_responsibilities() -> None:
     X = samples(100_000, 8)
-    model = fitted(fastgsm.ICA(8, max_iter=2), X[:500])
+    model = fit_quietly(fastgsm.ICA(8, max_iter=2), X[:500])
     for use in (model.score_samples, lambda X: model.denoise_patches(X, 0.5, return_std=True)):
         tracemalloc.start()
         use(X)
@@ -299,7 +293,7 @@ def test_memory_of_ica_does_not_grow_with_all_responsibilities() -> None:
 
 def test_ica_in_blocks_is_ica_at_once() -> None:
     X = samples(BLOCK + 100, 3)
-    model = fitted(fastgsm.ICA(3, max_iter=2), X[:500])
+    model = fit_quietly(fastgsm.ICA(3, max_iter=2), X[:500])
     last = slice(BLOCK - 5, None)
     np.testing.assert_allclose(model.score_samples(X)[last], model.score_samples(X[last]))
     np.testing.assert_array_equal(model.predict(X), model.predict_proba(X).argmax(axis=2))
@@ -312,7 +306,7 @@ def test_ica_in_blocks_is_ica_at_once() -> None:
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_no_noise_leaves_patches_alone(model: Any) -> None:
     Y = samples(300, 4)
-    fitted(model, Y)
+    fit_quietly(model, Y)
     restored, std = model.denoise_patches(Y, 0.0, return_std=True)
     np.testing.assert_array_equal(restored, Y)
     assert not np.shares_memory(restored, Y)
@@ -324,9 +318,7 @@ def test_no_noise_leaves_patches_alone(model: Any) -> None:
 def test_inputs_are_not_modified(model: Any) -> None:
     X = samples(300, 4)
     before, weights = X.copy(), np.ones(300)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
-        model.fit(X, sample_weight=weights)
+    fit_quietly(model, X, weights)
     model.score_samples(X)
     model.denoise_patches(X, 0.5, return_std=True)
     np.testing.assert_array_equal(X, before)
