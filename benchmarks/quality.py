@@ -34,15 +34,16 @@ from numpy.typing import NDArray
 import fastgsm
 from fastgsm.io import image_files, read_image, write_image
 from fastgsm.metrics import psnr
+from fastgsm.restore.presets import PRESETS
 from fastgsm.study import measure as _study
 
 from . import markdown
 
 SETS = ("bsd68", "cbsd68")
-PRESETS = ("fast", "balanced", "best")
+QUALITIES = tuple(PRESETS)
 RIVAL = "bm3d"
 # The tables of docs/quality.md: their presets, and N if they use every N-th image.
-TABLES = {"quality": (PRESETS, 1), "quality-bm3d": ((*PRESETS, RIVAL), 6)}
+TABLES = {"quality": (QUALITIES, 1), "quality-bm3d": ((*QUALITIES, RIVAL), 6)}
 CROPS, CROP_SIDE = 4, 128
 SIGMAS = (15.0, 25.0, 50.0)
 
@@ -217,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", type=Path, default=data and Path(data), help="folder of the sets of images")
     add("--set", nargs="+", default=SETS, help="names of the sets (default: bsd68 cbsd68)")
-    add("--preset", nargs="+", choices=(*PRESETS, RIVAL), default=["fast"], help="default: fast")
+    add("--preset", nargs="+", choices=(*QUALITIES, RIVAL), default=["fast"], help="default: fast")
     add("--sigma", nargs="+", type=float, default=SIGMAS, help="grey levels; default: 15 25 50")
     add("--every", type=int, default=1, help="take every N-th image (default: all)")
     add("--prior", help="a bundled prior or a model file, in place of the preset's")

@@ -23,6 +23,7 @@ import numpy as np
 
 import fastgsm
 from fastgsm.distributed import denoise_dask, fit_images
+from fastgsm.restore.presets import PRESETS
 from fastgsm.tiles import TILE
 
 from . import markdown
@@ -49,7 +50,7 @@ NETWORK = 1.25e9
 TESTED_MODELS = ("MoGSM(32, 8)", "GMM(200)")
 TESTED_WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
-PRESETS = ("fast", "balanced", "best")
+QUALITIES = tuple(PRESETS)
 
 MODELS: dict[str, Callable[[], Any]] = {
     "GSM(8)": lambda: fastgsm.GSM(8, random_state=0),
@@ -136,7 +137,7 @@ def denoise_large(folder: Path) -> list[tuple[str, ...]]:
     side = shrunk(16_384, 1024)
     noisy_zarr(folder / "noisy.zarr", side)
     rows = []
-    for quality in PRESETS:
+    for quality in QUALITIES:
         with local_cluster(memory_limit="1500MB") as cluster, Client(cluster) as client:
             lazy = denoise_dask(da.from_zarr(folder / "noisy.zarr"), quality=quality)
             start = time.perf_counter()
@@ -224,7 +225,7 @@ def measure_beside() -> str:
             return time.perf_counter() - start
 
         jobs: list[tuple[str, Callable[[str, Any], float], str, Any, Any]] = [
-            *((f"denoise, {q}, {side}x{side}", restoring, q, noisy, lazy) for q in PRESETS),
+            *((f"denoise, {q}, {side}x{side}", restoring, q, noisy, lazy) for q in QUALITIES),
             *(
                 (f"fit {name}, {n_patches:,} patches, an iteration", iteration, name, X, lazy_X)
                 for name in ("GMM(64)", "MoGSM(32, 8)")

@@ -17,12 +17,13 @@ import numpy as np
 import fastgsm
 from fastgsm.io import read_grey_images
 from fastgsm.metrics import psnr
+from fastgsm.restore.presets import PRESETS
 from fastgsm.study.measure import sample_images
 
 from . import markdown, rivals
 from .common import SIGMA, Array, add_noise, fit, limit_blas, seconds, shrunk
 
-PRESETS = ("fast", "balanced", "best")
+QUALITIES = tuple(PRESETS)
 ROUNDS = 3
 # A method that takes longer than this, in seconds, is run once.
 SLOW = 10.0
@@ -45,7 +46,7 @@ def denoisers() -> dict[str, Callable[[Array], Array]]:
     textbook = rivals.TextbookGSM.of(fastgsm.load_prior("gsm"))
     presets = {
         f'**fastgsm** `quality="{preset}"`': partial(fastgsm.denoise, quality=preset)
-        for preset in PRESETS
+        for preset in QUALITIES
     }
     methods = {**presets, "the same GSM in textbook NumPy/SciPy": textbook.denoise}
     methods |= rivals.DENOISERS

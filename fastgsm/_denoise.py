@@ -17,9 +17,9 @@ from fastgsm._images import (
     trusted_pixels,
 )
 from fastgsm.distributed import denoise_dask
-from fastgsm.models import PatchModel
 from fastgsm.noise.anscombe import check_noise
 from fastgsm.restore.options import Options
+from fastgsm.restore.priors import Priors
 from fastgsm.restore.whole import denoise_array
 from fastgsm.tiles import denoise_tiles
 
@@ -31,7 +31,7 @@ def denoise(
     image: ArrayLike,
     sigma: float | ArrayLike | None = None,
     *,
-    prior: PatchModel | str | None = None,
+    prior: Priors | None = None,
     noise: str | tuple[float, float, float] | None = None,
     quality: str = "balanced",
     aggregation: str = "mean",
@@ -230,11 +230,24 @@ def denoise(
     original = real_array(image, "image")
     channels = channels_first(original, channel_axis)
     options = Options(
-        len(channels), check_random_state(random_state), quality, prior, aggregation, stride,
-        channel_axis, data_range, camera, workers, bool(progress), bool(return_std),
-    )  # fmt: skip
+        len(channels),
+        check_random_state(random_state),
+        quality=quality,
+        prior=prior,
+        aggregation=aggregation,
+        given_stride=stride,
+        channel_axis=channel_axis,
+        data_range=data_range,
+        camera=camera,
+        workers=workers,
+        progress=bool(progress),
+        return_std=bool(return_std),
+    )
     trusted = trusted_pixels(original, mask, channel_axis)
     level = None if sigma is None else check_sigma(sigma, channels.shape[1:])
+    if trusted is not None or isinstance(level, np.ndarray):
+        options = options.for_uneven_noise()
+    options.check(channels.shape[1:])
     check_out(out, original)
     denoised, std = denoise_array(original, level, options, trusted)
     denoised = delivered(denoised, out, image)

@@ -140,9 +140,14 @@ def check_image_2d(image: NDArray[Any], patch_size: int, name: str = "image") ->
             f"For an image with channels give channel_axis where the function has it, "
             f"or pass the channels one by one."
         )
-    if min(image.shape) < patch_size:
+    check_patch_fits(image.shape, patch_size, name)
+
+
+def check_patch_fits(shape: tuple[int, ...], patch_size: int, name: str = "image") -> None:
+    """Raise ValueError unless an image of ``shape`` (height, width) is at least a patch large."""
+    if min(shape) < patch_size:
         raise ValueError(
-            f"{name} of {image.shape[0]}x{image.shape[1]} pixels is smaller than one patch of "
+            f"{name} of {shape[0]}x{shape[1]} pixels is smaller than one patch of "
             f"{patch_size}x{patch_size}; wanted at least {patch_size} pixels along both axes."
         )
 

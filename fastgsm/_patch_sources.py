@@ -14,7 +14,7 @@ from fastgsm._checks import check_shape_2d
 from fastgsm._extras import import_extra
 from fastgsm._images import as_float_image
 from fastgsm._parts import Part
-from fastgsm.learning.chunks import BLOCK, Chunk
+from fastgsm.learning.chunks import SAMPLES_AT_ONCE, Chunk
 from fastgsm.learning.dask import Source, check_known_shape
 from fastgsm.patches import sample_patches
 
@@ -142,11 +142,11 @@ def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[tuple[Any,
 def drawn_chunks(
     part: tuple[Any, Any], count: int, seed: int, first: int, draw: Draw, dtype: np.dtype[Any]
 ) -> Iterator[Chunk]:
-    """Draw patches, BLOCK of them at a time, from part of an image, in the type of all images."""
+    """Draw patches from part of an image, SAMPLES_AT_ONCE at a time, in the type of all images."""
     rng = np.random.default_rng(seed)
     image, index = part
     plane = as_float_image(image[index])[0].astype(dtype, copy=False)
-    for done in range(0, count, BLOCK):
-        n = min(BLOCK, count - done)
+    for done in range(0, count, SAMPLES_AT_ONCE):
+        n = min(SAMPLES_AT_ONCE, count - done)
         X = sample_patches(plane, draw.patch_size, n, center=draw.center, random_state=rng)
         yield Chunk.of(X, first=first + done)

@@ -50,12 +50,14 @@ def _use_everything(image: FloatArray) -> None:
     mask = np.ones(image.shape, bool)
     mask[8:12, 8:12] = False
     aggregate_patches(extract_patches(image), image.shape)
-    for quality in PRESETS:
+    for quality, preset in PRESETS.items():
         denoise(image, SIGMA, quality=quality)
         denoise(colour, SIGMA, quality=quality, channel_axis=-1)
         denoise(image, SIGMA, quality=quality, mask=mask)
-    denoise(image, SIGMA, quality="fast", aggregation="center")
-    denoise(image, SIGMA, quality="fast", return_std=True)
+        if preset.keeps_centres:
+            denoise(image, SIGMA, quality=quality, aggregation="center")
+        if preset.new_with_variance is not None:
+            denoise(image, SIGMA, quality=quality, return_std=True)
     X = sample_patches(image, n_patches=SAMPLES, random_state=0)
     # So large a tol ends EM in the second iteration, after one of each step.
     for entry in MODELS.values():
@@ -63,5 +65,5 @@ def _use_everything(image: FloatArray) -> None:
         model.fit(X).score(X)
         model.predict_proba(X)
         model.denoise_patches(X, SIGMA, return_std=True)
-        for quality in ("fast", "balanced"):
+        for quality in PRESETS:
             denoise(image, SIGMA, prior=model, quality=quality)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +25,7 @@ from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.noise.scan import scan, scan_blocks, sigma_of_scans
 from fastgsm.noise.white import PATCH
 from fastgsm.restore.options import Options
+from fastgsm.restore.priors import Priors
 from fastgsm.tiles import TILE, denoise_tile, plan
 
 Model = TypeVar("Model", bound=PatchModel)
@@ -36,7 +36,7 @@ def denoise_dask(
     sigma: Any = None,
     *,
     tile: int = TILE,
-    prior: Any = None,
+    prior: Priors | None = None,
     quality: str = "balanced",
     stride: int | None = None,
     channel_axis: int | None = None,
@@ -97,8 +97,8 @@ def denoise_dask(
         if stacked:  # count from the end: the axes before the pixels' go one by one
             channel_axis = channel_axis % image.ndim - image.ndim
     options = Options(
-        n_channels, check_random_state(random_state), quality, prior, given_stride=stride,
-        channel_axis=channel_axis, data_range=data_range,
+        n_channels, check_random_state(random_state), quality=quality, prior=prior,
+        given_stride=stride, channel_axis=channel_axis, data_range=data_range,
     )  # fmt: skip
     return _denoise_lazily(image, sigma, tile, options)
 
@@ -112,16 +112,17 @@ def _denoise_lazily(image: Any, sigma: float | None, tile: int, options: Options
     shape, assumed = pixel_shape(image, axis, PATCH), options.data_range is None
     tiles, options = plan(shape, image.dtype, tile, options)
     level = _estimated(image, shape, tile, axis) if sigma is None else sigma
-    prior, options = _shared_prior(options.prior), replace(options, prior=None)
+    # A task of its own, so that each worker receives the options, and resolves the priors, once.
+    delayed = import_extra("dask", "dask").delayed
+    shared = delayed(pickle.loads, pure=True)(pickle.dumps(options))
     parts = [
         image[index(part.outer, axis)]
         .rechunk(-1)
         .map_blocks(
             _denoise_tile,
             level,
-            prior,
+            shared,
             part,
-            options,
             assumed,
             dtype=image.dtype,
             chunks=_chunks(image, part, axis),
@@ -142,16 +143,7 @@ def _chunks(image: Any, part: Tile, channel_axis: int | None) -> tuple[int, ...]
     return with_channels((height, width), n_channels, channel_axis)
 
 
-def _shared_prior(prior: Any) -> Any:
-    """Wrap a user-supplied prior in a task, so that each worker receives it once."""
-    if prior is None or isinstance(prior, str):
-        return prior
-    return import_extra("dask", "dask").delayed(pickle.loads)(pickle.dumps(prior))
-
-
-def _denoise_tile(
-    noisy: Any, sigma: Any, prior: Any, part: Tile, options: Options, assumed: bool
-) -> Any:
+def _denoise_tile(noisy: Any, sigma: Any, options: Options, part: Tile, assumed: bool) -> Any:
     """Denoise a tile; warn where the data range, if ``assumed``, is far too small for it."""
     check_no_nan(noisy, part.outer)
     unit = options.data_range
@@ -160,7 +152,7 @@ def _denoise_tile(
         peak = peak_of(noisy) / unit
         if peak > TOO_BRIGHT:
             warn_unlikely_range(peak, unit)
-    return denoise_tile(noisy, float(sigma), part, replace(options, prior=prior))
+    return denoise_tile(noisy, float(sigma), part, options)
 
 
 def _estimated(image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None) -> Any:

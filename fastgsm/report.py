@@ -1,4 +1,4 @@
-"""The study that compares the five models (``compare``), and a one-minute demonstration (``demo``).
+"""The study that compares the models (``compare``), and a one-minute demonstration (``demo``).
 
 Both print only what they have measured on this machine. In `fastgsm.study`, ``measure`` takes the
 figures, ``verdict`` says what they mean, and ``tables`` and ``page`` show them, with pictures by
@@ -47,7 +47,7 @@ def compare(
     noise_levels: Sequence[float] = NOISE_LEVELS,
     models: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train the five models on half of the images, and compare them on the other half.
+    """Train all models on half of the images, and compare them on the other half.
 
     Every second image, in the order of the names, is for training, the others for testing. Colour
     images are converted to grey. The function prints tables and the verdict, and writes
@@ -211,7 +211,7 @@ def demo(out: str | Path) -> dict[str, Any]:
         "Next, try\n"
         "  fastgsm denoise photo.png clean.png           to denoise an image of yours\n"
         "  fastgsm train photos/ -o mine.npz             to learn a prior from your images\n"
-        "  fastgsm compare --images photos/ --out study  to compare the five models on them"
+        "  fastgsm compare --images photos/ --out study  to compare the models on them"
     )
     return {
         "image": name,

@@ -25,7 +25,7 @@ from fastgsm.models import PatchModel
 from fastgsm.noise.scan import estimate_sigma_by_tiles
 from fastgsm.noise.white import PATCH
 from fastgsm.restore.options import Options
-from fastgsm.restore.priors import centring
+from fastgsm.restore.priors import Priors, centring
 from fastgsm.restore.whole import denoise_array
 
 TILE = 2048
@@ -38,7 +38,7 @@ def denoise_tiles(
     *,
     tile: int = TILE,
     checkpoint: str | os.PathLike[str] | None = None,
-    prior: Any = None,
+    prior: Priors | None = None,
     quality: str = "balanced",
     stride: int | None = None,
     channel_axis: int | None = None,
@@ -105,8 +105,8 @@ def denoise_tiles(
     log = Checkpoint(checkpoint)
     n_channels = 1 if channel_axis is None else image.shape[channel_axis]
     options = Options(
-        n_channels, check_random_state(random_state), quality, prior, given_stride=stride,
-        channel_axis=channel_axis, data_range=data_range, workers=workers,
+        n_channels, check_random_state(random_state), quality=quality, prior=prior,
+        given_stride=stride, channel_axis=channel_axis, data_range=data_range, workers=workers,
     )  # fmt: skip
     tiles, options = plan(shape, image.dtype, tile, options)
     if sigma is None:
@@ -132,6 +132,7 @@ def plan(
     if data_range is None:
         data_range = default_data_range(np.dtype(dtype))
     options = replace(options, data_range=check_positive(data_range, "data_range"))
+    options.check(shape)
     if any(each is not None and centring(each)[1] for each in options.models):
         raise ValueError(
             "this prior expects the mean of the whole image to be removed, which a tile cannot "

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgsm
+from fastgsm.restore.presets import PRESETS
 
-QUALITIES = ("fast", "balanced", "best")
+QUALITIES = tuple(PRESETS)
 
 
 def photograph(name: str) -> NDArray[np.float64]:

@@ -18,7 +18,8 @@ import pytest
 import fastgsm
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.learning import density as _density
-from fastgsm.learning import em as _em
+from fastgsm.learning import sums as _sums
+from fastgsm.learning import whitened as _whitened
 from fastgsm.models import PatchModel
 from fastgsm.restore import epll, nonlocal_mvn, single_pass
 from tests.helpers import QUALITIES, noisy_leaves
@@ -126,9 +127,9 @@ def test_any_chunk(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single_pass, "BANDS_PER_CALL", 1 if small else 10**9)
     monkeypatch.setattr(single_pass, "usable_threads", lambda: 0 if small else 99)
     monkeypatch.setattr(nonlocal_mvn, "BANDS_PER_THREAD", 1 if small else 10**9)
-    monkeypatch.setattr(_density, "WORK_PER_CALL", 1 if small else 10**18)
-    monkeypatch.setattr(_density, "SHAPES_PER_CALL", 2)
-    monkeypatch.setattr(_em, "EXPONENTIALS_PER_CALL", 10_000 if small else 10**18)
-    monkeypatch.setattr(_density, "BLOCK", 1000 if small else 10**9)
+    monkeypatch.setattr(_whitened, "WORK_PER_CALL", 1 if small else 10**18)
+    monkeypatch.setattr(_whitened, "SHAPES_PER_CALL", 2)
+    monkeypatch.setattr(_sums, "EXPONENTIALS_PER_CALL", 10_000 if small else 10**18)
+    monkeypatch.setattr(_density, "SAMPLES_AT_ONCE", 1000 if small else 10**9)
     for name, found in (*denoised(), *fitted()):
         assert found == expected[f"{name}, float32"], name

@@ -288,7 +288,7 @@ def test_patches_are_drawn_a_block_at_a_time(noisy: Any, monkeypatch: Any) -> No
         drawn.append(args[2])
         return fastgsm.sample_patches(*args, **options)
 
-    monkeypatch.setattr("fastgsm._patch_sources.BLOCK", 512)
+    monkeypatch.setattr("fastgsm._patch_sources.SAMPLES_AT_ONCE", 512)
     monkeypatch.setattr("fastgsm._patch_sources.sample_patches", count)
     with dask.config.set(scheduler="synchronous"):
         model = fit_images(new("MVN"), noisy, 2000, 4, random_state=0)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers import QUALITIES
+
 # A limit against hanging; how soon work ends is measured in docs/reliability.md.
 SOON = 30
 
@@ -58,7 +60,7 @@ print(delay)
 """
 
 
-@pytest.mark.parametrize("work", ["fit", "fast", "balanced", "best"])
+@pytest.mark.parametrize("work", ["fit", *QUALITIES])
 def test_interrupted_work_leaves_a_usable_interpreter(work: str) -> None:
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, work],

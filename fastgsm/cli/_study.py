@@ -19,7 +19,7 @@ def _add_compare(commands: Any) -> None:
         commands,
         "compare",
         _compare,
-        "compare the five models in speed, likelihood and denoising",
+        "compare the models in speed, likelihood and denoising",
         "  fastgsm compare\n  fastgsm compare --images photos/ --out study",
     )
     command.add_argument(

@@ -52,8 +52,8 @@ def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> float:
     options = Options(
         1 if axis is None else array.shape[axis],
         check_random_state(0),
-        args.quality or DEFAULT_QUALITY,
-        None if args.prior is None else _options.prior(args.prior),
+        quality=args.quality or DEFAULT_QUALITY,
+        prior=None if args.prior is None else _options.prior(args.prior),
         channel_axis=axis,
         data_range=args.data_range,
         workers=args.workers,

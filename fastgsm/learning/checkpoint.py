@@ -52,8 +52,8 @@ class FitCheckpoint:
                     raise ValueError("it is incomplete")
         except Exception as error:
             raise ValueError(
-                f"{self._path} is no checkpoint of a fit that can be read: {error}. Delete it to "
-                f"start again, or give another name."
+                f"{self._path} is not a checkpoint of a fit that can be read: {error}. Delete "
+                f"it to start again, or give another name."
             ) from error
         return header, arrays
 

@@ -21,8 +21,8 @@ from fastgsm.learning.support import Support
 
 T = TypeVar("T")
 
-# Samples of a block. A worker holds the distances, and the float64 copy, of one block at a time.
-BLOCK = 65_536
+# Samples whose float64 copy is held at once; so are their distances, but for samples in memory.
+SAMPLES_AT_ONCE = 65_536
 
 # Bytes of distances that one worker keeps between two passes over its chunks.
 KEPT_BYTES = 2**28
@@ -68,21 +68,21 @@ class Chunk(NamedTuple):
         """Sum of `sample_weight`."""
         return float(self.sample_weight.sum(dtype=np.float64))
 
-    def blocks(self) -> list[Chunk]:
-        """Cut into blocks of at most BLOCK samples; there are none of an empty chunk."""
+    def parts(self) -> list[Chunk]:
+        """Cut into parts of at most SAMPLES_AT_ONCE samples; an empty chunk has none."""
         return [
             Chunk(
-                self.X[i : i + BLOCK],
-                self.sample_weight[i : i + BLOCK],
+                self.X[i : i + SAMPLES_AT_ONCE],
+                self.sample_weight[i : i + SAMPLES_AT_ONCE],
                 self.unit,
-                self.numbers[i : i + BLOCK],
+                self.numbers[i : i + SAMPLES_AT_ONCE],
             )
-            for i in range(0, len(self.X), BLOCK)
+            for i in range(0, len(self.X), SAMPLES_AT_ONCE)
         ]
 
     def held(self) -> list[Chunk]:
         """Return the parts whose distances E-steps hold at once."""
-        return [self] if self.whole else self.blocks()
+        return [self] if self.whole else self.parts()
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +114,10 @@ class Moments:
             return cls(0.0, np.zeros(d), np.zeros((d, d)))
         start = _weighted_centre(chunk) if about_mean else np.zeros(d)
         sums, products = np.zeros((1, d)), np.zeros((1, d, d))
-        for block in chunk.blocks():
+        for part in chunk.parts():
             more_sums, more_products = weighted_moments(
-                block.X.astype(np.float64),
-                block.sample_weight[None].astype(np.float64),
+                part.X.astype(np.float64),
+                part.sample_weight[None].astype(np.float64),
                 start[None],
             )
             sums += more_sums

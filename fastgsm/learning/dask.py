@@ -116,7 +116,8 @@ def _array_chunks(X: Any, sample_weight: Any, n_features: int, first: int) -> It
 
 
 def check_dask(array: Any, name: str) -> None:
-    """Raise TypeError unless it is an array of Dask."""
+    """Raise TypeError unless it is a Dask array, or ImportError if Dask is not installed."""
+    import_extra("dask.array", "dask")
     if not is_dask(array):
         raise TypeError(
             f"{name} is a {type(array).__name__}; wanted a dask.array.Array. Make one with "

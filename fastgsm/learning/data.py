@@ -55,9 +55,9 @@ class Data:
 
     @classmethod
     def of_samples(cls, X: FloatArray, sample_weight: FloatArray, weight: float) -> Data:
-        """Return checked samples in memory, whose weights have mean 1 and were ``weight`` in all.
+        """Wrap checked samples in memory.
 
-        That is the mean over those above 0.
+        ``sample_weight`` has mean 1 over its values above 0; ``weight`` is the sum as given.
         """
         n_samples, n_features = X.shape
         data = cls(n_samples, n_features, X.dtype, InProcess.in_memory(X, sample_weight))
@@ -91,7 +91,7 @@ class Data:
     def kept_distances(
         self, groups: ScaleGroups, start_distances: FloatArray
     ) -> KeptDistances[ScaleGroups]:
-        """Return a store of distances, with those of the samples in `start` if these are all."""
+        """Return a store of distances; in memory it holds those of `start`, that is, all."""
         kept = KeptDistances(groups, self.reduce.kept_bytes)
         if self.in_memory:
             self.reduce(kept.keep, start_distances)

@@ -25,7 +25,7 @@ from fastgsm.learning.support import Support, lower_trapezoidal
 from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, pad
 
 # Samples whose K*J responsibilities are held at once if only their sum is wanted.
-BLOCK = 16_384
+SAMPLES_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -312,5 +312,5 @@ class ScaleMixtureDensity:
 
 
 def in_blocks(samples: FloatArray) -> list[FloatArray]:
-    """Return views of at most BLOCK rows of ``samples`` (n, d) each."""
-    return [samples[i : i + BLOCK] for i in range(0, samples.shape[0], BLOCK)]
+    """Return views of at most SAMPLES_AT_ONCE rows of ``samples`` (n, d) each."""
+    return [samples[i : i + SAMPLES_AT_ONCE] for i in range(0, samples.shape[0], SAMPLES_AT_ONCE)]

@@ -37,9 +37,9 @@ def shape_statistics(
     counts = np.zeros(mixture.weights.shape if scales else (K, 1))
     distances = np.zeros_like(counts)
     sums, products = (np.zeros((K, d)), np.zeros((K, d, d))) if moments else (None, None)
-    for block in chunk.held():
-        weights = block.sample_weight
-        near = mixture.distances(block.X) if kept is None else kept.of(block)
+    for part in chunk.held():
+        weights = part.sample_weight
+        near = mixture.distances(part.X) if kept is None else kept.of(part)
         if scales:
             more, more_counts, more_distances = scale_statistics(
                 near[None], log_weights[None], mixture.scales[None], weights
@@ -49,14 +49,14 @@ def shape_statistics(
             distances += more_distances[0]
         if sums is not None and products is not None:
             log_norm, shape_counts = component_weights(near, log_weights, mixture.scales, weights)
-            more_sums, more_products = weighted_moments(block.X, near, mixture.means)
+            more_sums, more_products = weighted_moments(part.X, near, mixture.means)
             sums += more_sums
             products += more_products
             if not scales:
                 log_likelihood += weighted_sum(log_norm, weights)
                 counts += shape_counts[:, None]
         elif kept is not None:
-            kept.keep(block, near)
+            kept.keep(part, near)
     return SufficientStatistics(
         parameters,
         len(chunk.X),
@@ -104,12 +104,12 @@ def group_statistics(
     log_weights = groups.log_weights(weights, scales)[:, None]
     log_likelihood = 0.0
     counts, distances = np.zeros(weights.shape), np.zeros(weights.shape)
-    for block in chunk.held():
-        near = groups.distances(block.X) if kept is None else kept.of(block)
+    for part in chunk.held():
+        near = groups.distances(part.X) if kept is None else kept.of(part)
         if kept is not None:
-            kept.keep(block, near)
+            kept.keep(part, near)
         more, more_counts, more_distances = scale_statistics(
-            near[:, None], log_weights, scales[:, None], block.sample_weight
+            near[:, None], log_weights, scales[:, None], part.sample_weight
         )
         log_likelihood += more
         counts += more_counts[:, 0]

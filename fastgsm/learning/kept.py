@@ -20,7 +20,7 @@ Origin = TypeVar("Origin", bound=HasDistances)
 
 
 class KeptDistances(Generic[Origin]):
-    """Squared Mahalanobis distances of blocks of samples, kept by the process that computes them.
+    """Squared Mahalanobis distances of parts of chunks, kept by the process that computes them.
 
     For passes over the data between which weights and scales change, but no shape: the next pass
     finds what the last one left here. Copies begin empty, and what is missing is computed again,
@@ -40,18 +40,18 @@ class KeptDistances(Generic[Origin]):
         self._limit = self._room = room
         self._lock = Lock()
 
-    def of(self, block: Chunk) -> FloatArray:
-        """Return the distances (K, n) of a block, and keep them no longer."""
+    def of(self, part: Chunk) -> FloatArray:
+        """Return the distances (K, n) of a part, and keep them no longer."""
         with self._lock:
-            kept = self._kept.pop(block.numbers[0], None)
+            kept = self._kept.pop(part.numbers[0], None)
             if kept is not None:
                 self._room += kept.nbytes
                 return kept
-        return self.origin.distances(block.X)
+        return self.origin.distances(part.X)
 
-    def keep(self, block: Chunk, distances: FloatArray) -> None:
-        """Keep the distances of a block, if there is room for them."""
-        number = block.numbers[0]
+    def keep(self, part: Chunk, distances: FloatArray) -> None:
+        """Keep the distances of a part, if there is room for them."""
+        number = part.numbers[0]
         with self._lock:
             if number not in self._kept and distances.nbytes <= self._room:
                 self._kept[number] = distances

@@ -146,8 +146,8 @@ class ShapeSteps:
     cycle: weights and scales given the covariances, then, with fresh responsibilities, the
     covariances given the scales. That takes a second pass, which finds the distances that the
     first could keep. Updates of both from one pass, once the scales had settled, did not pay: with
-    them MoGSM(32, 8) on 200,000 Kodak patches was after 30 iterations where it is without them
-    after 18.
+    them MoGSM(32, 8) needed 30 iterations on 200,000 Kodak patches to reach what it reaches in 18
+    without.
 
     Each update raises the likelihood as far as ``floor`` permits, the least variance of any
     Gaussian in any direction. Samples at distance 0 (flat patches) would shrink r2 or Sigma for

@@ -160,7 +160,7 @@ def updated_mixture(
 
 
 def _shape_cost(mixture: InnerMixture, statistics: SufficientStatistics) -> FloatArray:
-    """Return what of -2 times the expected log-likelihoods (K,) depends on the covariances."""
+    """Return the part of -2 times each shape's expected log-likelihood, (K,), with covariances."""
     assert statistics.products is not None
     whitened = mixture.whitened()
     A = whitened.whiteners

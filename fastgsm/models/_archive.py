@@ -26,7 +26,6 @@ MAX_HEADER_BYTES = 2**20
 MAX_COMPRESSION = 100
 
 HEADER = "header.npy"
-NAMES = {"weights", "scales", "means", "eigenvalues", "eigenvectors"}
 
 # Entries of the header, and their types.
 _ENTRIES: dict[str, type] = {
@@ -48,10 +47,15 @@ def write_archive(path: Path, header: dict[str, Any], arrays: dict[str, FloatArr
         np.savez(temporary, **everything)
 
 
-def read_archive(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-    """Return the header and the arrays, in float64; raise an error if they cannot be a model's."""
+def read_archive(
+    file: BinaryIO, names: frozenset[str]
+) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Return the header and the arrays, in float64; raise an error if they cannot be a model's.
+
+    ``names`` are those of the arrays that a model may have.
+    """
     with zipfile.ZipFile(file) as archive:
-        _check_archive(archive, os.fstat(file.fileno()).st_size)
+        _check_archive(archive, os.fstat(file.fileno()).st_size, names)
         header = _read_header(archive)
         arrays: dict[str, FloatArray] = {
             name.removesuffix(".npy"): _read_array(archive, name, "f8", "f4").astype(np.float64)
@@ -61,12 +65,13 @@ def read_archive(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]
     return header, arrays
 
 
-def _check_archive(archive: zipfile.ZipFile, file_size: int) -> None:
+def _check_archive(archive: zipfile.ZipFile, file_size: int, names: frozenset[str]) -> None:
     """Raise, before anything is expanded, unless the archive has the entries of a model."""
-    names = archive.namelist()
-    if HEADER not in names:
+    entries = archive.namelist()
+    if HEADER not in entries:
         raise ValueError("it has no header")
-    if len(set(names)) < len(names) or not set(names) <= {HEADER} | {f"{n}.npy" for n in NAMES}:
+    known = {HEADER} | {f"{name}.npy" for name in names}
+    if len(set(entries)) < len(entries) or not set(entries) <= known:
         raise ValueError("it holds arrays that no model has")
     # Python's bz2 and LZMA decoders expand everything at once.
     if any(i.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for i in archive.infolist()):

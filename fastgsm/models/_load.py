@@ -14,6 +14,9 @@ from fastgsm.models._archive import read_archive
 from fastgsm.models._base import PatchModel
 from fastgsm.models._registry import MODELS
 
+# Arrays that files of models may hold.
+ARRAY_NAMES = frozenset().union(*(entry.model.array_names for entry in MODELS.values()))
+
 
 def load(path: str | os.PathLike[str]) -> PatchModel:
     """Read a model that was written by its `save` method.
@@ -66,7 +69,7 @@ def load(path: str | os.PathLike[str]) -> PatchModel:
 
 
 def _read_model(file: BinaryIO) -> PatchModel:
-    header, arrays = read_archive(file)
+    header, arrays = read_archive(file, ARRAY_NAMES)
     if header["model"] not in MODELS:
         raise ValueError(f"it holds a model of unknown class {header['model']!r}")
     model = MODELS[header["model"]].model(**header["options"])

@@ -148,8 +148,8 @@ class EPLL:
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width) in the units of the prior."""
         planes = np.ascontiguousarray(planes)
-        levels = planes.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(planes.dtype)
-        noisy = planes - levels if self._remove_global_mean else planes
+        means = planes.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(planes.dtype)
+        noisy = planes - means if self._remove_global_mean else planes
         restored = noisy
         batches: dict[int, list[Batches]] = {}
         local: LocalWeights | None = None
@@ -176,7 +176,7 @@ class EPLL:
                 sums += shares * noisy
             restored = sums
         if self._remove_global_mean:
-            restored += levels
+            restored += means
         return restored
 
     def _shares(self, share: float, dtype: np.dtype[Any]) -> Any:

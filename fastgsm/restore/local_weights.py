@@ -24,13 +24,13 @@ from fastgsm.kernels.wiener import WienerBank
 # 400x400 pixels of every third Kodak image in grey (the prior was trained on them), and increase of
 # a prototype's time:
 #
-#   block 24, 8 outside                       0.081 / 0.120 / 0.162   10 %
-#   block 24, 4 outside                       0.081 / 0.116 / 0.153    9 %
-#   block 16, 8 outside                       0.081 / 0.120 / 0.156   11 %
-#   block 12, 10 outside                      0.081 / 0.118 / 0.160   16 %
-#   block 32, 8 outside                       0.082 / 0.118 / 0.165    7 %
-#   block 32, 0 outside                       0.078 / 0.109 / 0.144    5 %
-#   block 32, 8 outside, learned    in each pass 0.081 / 0.121 / 0.176   14 %
+#   block 24, 8 outside                         0.081 / 0.120 / 0.162   10 %
+#   block 24, 4 outside                         0.081 / 0.116 / 0.153    9 %
+#   block 16, 8 outside                         0.081 / 0.120 / 0.156   11 %
+#   block 12, 10 outside                        0.081 / 0.118 / 0.160   16 %
+#   block 32, 8 outside                         0.082 / 0.118 / 0.165    7 %
+#   block 32, 0 outside                         0.078 / 0.109 / 0.144    5 %
+#   block 32, 8 outside, learned in each pass   0.081 / 0.121 / 0.176   14 %
 #     the prior counts 0.03 / 0.3 times as many, at noise 25  +0.001 / -0.003
 #     two steps, at noise 25                                  -0.009
 #   weights of the whole image                  0.035 / 0.064 / 0.099
@@ -112,11 +112,11 @@ def learn_local_weights(
     with np.errstate(divide="ignore", over="ignore"):
         inverse_weights = (1 / weights).astype(dtype)
     inverse_weights[np.isinf(inverse_weights)] = 0  # for shapes of weight 0
-    strips = _strips(row_blocks, cols.size)
-    most = max(row_blocks[strip][-1, 3] - row_blocks[strip][0, 0] for strip in strips)
+    groups = _row_groups(row_blocks, cols.size)
+    most = max(row_blocks[group][-1, 3] - row_blocks[group][0, 0] for group in groups)
     room = np.empty(most * cols.size * n_shapes, dtype)
-    for strip in strips:
-        mine = row_blocks[strip]
+    for group in groups:
+        mine = row_blocks[group]
         top, first, last, bottom = mine[0, 0], mine[0, 1], mine[-1, 2], mine[-1, 3]
         n = (bottom - top) * cols.size
         evidence = room[: n_shapes * n].reshape(n_shapes, n)
@@ -124,7 +124,7 @@ def learn_local_weights(
         chosen = np.empty(n, np.int32)
         local_weights(
             evidence, cols.size, mine - top, col_blocks, inverse_weights,
-            dtype.type(CONCENTRATION), STEPS, ratios[strip], chosen,
+            dtype.type(CONCENTRATION), STEPS, ratios[group], chosen,
         )  # fmt: skip
         own = chosen[(first - top) * cols.size : (last - top) * cols.size]
         shapes[first * cols.size : last * cols.size] = own
@@ -147,9 +147,9 @@ def _blocks(positions: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.stack([np.searchsorted(positions, place) for place in places], axis=1)
 
 
-def _strips(row_blocks: NDArray[np.intp], n_cols: int) -> list[slice]:
+def _row_groups(row_blocks: NDArray[np.intp], n_cols: int) -> list[slice]:
     """Cut rows of blocks into slices whose windows hold about PATCHES_PER_CALL patches."""
     n_patches = row_blocks[-1, 3] * n_cols
-    n_strips = min(-(-n_patches // PATCHES_PER_CALL), len(row_blocks))
-    edges = np.linspace(0, len(row_blocks), n_strips + 1).astype(int)
+    n_groups = min(-(-n_patches // PATCHES_PER_CALL), len(row_blocks))
+    edges = np.linspace(0, len(row_blocks), n_groups + 1).astype(int)
     return [slice(a, b) for a, b in itertools.pairwise(edges)]

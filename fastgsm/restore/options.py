@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fastgsm._checks import check_choice, check_integer
+from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
 from fastgsm.models._base import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
@@ -17,15 +17,14 @@ from fastgsm.noise.anscombe import Noise
 from fastgsm.patches import check_stride
 from fastgsm.restore.method import Reach, Setting
 from fastgsm.restore.presets import DEFAULT_QUALITY, PRESETS, Preset
-from fastgsm.restore.priors import Models, Prior, patch_size_of, resolve_priors
+from fastgsm.restore.priors import Models, Priors, patch_size_of, resolve_priors
 
 
 @dataclass(frozen=True)
 class Options:
     """The checked options of one call of `denoise`, `denoise_tiles` or `denoise_dask`.
 
-    What follows from them (the models, the patch size, the stride) is worked out once, at its first
-    use; an error there is the user's.
+    What follows from them (the models, the patch size, the stride) is worked out once, by `check`.
 
     Attributes
     ----------
@@ -42,8 +41,9 @@ class Options:
 
     n_channels: int
     rng: np.random.Generator
+    _: KW_ONLY
     quality: str = DEFAULT_QUALITY
-    prior: Prior | Sequence[Prior] | None = None
+    prior: Priors | None = None
     aggregation: str = "mean"
     given_stride: int | None = None
     channel_axis: int | None = None
@@ -81,7 +81,9 @@ class Options:
             prior = preset.prior
             if preset.chroma is not None and self.n_channels == 3:
                 prior = (preset.prior, preset.chroma)
-        return resolve_priors(prior, self.n_channels, shapes_correspond=preset.shapes_correspond)
+        return resolve_priors(
+            prior, self.n_channels, self.quality, shapes_correspond=preset.shapes_correspond
+        )
 
     @cached_property
     def patch_size(self) -> int:
@@ -123,8 +125,10 @@ class Options:
             return self
         return replace(self, quality=DEFAULT_QUALITY)
 
-    def check_supported(self) -> None:
-        """Raise ValueError if the preset lacks what is asked for at one noise level."""
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raise unless the priors, the stride and the preset suit an image (height, width)."""
+        check_patch_fits(shape, self.patch_size)
+        _ = self.stride
         if self.return_std:
             if self.camera is not None:
                 _refuse_std()

@@ -15,11 +15,12 @@ from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.priors import load_prior
 
 Prior = PatchModel | str
+Priors = Prior | tuple[Prior, Prior]
 Models = tuple[PatchModel, PatchModel | None]
 
 
 def resolve_priors(
-    prior: Prior | Sequence[Prior], n_channels: int, *, shapes_correspond: bool
+    prior: Prior | Sequence[Prior], n_channels: int, quality: str, *, shapes_correspond: bool
 ) -> Models:
     """Return the model for the luminance, and the one for the other planes if they have their own.
 
@@ -27,6 +28,8 @@ def resolve_priors(
     ----------
     prior : fitted model, str or pair of these
     n_channels : int
+    quality : str
+        For error messages.
     shapes_correspond : bool
         The two models of a pair must be mixtures with equally many shapes.
     """
@@ -45,8 +48,8 @@ def resolve_priors(
         )
     if shapes_correspond and (_n_shapes(model) != _n_shapes(chroma) or not _n_shapes(model)):
         raise ValueError(
-            f"the priors have {_n_shapes(model)} and {_n_shapes(chroma)} shapes; with this quality "
-            f"wanted mixtures of as many shapes, which correspond one to one."
+            f"the priors have {_n_shapes(model)} and {_n_shapes(chroma)} shapes; with quality "
+            f"{quality!r} wanted mixtures of as many shapes, which correspond one to one."
         )
     return model, chroma
 
@@ -92,8 +95,8 @@ def centring(model: PatchModel) -> tuple[bool, bool]:
     if brightness < 1e-5 * spread:
         return True, False
     shape_weights = weights.reshape(len(means), -1).sum(axis=1) if len(means) > 1 else np.ones(1)
-    level = float((shape_weights @ means).mean())
-    return False, abs(level) < 1e-3 * math.sqrt(brightness)
+    mean = float((shape_weights @ means).mean())
+    return False, abs(mean) < 1e-3 * math.sqrt(brightness)
 
 
 def restored_patches(

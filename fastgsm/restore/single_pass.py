@@ -133,9 +133,9 @@ class SinglePass:
         self, image: FloatArray, restored: FloatArray, bar: Progress
     ) -> tuple[FloatArray, ...]:
         """Fill ``restored``; return the sums of `_sum_patches`."""
-        level = image.dtype.type(image.mean(dtype=np.float64) if self._remove_global_mean else 0.0)
+        mean = image.dtype.type(image.mean(dtype=np.float64) if self._remove_global_mean else 0.0)
         if self._remove_global_mean:
-            image = image - level
+            image = image - mean
         before = self._patch_size // 2
         height, width = restored.shape
         if self._center:
@@ -155,7 +155,7 @@ class SinglePass:
         else:
             restored /= sums[1]
         if self._remove_global_mean:
-            restored += level
+            restored += mean
         return sums
 
     def _bands(self, grid_rows: int) -> NDArray[np.intp]:

@@ -15,7 +15,6 @@ from fastgsm._images import (
     as_type,
     channels_back,
     channels_first,
-    check_image_2d,
     noise_level,
     warn_unlikely_range,
     with_median,
@@ -48,6 +47,7 @@ def denoise_array(
     sigma : float or ndarray of shape (height, width), optional
         In the image's own units. None to estimate it.
     options : Options
+        Checked with `Options.check`, and for uneven noise if there is a mask or a sigma map.
     trusted : ndarray of bool, shape (height, width), optional
         False where a pixel is missing.
     inner : (rows, columns), optional
@@ -79,11 +79,6 @@ def denoise_array(
     level = noise_level(sigma, unit, pixels)
     if trusted is not None:
         level = np.where(trusted, level, np.inf)
-    uneven = isinstance(level, np.ndarray)
-    if uneven:
-        options = options.for_uneven_noise()
-    check_image_2d(planes[0], options.patch_size)
-    options.check_supported()
     if np.all(level == 0):
         std = np.zeros_like(pixels, order="C") if options.return_std else None
         return original.copy(), std
@@ -95,7 +90,7 @@ def denoise_array(
     if camera is not None:
         result, unit = unbiased_inverse(result * result.dtype.type(unit), camera), 1.0
     denoised = as_type(result, original.dtype, unit)
-    if uneven:
+    if isinstance(level, np.ndarray):
         noiseless = level == 0 if axis is None else np.expand_dims(level == 0, axis)
         np.copyto(denoised, original, where=noiseless)
     if variance is None:

@@ -16,7 +16,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_scaling_is_measured_and_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "TESTED_WORKERS", (2,))
-    monkeypatch.setattr(scaling, "PRESETS", ("fast",))
+    monkeypatch.setattr(scaling, "QUALITIES", ("fast",))
     costs, predicted, tested = markdown.read_tables(scaling.measure_model())
     assert [row[0] for row in costs[1:]] == list(scaling.MODELS)
     assert len(predicted) == 1 + len(scaling.MODELS) * len(prediction.WORKERS)

@@ -276,9 +276,11 @@ def test_an_interrupt_before_the_first_tile_leaves_nothing(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     np.save(tmp_path / "in.npy", noisy())
-    monkeypatch.setattr(
-        tiles, "estimate_sigma_by_tiles", Interrupted(monkeypatch, KeyboardInterrupt(), 0)
-    )
+
+    def interrupted(*args: Any) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastgsm.noise.scan.estimate_sigma_by_tiles", interrupted)
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.zarr", *OPTIONS) == 130
     assert only(tmp_path) == ["in.npy"]
 

@@ -17,6 +17,7 @@ from numba import prange
 
 from fastgsm.kernels import _jit
 from fastgsm.kernels._jit import Kernel, limit_workers, usable_threads
+from fastgsm.restore.presets import PRESETS
 from tests.kernels.helpers import JIT
 
 
@@ -217,10 +218,11 @@ def test_code_without_bounds_checks_is_not_taken_where_they_are_wanted(
 def test_denoise_as_plain_python() -> None:
     program = """
 import numpy as np, fastgsm
+from fastgsm.restore.presets import PRESETS
 x = np.random.default_rng(0).random((9, 9))
 X = fastgsm.extract_patches(x, 2, center="patch")
 prior = fastgsm.GSM(2, tol=1e9).fit(X)
-for quality in ("fast", "balanced", "best"):
+for quality in PRESETS:
     print(*fastgsm.denoise(x, 0.1, prior=prior, quality=quality).ravel())
 """
     results = []
@@ -234,7 +236,7 @@ for quality in ("fast", "balanced", "best"):
         )
         assert done.returncode == 0, done.stderr
         results.append([float(word) for word in done.stdout.split()])
-    assert len(results[0]) == 3 * 81
+    assert len(results[0]) == len(PRESETS) * 81
     np.testing.assert_allclose(*results, rtol=1e-6)
 
 

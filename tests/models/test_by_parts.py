@@ -134,7 +134,7 @@ def test_a_weight_of_two_is_two_samples_and_one_of_zero_none(key: str, X: Any) -
 def test_more_samples_than_a_block(key: str, X: Any, monkeypatch: Any) -> None:
     model = fitted(key, X)
     whole = model.sufficient_statistics(X)
-    monkeypatch.setattr("fastgsm.learning.chunks.BLOCK", 512)
+    monkeypatch.setattr("fastgsm.learning.chunks.SAMPLES_AT_ONCE", 512)
     np.testing.assert_allclose(model.sufficient_statistics(X).counts, whole.counts, rtol=1e-9)
 
 
@@ -514,7 +514,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(
 def test_a_damaged_checkpoint_is_named(X: Any, tmp_path: Any) -> None:
     path = tmp_path / "fit.npz"
     path.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="no checkpoint of a fit that can be read"):
+    with pytest.raises(ValueError, match="not a checkpoint of a fit that can be read"):
         new("GSM").fit(X, checkpoint=path)
     assert path.read_bytes() == b"no archive"
 

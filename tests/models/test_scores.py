@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 import fastgsm
-from fastgsm.learning.density import BLOCK
+from fastgsm.learning.density import SAMPLES_AT_ONCE
 from tests.helpers import fit_quietly
 
 MODELS: list[Any] = [
@@ -292,9 +292,9 @@ def test_memory_of_ica_does_not_grow_with_all_responsibilities() -> None:
 
 
 def test_ica_in_blocks_is_ica_at_once() -> None:
-    X = samples(BLOCK + 100, 3)
+    X = samples(SAMPLES_AT_ONCE + 100, 3)
     model = fit_quietly(fastgsm.ICA(3, max_iter=2), X[:500])
-    last = slice(BLOCK - 5, None)
+    last = slice(SAMPLES_AT_ONCE - 5, None)
     np.testing.assert_allclose(model.score_samples(X)[last], model.score_samples(X[last]))
     np.testing.assert_array_equal(model.predict(X), model.predict_proba(X).argmax(axis=2))
     whole, part = (model.denoise_patches(Y, 0.5, return_std=True) for Y in (X, X[last]))
