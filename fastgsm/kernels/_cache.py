@@ -22,7 +22,7 @@ class _Cache(FunctionCache):
                 self.flush()
             return None
         # Two processes that store the code for different types at the same time may use one file
-        # name for both; what the index says is then true of one of them.
+        # name for both, and the index may then describe the other process's code.
         return found if found is None or found.signature.args == tuple(sig) else None
 
     def save_overload(self, sig: Any, data: Any) -> None:

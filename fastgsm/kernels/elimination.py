@@ -63,7 +63,7 @@ def add_gram(samples, n, d, out):
 
 @jit
 def _eliminate_within(rows, k, n):
-    """Clear, in four flat rows of n columns, what is left of the diagonal that starts at k."""
+    """Zero the entries left of the diagonal in four flat rows (n,); it starts at column k."""
     S = COLUMNS
     f1, f2, f3 = rows[k + 1] / rows[k], rows[k + 2] / rows[k], rows[k + 3] / rows[k]
     for x in range(n):

@@ -1,4 +1,4 @@
-"""Block matching: the patches within a window that are nearest to each reference patch.
+"""Matching: the patches within a window that are nearest to each reference patch.
 
 References stand side by side along the lanes. `match_run` fills in their distances, displacement
 by displacement, and `select_nearest` lists the displacements of the nearest patches. It searches

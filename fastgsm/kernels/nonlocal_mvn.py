@@ -162,7 +162,7 @@ def _new_scratch(matching, dtype):
 
 
 @jit
-def _match_run(pilot, padded_pilot, y, cols, matching, found):
+def _find_groups(pilot, padded_pilot, y, cols, matching, found):
     """Find the groups of the references at row ``y`` and columns ``cols``, at most LANES.
 
     Returns how many rows the displacements reach above y.
@@ -214,7 +214,7 @@ def _refine_band(noisy, pilot, padded_pilot, rows, cols, matching, sums, coverag
     for y in rows:
         for first in range(0, cols.shape[0], LANES):
             run = cols[first : first + LANES]
-            up = _match_run(pilot, padded_pilot, y, run, matching, found)
+            up = _find_groups(pilot, padded_pilot, y, run, matching, found)
             _restore_run(noisy, pilot, y - up, run, matching, found, scratch, shift, sums, coverage)
 
 

@@ -130,7 +130,7 @@ def _add_scale_statistics(distances, posterior, total, weight, likelihood, count
 
 @Kernel
 def scale_statistics(distances, log_weights, precisions, sample_weight, statistics):
-    """Sum over the samples of G independent mixtures of scales what an EM step on scales needs.
+    """Compute the sums that an EM step on scales needs, for G independent mixtures.
 
     ``distances`` is (G, K, n); ``log_weights`` and ``precisions`` are (G, K, J); ``sample_weight``
     (n,). Fills ``statistics`` (G, chunks, 2, K*J + 1), float64, with one row of sums per CHUNK

@@ -221,7 +221,7 @@ def tile_precisions(posterior, traces, precision):
 
 @jit
 def tile_posterior_variance(Y, bank, noise_variance, scratch, X, variance):
-    """Fill ``variance`` (d', T) with that of every pixel about the posterior mean X (d', T).
+    """Fill ``variance`` (d', T) with every pixel's posterior variance about its mean X (d', T).
 
     It is the variance within each Gaussian plus that of the Gaussians' means about X; the means
     need one rotation for each scale. X is what ``add_posterior_mean`` added to zeros.
