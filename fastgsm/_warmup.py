@@ -14,7 +14,7 @@ from fastgsm.restore.presets import PRESETS
 
 SIGMA = 0.1
 # Enough work that EM on scales uses its parallel build too.
-SAMPLES = 1000
+SAMPLES = 2000
 
 
 def warmup() -> None:
