@@ -335,3 +335,12 @@ def test_bad_samples_and_images_are_named(X: Any) -> None:
         fit_images(new("GSM"), [np.zeros((40, 40), bool)])
     with pytest.raises(ValueError, match="center is 'global'"):
         fit_images(new("GSM"), [np.zeros((40, 40))], center="global")
+
+
+def test_statistics_of_a_dask_array_are_those_of_the_model(X: Any) -> None:
+    model, lazy = fastgsm.MVN().fit(X), da.from_array(X, chunks=(1000, -1))
+    ours = fastgsm.distributed.statistics_dask(model, lazy)
+    wanted = model.sufficient_statistics(lazy)
+    np.testing.assert_array_equal(ours.products, wanted.products)
+    with pytest.raises(TypeError, match=r"wanted a dask\.array\.Array"):
+        fastgsm.distributed.statistics_dask(model, X)
