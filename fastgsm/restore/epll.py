@@ -18,13 +18,12 @@ from fastgsm._types import FloatArray
 from fastgsm.kernels.epll import add_patches, restore_patches
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.shapes import best_shapes
-from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models._scale_mixture import ScaleMixtureModel
-from fastgsm.patches import coverage
+from fastgsm.restore.grid import Grid, bank_of, posterior_means
 from fastgsm.restore.local_weights import BLOCK_PIXELS, LocalWeights, learn_local_weights
 from fastgsm.restore.local_weights import REACH as LOCAL_REACH
 from fastgsm.restore.method import Reach, Setting
-from fastgsm.restore.priors import centring, restored_patches
+from fastgsm.restore.priors import centring
 
 # Patches restored at once: bounds the memory, and lets progress be shown and Ctrl-C be heard.
 PATCHES_PER_CALL = 65_536
@@ -118,10 +117,7 @@ class EPLL:
         self._passes = passes
         self._model = model = setting.model
         self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]
-        # None for a model that has only `denoise_patches`.
-        self._mixture = model if isinstance(model, ScaleMixtureModel) else None
-        chroma = setting.chroma
-        self._chroma = chroma if isinstance(chroma, ScaleMixtureModel) else self._mixture
+        self._chroma = model if setting.chroma is None else setting.chroma
         self._patch_size = setting.patch_size
         self._stride = stride = setting.stride
         self._remove_mean, self._remove_global_mean = centring(model)
@@ -143,7 +139,8 @@ class EPLL:
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
-        return sum(len(self._row_groups(*self._grid(shape, each.grid))) for each in self._passes)
+        grids = (self._grid(shape, each.grid) for each in self._passes)
+        return sum(len(grid.groups(PATCHES_PER_CALL)) for grid in grids)
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width) in the units of the prior."""
@@ -156,25 +153,19 @@ class EPLL:
         grids = {each.grid: self._grid(planes.shape, each.grid) for each in self._passes}
         # Room for the largest group of rows, used for all: fresh memory costs more than a tenth of
         # the time where it goes back to the system at once, as in Dask's workers.
-        most = max(
-            self._row_groups(rows, cols)[0].size * cols.size for rows, cols in grids.values()
-        )
+        most = max(grid.groups(PATCHES_PER_CALL)[0].n_patches for grid in grids.values())
         patches = np.empty((most, self._patch_size**2), planes.dtype)
-        for (_, share, grid), sigma in zip(self._passes, self._sigmas, strict=True):
-            rows, cols = grids[grid]
-            if self._mixture is None:
-                sums = self._sum_posterior_means(restored, rows, cols, sigma, bar)
-            else:
-                if grid not in batches:
-                    batches[grid], local = self._choose(restored[0], rows, cols, sigma, local)
-                sums = self._sum_restored(restored, rows, cols, sigma, batches[grid], patches, bar)
-            sums /= coverage(rows, planes.shape[1], self._patch_size, planes.dtype)[:, None]
-            sums /= coverage(cols, planes.shape[2], self._patch_size, planes.dtype)
+        for (_, share, number), sigma in zip(self._passes, self._sigmas, strict=True):
+            grid = grids[number]
+            if number not in batches:
+                batches[number], local = self._choose(restored[0], grid, sigma, local)
+            restored = self._sum_restored(restored, grid, sigma, batches[number], patches, bar)
+            for counts in grid.coverage(planes.shape[1:], planes.dtype):
+                restored /= counts
             if share > 0:
                 shares = self._shares(share, planes.dtype)
-                sums *= 1 - shares
-                sums += shares * noisy
-            restored = sums
+                restored *= 1 - shares
+                restored += shares * noisy
         if self._remove_global_mean:
             restored += means
         return restored
@@ -185,71 +176,50 @@ class EPLL:
             return dtype.type(share)
         return np.minimum(share * self._precision, 1).astype(dtype, copy=False)
 
-    def _grid(self, shape: tuple[int, ...], grid: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return rows and columns from the grid's offset on, with the first and last possible."""
+    def _grid(self, shape: tuple[int, ...], number: int) -> Grid:
+        """Return a grid that starts at its offset, with the first and last possible positions."""
         rows, cols = (
             np.union1d(np.arange(offset, last, self._stride), [0, last]).astype(np.intp)
             for offset, last in zip(
-                self._offsets[grid],
+                self._offsets[number],
                 (length - self._patch_size for length in shape[1:]),
                 strict=True,
             )
         )
-        return rows, cols
-
-    def _row_groups(self, rows: NDArray[np.intp], cols: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """Cut the rows of a grid into groups of about PATCHES_PER_CALL patches."""
-        n_groups = -(-rows.size * cols.size // PATCHES_PER_CALL)
-        return np.array_split(rows, min(n_groups, rows.size))
+        return Grid(rows, cols, self._patch_size, self._remove_mean)
 
     def _choose(
-        self,
-        plane: FloatArray,
-        rows: NDArray[np.intp],
-        cols: NDArray[np.intp],
-        sigma: float,
-        local: LocalWeights | None,
-    ) -> tuple[list[Batches], LocalWeights]:
+        self, plane: FloatArray, grid: Grid, sigma: float, local: LocalWeights | None
+    ) -> tuple[list[Batches], LocalWeights | None]:
         """Sort the patches of every group of rows by their likeliest shapes.
 
         Also returns the local weights of the shapes. Those of the first pass serve all passes.
         """
-        assert self._mixture is not None
-        bank = self._mixture.wiener_bank(sigma, plane.dtype, CHOICE_TAIL_LOSS)
-        groups = self._row_groups(rows, cols)
-        weights = self._mixture._density.weights.sum(axis=1)
-        if local is None and self._adapts and weights.size > 1:
-            shapes, local = learn_local_weights(
-                plane, rows, cols, self._patch_size, self._remove_mean, bank, weights
-            )
-            ends = np.cumsum([group.size * cols.size for group in groups])
-            by_group = np.split(shapes, ends[:-1])
+        model = self._model
+        if not isinstance(model, ScaleMixtureModel):
+            return [], None
+        bank = model.wiener_bank(sigma, plane.dtype, CHOICE_TAIL_LOSS)
+        weights = model._density.weights.sum(axis=1)
+        learns = local is None and self._adapts and weights.size > 1
+        if learns:
+            shapes, local = learn_local_weights(plane, grid, bank, weights)
         else:
             local = LocalWeights.none(weights.size, plane.dtype) if local is None else local
-            by_group = [self._shapes(plane, group, cols, bank, local) for group in groups]
-        return [batches_of_one_shape(shapes) for shapes in by_group], local
-
-    def _shapes(
-        self,
-        plane: FloatArray,
-        rows: NDArray[np.intp],
-        cols: NDArray[np.intp],
-        bank: WienerBank,
-        local: LocalWeights,
-    ) -> NDArray[np.int32]:
-        """Return the likeliest shape of every patch."""
-        shapes = np.empty(rows.size * cols.size, np.int32)
-        best_shapes(
-            plane, rows, cols, self._patch_size, self._remove_mean, bank, local.log_ratios,
-            *local.blocks(rows, cols), shapes,
-        )  # fmt: skip
-        return shapes
+            shapes = np.empty(grid.n_patches, np.int32)
+        groups = grid.groups(PATCHES_PER_CALL)
+        ends = np.cumsum([group.n_patches for group in groups])
+        batches = []
+        for group, its_shapes in zip(groups, np.split(shapes, ends[:-1]), strict=True):
+            if not learns:
+                blocks = local.blocks(group.rows, group.cols)
+                best_shapes(plane, *group, bank, local.log_ratios, *blocks, its_shapes)
+            batches.append(batches_of_one_shape(its_shapes))
+        return batches, local
 
     def _sum_restored(
         self,
         planes: FloatArray,
-        rows: NDArray[np.intp],
-        cols: NDArray[np.intp],
+        grid: Grid,
         sigma: float,
         batches: list[Batches],
         patches: FloatArray,
@@ -257,38 +227,19 @@ class EPLL:
     ) -> FloatArray:
         """Return the sums (n, H, W) of the patches, each restored under its shape.
 
-        ``patches`` (at least as many as in a group, d) is scratch memory.
+        A model without shapes has no ``batches``. ``patches`` (at least as many as in a group, d)
+        is scratch memory.
         """
-        assert self._mixture is not None
-        assert self._chroma is not None
-        mixtures = [self._mixture] + [self._chroma] * (len(planes) - 1)
-        banks = [each.wiener_bank(sigma, planes.dtype, FLAT_TAIL_LOSS) for each in mixtures]
-        sums, p = np.zeros(planes.shape, planes.dtype), self._patch_size
-        for group, its_batches in zip(self._row_groups(rows, cols), batches, strict=True):
+        models = [self._model] + [self._chroma] * (len(planes) - 1)
+        banks = [bank_of(model, sigma, planes.dtype, FLAT_TAIL_LOSS) for model in models]
+        sums = np.zeros(planes.shape, planes.dtype)
+        for i, group in enumerate(grid.groups(PATCHES_PER_CALL)):
             for plane, bank, total in zip(planes, banks, sums, strict=True):
-                restore_patches(
-                    plane, group, cols, p, self._remove_mean, bank, *its_batches, patches
-                )
-                add_patches(patches, group, cols, p, total)
-            bar.update()
-        return sums
-
-    def _sum_posterior_means(
-        self,
-        planes: FloatArray,
-        rows: NDArray[np.intp],
-        cols: NDArray[np.intp],
-        sigma: float,
-        bar: Progress,
-    ) -> FloatArray:
-        """Do the work of `_sum_restored` for a model that has only `denoise_patches`."""
-        sums, p = np.zeros(planes.shape, planes.dtype), self._patch_size
-        for group in self._row_groups(rows, cols):
-            for plane, total in zip(planes, sums, strict=True):
-                clean = restored_patches(
-                    self._model, sigma, plane, group, cols, p, self._remove_mean
-                )
-                add_patches(clean, group, cols, p, total)
+                if bank is None:
+                    patches = posterior_means(self._model, sigma, plane, group)
+                else:
+                    restore_patches(plane, *group, bank, *batches[i], patches)
+                add_patches(patches, *group[:3], total)
             bar.update()
         return sums
 

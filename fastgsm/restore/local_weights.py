@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastgsm._types import FloatArray
 from fastgsm.kernels.local_weights import local_weights, shape_evidence
 from fastgsm.kernels.wiener import WienerBank
+from fastgsm.restore.grid import Grid
 
 # Weights are learned in blocks of 24x24 pixels by five steps of EM, from the patches that start in
 # the block or up to 8 pixels outside it (100 patches if they are 4 pixels apart). The prior counts
@@ -66,68 +67,48 @@ class LocalWeights(NamedTuple):
         self, rows: NDArray[np.intp], cols: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return rows and columns of the blocks in which patches at ``rows``, ``cols`` start."""
-        n_rows, n_cols = self.log_ratios.shape[:2]
-        return np.minimum(rows // BLOCK_PIXELS, n_rows - 1), np.minimum(
-            cols // BLOCK_PIXELS, n_cols - 1
-        )
+        n_rows, n_cols, _ = self.log_ratios.shape
+        of_rows = np.minimum(rows // BLOCK_PIXELS, n_rows - 1)
+        return of_rows, np.minimum(cols // BLOCK_PIXELS, n_cols - 1)
 
 
 def learn_local_weights(
-    plane: FloatArray,
-    rows: NDArray[np.intp],
-    cols: NDArray[np.intp],
-    patch_size: int,
-    remove_mean: bool,
-    bank: WienerBank,
-    weights: FloatArray,
+    plane: FloatArray, grid: Grid, bank: WienerBank, weights: FloatArray
 ) -> tuple[NDArray[np.int32], LocalWeights]:
-    """Adapt the weights (K,) of a prior's shapes to each block of an image.
+    """Adapt the weights (K,) of a prior's shapes to each block of a plane.
 
     EM on the weights alone: the densities of the noisy patches with each shape do not change from
-    step to step. With r_nk the responsibilities of the block's n patches
-    and c the concentration, weights become ``(c n pi_k + sum_n r_nk) / (c n + n)``, the maximum a
-    posteriori for a Dirichlet prior of mode pi.
+    step to step. With r_nk the responsibilities of the block's n patches and c the concentration,
+    weights become ``(c n pi_k + sum_n r_nk) / (c n + n)``, the maximum a posteriori for a Dirichlet
+    prior of mode pi.
 
-    Parameters
-    ----------
-    plane : ndarray of shape (height, width)
-    rows, cols : ndarray
-        Where the patches start; the last possible positions are included.
-    patch_size : int
-    remove_mean : bool
-    bank : WienerBank
-        The prior at the noise of the plane.
-    weights : ndarray of shape (K,)
-
-    Returns
-    -------
-    shapes : ndarray of shape (n,)
-        The likeliest shape of every patch of the grid under the weights of its block.
-    local : LocalWeights
+    ``grid`` includes the last possible positions, and ``bank`` is the prior at the noise of the
+    plane. Also returns the likeliest shape of every patch under the weights of its block.
     """
-    n_shapes, dtype = weights.size, plane.dtype
-    row_blocks, col_blocks = _blocks(rows), _blocks(cols)
+    n_shapes, dtype, n_cols = weights.size, plane.dtype, grid.cols.size
+    row_blocks, col_blocks = _blocks(grid.rows), _blocks(grid.cols)
     ratios = np.empty((len(row_blocks), len(col_blocks), n_shapes), dtype)
-    shapes = np.empty(rows.size * cols.size, np.int32)
+    shapes = np.empty(grid.n_patches, np.int32)
     with np.errstate(divide="ignore", over="ignore"):
         inverse_weights = (1 / weights).astype(dtype)
     inverse_weights[np.isinf(inverse_weights)] = 0  # for shapes of weight 0
-    groups = _row_groups(row_blocks, cols.size)
+    groups = _row_groups(row_blocks, n_cols)
     most = max(row_blocks[group][-1, 3] - row_blocks[group][0, 0] for group in groups)
-    room = np.empty(most * cols.size * n_shapes, dtype)
+    room = np.empty(most * n_cols * n_shapes, dtype)
     for group in groups:
         mine = row_blocks[group]
         top, first, last, bottom = mine[0, 0], mine[0, 1], mine[-1, 2], mine[-1, 3]
-        n = (bottom - top) * cols.size
+        window = grid.part(slice(top, bottom))
+        n = window.n_patches
         evidence = room[: n_shapes * n].reshape(n_shapes, n)
-        shape_evidence(plane, rows[top:bottom], cols, patch_size, remove_mean, bank, evidence)
+        shape_evidence(plane, *window, bank, evidence)
         chosen = np.empty(n, np.int32)
         local_weights(
-            evidence, cols.size, mine - top, col_blocks, inverse_weights,
+            evidence, n_cols, mine - top, col_blocks, inverse_weights,
             dtype.type(CONCENTRATION), STEPS, ratios[group], chosen,
         )  # fmt: skip
-        own = chosen[(first - top) * cols.size : (last - top) * cols.size]
-        shapes[first * cols.size : last * cols.size] = own
+        own = chosen[(first - top) * n_cols : (last - top) * n_cols]
+        shapes[first * n_cols : last * n_cols] = own
     return shapes, LocalWeights(np.log(ratios))
 
 
@@ -138,13 +119,8 @@ def _blocks(positions: NDArray[np.intp]) -> NDArray[np.intp]:
     patch.
     """
     starts = BLOCK_PIXELS * np.arange(positions[-1] // BLOCK_PIXELS + 1)
-    places = [
-        starts - MARGIN_PIXELS,
-        starts,
-        starts + BLOCK_PIXELS,
-        starts + BLOCK_PIXELS + MARGIN_PIXELS,
-    ]
-    return np.stack([np.searchsorted(positions, place) for place in places], axis=1)
+    edges = [-MARGIN_PIXELS, 0, BLOCK_PIXELS, BLOCK_PIXELS + MARGIN_PIXELS]
+    return np.searchsorted(positions, np.add.outer(starts, edges))
 
 
 def _row_groups(row_blocks: NDArray[np.intp], n_cols: int) -> list[slice]:

@@ -14,7 +14,7 @@ from fastgsm._types import FloatArray
 from fastgsm.restore.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.restore.method import Method, Reach, Setting, VarianceMethod, Within
 from fastgsm.restore.nonlocal_mvn import NonlocalMVN, Refined
-from fastgsm.restore.single_pass import SinglePass, new_single_pass
+from fastgsm.restore.single_pass import SinglePass
 from fastgsm.restore.two_scales import CORRECTION_HALO, TwoScales
 from fastgsm.restore.uneven import uneven_epll
 
@@ -133,10 +133,10 @@ PRESETS = {
         "gsm-chroma",
         every_pixel,
         SinglePass.reach,
-        new_single_pass,
+        SinglePass,
         shapes_correspond=False,
         keeps_centres=True,
-        new_with_variance=new_single_pass,
+        new_with_variance=SinglePass,
     ),
     "balanced": Preset(
         "mogsm",

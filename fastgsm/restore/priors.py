@@ -6,10 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastgsm._types import FloatArray
-from fastgsm.kernels.patches import extract
 from fastgsm.models._base import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.priors import load_prior
@@ -97,19 +94,3 @@ def centring(model: PatchModel) -> tuple[bool, bool]:
     shape_weights = weights.reshape(len(means), -1).sum(axis=1) if len(means) > 1 else np.ones(1)
     mean = float((shape_weights @ means).mean())
     return False, abs(mean) < 1e-3 * math.sqrt(brightness)
-
-
-def restored_patches(
-    model: PatchModel,
-    sigma: float,
-    image: FloatArray,
-    rows: NDArray[np.intp],
-    cols: NDArray[np.intp],
-    patch_size: int,
-    remove_mean: bool,
-) -> FloatArray:
-    """Return the posterior means (n, d) of a grid's patches, by the model's `denoise_patches`."""
-    noisy = np.empty((rows.size * cols.size, patch_size**2), image.dtype)
-    extract(image, rows, cols, patch_size, noisy)
-    mean = noisy.mean(axis=1, keepdims=True) if remove_mean else 0
-    return np.ascontiguousarray(model.denoise_patches(noisy - mean, sigma) + mean)

@@ -8,6 +8,9 @@ or 1.5 gain 0.06 and 0.11, 0.07 and 0.08, 0.04 and 0.02.
 
 from __future__ import annotations
 
+import itertools
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,10 +21,10 @@ from fastgsm.kernels.patches import scatter_patches
 from fastgsm.kernels.single_pass import denoise_bands
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models import PatchModel
-from fastgsm.models._scale_mixture import ScaleMixtureModel
-from fastgsm.patches import coverage, grid_positions
+from fastgsm.patches import grid_positions
+from fastgsm.restore.grid import Grid, bank_of, posterior_means
 from fastgsm.restore.method import Reach, Setting
-from fastgsm.restore.priors import centring, restored_patches
+from fastgsm.restore.priors import centring
 
 # Rows of the patch grid in a band. Constant, whatever the number of threads: the order in which
 # patches are summed, and so every bit of the result, follows from it.
@@ -46,31 +49,43 @@ AVERAGED_TRACE = 2.0
 TRACE_SLOPE = 1.05
 
 
+class Filters(NamedTuple):
+    """A model at one noise level, and how its patches are centred."""
+
+    model: PatchModel
+    bank: WienerBank | None
+    remove_mean: bool
+    remove_global_mean: bool
+    bands_per_call: int
+
+    @classmethod
+    def of(cls, model: PatchModel, sigma: float, dtype: Any) -> Filters:
+        """Prepare a model for planes of type ``dtype``."""
+        bank = bank_of(model, sigma, dtype, FLAT_TAIL_LOSS)
+        n_shapes = 1 if bank is None else len(bank.forward)
+        bands_per_call = max(BANDS_PER_CALL // n_shapes, 4 * usable_threads())
+        return cls(model, bank, *centring(model), bands_per_call)
+
+
 class SinglePass:
     """Posterior mean of every patch of a grid, averaged by precision, at one noise level.
 
     Parameters
     ----------
-    model : fitted model
     setting : Setting
         With ``center``, the image is mirrored beyond its borders.
     sigma : float
         Standard deviation of the noise, in the units of the prior.
     """
 
-    def __init__(self, model: PatchModel, setting: Setting, sigma: float) -> None:
-        self._model = model
+    def __init__(self, setting: Setting, sigma: float) -> None:
         self._sigma = sigma
-        self._bank: WienerBank | None = None
-        n_shapes = 1
-        if isinstance(model, ScaleMixtureModel):
-            self._bank = model.wiener_bank(sigma, setting.dtype, tail_loss=FLAT_TAIL_LOSS)
-            n_shapes = self._bank.forward.shape[0]
-        self._bands_per_call = max(BANDS_PER_CALL // n_shapes, 4 * usable_threads())
         self._patch_size = setting.patch_size
         self._stride = setting.stride
         self._center = setting.center
-        self._remove_mean, self._remove_global_mean = centring(model)
+        self._first = self._others = Filters.of(setting.model, sigma, setting.dtype)
+        if setting.chroma is not None:
+            self._others = Filters.of(setting.chroma, sigma, setting.dtype)
 
     @staticmethod
     def reach(patch_size: int, stride: int) -> Reach:
@@ -79,29 +94,37 @@ class SinglePass:
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
-        n_planes, height = shape[:2]
-        if self._center:
-            height += self._patch_size - 1
-        grid_rows = grid_positions(height, self._patch_size, self._stride).size
-        return n_planes * -(-(self._bands(grid_rows).size - 1) // self._bands_per_call)
+        border = self._patch_size - 1 if self._center else 0
+        grid = self._grid((shape[1] + border, shape[2] + border))
+        n_bands = self._bands(grid.rows.size).size - 1
+        return sum(-(-n_bands // each.bands_per_call) for each in self._filters(shape[0]))
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width), one by one, in the units of the prior."""
         restored = np.empty(planes.shape, planes.dtype)
-        for plane, target in zip(planes, restored, strict=True):
-            self._restore(np.ascontiguousarray(plane), target, bar)
+        for each in zip(self._filters(len(planes)), planes, restored, strict=True):
+            self._restore(*each, bar)
         return restored
 
     def with_variance(self, planes: FloatArray, bar: Progress) -> tuple[FloatArray, FloatArray]:
         """Denoise ``planes`` (n, height, width); return every pixel's expected squared error too.
 
-        Needs a model with a bank, and averages of patches rather than their centres.
+        Needs models with a bank, and averages of patches rather than their centres.
         """
         restored, variance = np.empty((2, *planes.shape), planes.dtype)
-        for plane, target, errors in zip(planes, restored, variance, strict=True):
-            sums = self._restore(np.ascontiguousarray(plane), target, bar)
-            errors[:] = self._expected_errors(sums[1])
+        every = zip(self._filters(len(planes)), planes, restored, strict=True)
+        for each, errors in zip(every, variance, strict=True):
+            errors[:] = self._expected_errors(self._restore(*each, bar))
         return restored, variance
+
+    def _filters(self, n_planes: int) -> list[Filters]:
+        """Return the filters of the luminance, the first plane, and of the other planes."""
+        return [self._first] + [self._others] * (n_planes - 1)
+
+    def _grid(self, shape: tuple[int, ...], remove_mean: bool = False) -> Grid:
+        """Return the patches of an image of ``shape`` (height, width)."""
+        rows, cols = (grid_positions(n, self._patch_size, self._stride) for n in shape)
+        return Grid(rows, cols, self._patch_size, remove_mean)
 
     def _expected_errors(self, weights: FloatArray) -> FloatArray:
         """Return every pixel's expected squared error, from the ``weights`` of its patches.
@@ -116,13 +139,10 @@ class SinglePass:
         that let only low frequencies through.
         """
         p, dtype = self._patch_size, weights.dtype
-        down, across = (
-            coverage(grid_positions(length, p, self._stride), length, p, dtype)
-            for length in weights.shape
-        )
-        trace = down[:, None] * across / weights
-        left = left_by_averaging(down, p, self._stride)[:, None]
-        left = left * left_by_averaging(across, p, self._stride)
+        counts = self._grid(weights.shape).coverage(weights.shape, dtype)
+        trace = counts[0] * counts[1] / weights
+        down, across = (left_by_averaging(each, p, self._stride) for each in counts)
+        left = down * across
         error = trace - (1 - left) * dtype.type(AVERAGED_TRACE)
         error *= dtype.type(TRACE_SLOPE)
         np.maximum(error, left * trace, out=error)
@@ -130,33 +150,28 @@ class SinglePass:
         return error
 
     def _restore(
-        self, image: FloatArray, restored: FloatArray, bar: Progress
-    ) -> tuple[FloatArray, ...]:
-        """Fill ``restored``; return the sums of `_sum_patches`."""
-        mean = image.dtype.type(image.mean(dtype=np.float64) if self._remove_global_mean else 0.0)
-        if self._remove_global_mean:
+        self, filters: Filters, image: FloatArray, restored: FloatArray, bar: Progress
+    ) -> FloatArray:
+        """Fill ``restored``; return the weights of all pixels, unless only centres are kept."""
+        image = np.ascontiguousarray(image)
+        mean = image.dtype.type(image.mean(dtype=np.float64) if filters.remove_global_mean else 0.0)
+        if filters.remove_global_mean:
             image = image - mean
         before = self._patch_size // 2
-        height, width = restored.shape
         if self._center:
-            after = self._patch_size - 1 - before
-            image = np.pad(image, ((before, after), (before, after)), mode="symmetric")
-        rows = grid_positions(image.shape[0], self._patch_size, self._stride)
-        cols = grid_positions(image.shape[1], self._patch_size, self._stride)
+            image = np.pad(image, (before, self._patch_size - 1 - before), mode="symmetric")
+        total = np.empty(image.shape, image.dtype)
         # The patches are summed in the array of the result, which bounds the memory.
-        sums: tuple[FloatArray, ...] = (
-            (np.empty(image.shape, image.dtype),)
-            if self._center
-            else (restored, np.empty(image.shape, image.dtype))
-        )
-        self._sum_patches(image, rows, cols, bar, sums)
+        sums = (total,) if self._center else (restored, total)
+        self._sum_patches(filters, image, sums, bar)
         if self._center:
-            restored[:] = sums[0][before : before + height, before : before + width]
+            height, width = restored.shape
+            restored[:] = total[before : before + height, before : before + width]
         else:
-            restored /= sums[1]
-        if self._remove_global_mean:
+            restored /= total
+        if filters.remove_global_mean:
             restored += mean
-        return sums
+        return total
 
     def _bands(self, grid_rows: int) -> NDArray[np.intp]:
         """Return the first grid row of every band, and the end; a band is at least a patch high."""
@@ -164,32 +179,27 @@ class SinglePass:
         return np.append(np.arange(0, grid_rows, step, dtype=np.intp), grid_rows)
 
     def _sum_patches(
-        self,
-        image: FloatArray,
-        rows: NDArray[np.intp],
-        cols: NDArray[np.intp],
-        bar: Progress,
-        sums: tuple[FloatArray, ...],
+        self, filters: Filters, image: FloatArray, sums: tuple[FloatArray, ...], bar: Progress
     ) -> None:
         """Fill ``sums``, two (H, W): the weighted sum of all restored patches, and the weights.
 
         If ``sums`` has only one (H, W), it gets the patches' centres.
         """
-        bands = self._bands(rows.size)
+        grid = self._grid(image.shape, filters.remove_mean)
+        bands = self._bands(grid.rows.size)
         below = self._patch_size - 1
         above = None  # the part of this band's rows that the band above has summed
-        for start in range(0, bands.size - 1, self._bands_per_call):
-            stop = min(start + self._bands_per_call, bands.size - 1)
-            part = bands[start : stop + 1]
-            spill = np.empty((stop - start, len(sums), below, image.shape[1]), image.dtype)
-            if self._bank is not None:
-                denoise_bands(
-                    image, rows, cols, part, self._patch_size, self._remove_mean, self._center,
-                    self._bank, sums, spill,
-                )  # fmt: skip
+        for start in range(0, bands.size - 1, filters.bands_per_call):
+            part = bands[start : start + filters.bands_per_call + 1]
+            spill = np.empty((part.size - 1, len(sums), below, image.shape[1]), image.dtype)
+            if filters.bank is None:
+                self._sum_bands(filters.model, image, grid, part, sums, spill)
             else:
-                self._sum_bands(image, rows, cols, part, sums, spill)
-            for top, left_below in zip(rows[part[:-1]], spill, strict=True):
+                rows, cols, *of_patches = grid
+                denoise_bands(
+                    image, rows, cols, part, *of_patches, self._center, filters.bank, sums, spill
+                )
+            for top, left_below in zip(grid.rows[part[:-1]], spill, strict=True):
                 if above is not None:
                     for target, left in zip(sums, above, strict=True):
                         target[top : top + below] += left
@@ -198,65 +208,32 @@ class SinglePass:
 
     def _sum_bands(
         self,
+        model: PatchModel,
         image: FloatArray,
-        rows: NDArray[np.intp],
-        cols: NDArray[np.intp],
+        grid: Grid,
         bands: NDArray[np.intp],
         sums: tuple[FloatArray, ...],
         spill: FloatArray,
     ) -> None:
         """Do the work of `denoise_bands` for a model that has only `denoise_patches`."""
-        for band in range(bands.size - 1):
-            grid = rows[bands[band] : bands[band + 1]]
-            top = grid[0]
-            bottom = rows[bands[band + 1]] if bands[band + 1] < rows.size else image.shape[0]
-            clean = restored_patches(
-                self._model, self._sigma, image, grid, cols, self._patch_size, self._remove_mean
+        tops = np.append(grid.rows, image.shape[0])
+        for (first, last), spilt in zip(itertools.pairwise(bands), spill, strict=True):
+            band = grid.part(slice(first, last))
+            clean = posterior_means(model, self._sigma, image, band)
+            top, bottom = tops[first], tops[last]
+            band = band._replace(rows=band.rows - top)
+            total = np.zeros(
+                (len(sums), band.rows[-1] + self._patch_size, image.shape[1]), image.dtype
             )
-            grid = grid - grid[0]
-            height, width = grid[-1] + self._patch_size, image.shape[1]
-            total = np.zeros((len(sums), height, width), image.dtype)
-            scatter_patches(clean, grid, cols, self._patch_size, self._center, total[0])
+            scatter_patches(clean, *band[:3], self._center, total[0])
             if not self._center:  # all patches have the same weight
-                total[1] = coverage(grid, height, self._patch_size, image.dtype)[:, None]
-                total[1] *= coverage(cols, width, self._patch_size, image.dtype)
+                down, across = band.coverage(total[0].shape, image.dtype)
+                total[1] = down * across
             own = bottom - top
             for target, part in zip(sums, total, strict=True):
                 target[top:bottom] = part[:own]
-            spill[band] = 0
-            spill[band, :, : height - own] = total[:, own:]
-
-
-def new_single_pass(setting: Setting, level: float) -> SinglePass | OpponentSinglePass:
-    """Return the single pass for one noise level, with a second one for planes of chroma."""
-    luminance = SinglePass(setting.model, setting, level)
-    if setting.chroma is None:
-        return luminance
-    return OpponentSinglePass(luminance, SinglePass(setting.chroma, setting, level))
-
-
-class OpponentSinglePass:
-    """One single pass for the luminance, the first plane, and another for the other planes."""
-
-    def __init__(self, luminance: SinglePass, chroma: SinglePass) -> None:
-        self._luminance = luminance
-        self._chroma = chroma
-
-    def n_steps(self, shape: tuple[int, ...]) -> int:
-        """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
-        first, others = (1, *shape[1:]), (shape[0] - 1, *shape[1:])
-        return self._luminance.n_steps(first) + self._chroma.n_steps(others)
-
-    def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
-        """Denoise ``planes`` (n, height, width), like `SinglePass`."""
-        return np.concatenate([self._luminance(planes[:1], bar), self._chroma(planes[1:], bar)])
-
-    def with_variance(self, planes: FloatArray, bar: Progress) -> tuple[FloatArray, FloatArray]:
-        """Denoise ``planes``; return every pixel's expected squared error, like `SinglePass`."""
-        first = self._luminance.with_variance(planes[:1], bar)
-        others = self._chroma.with_variance(planes[1:], bar)
-        restored, variance = (np.concatenate(pair) for pair in zip(first, others, strict=True))
-        return restored, variance
+            spilt[:] = 0
+            spilt[:, : total.shape[1] - own] = total[:, own:]
 
 
 def left_by_averaging(counts: FloatArray, patch_size: int, stride: int) -> FloatArray:

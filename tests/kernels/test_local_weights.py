@@ -11,6 +11,7 @@ from fastgsm.kernels.local_weights import local_weights, shape_evidence
 from fastgsm.kernels.rotation import TILE
 from fastgsm.kernels.shapes import best_shapes
 from fastgsm.restore import local_weights as module
+from fastgsm.restore.grid import Grid
 from fastgsm.restore.local_weights import (
     BLOCK_PIXELS,
     MARGIN_PIXELS,
@@ -102,9 +103,9 @@ def test_an_image_in_strips(case: Case, monkeypatch: Any) -> None:
     image, rows, cols, p, density = scene(case, np.float64)
     bank = density.wiener_bank(NOISE_VARIANCE, np.float64)
     weights = density.weights.sum(axis=1)
-    shapes, local = learn_local_weights(image, rows, cols, p, False, bank, weights)
+    shapes, local = learn_local_weights(image, Grid(rows, cols, p, False), bank, weights)
     monkeypatch.setattr(module, "PATCHES_PER_CALL", 1)
-    same, same_local = learn_local_weights(image, rows, cols, p, False, bank, weights)
+    same, same_local = learn_local_weights(image, Grid(rows, cols, p, False), bank, weights)
     assert_same_bits(same, shapes)
     assert_same_bits(same_local.log_ratios, local.log_ratios)
 
@@ -132,7 +133,7 @@ def test_a_shape_without_weight_is_never_chosen(weight: float) -> None:
     density.weights[1] = weight
     bank = density.wiener_bank(NOISE_VARIANCE, np.float32)
     weights = density.weights.sum(axis=1)
-    shapes, local = learn_local_weights(image, rows, cols, p, False, bank, weights)
+    shapes, local = learn_local_weights(image, Grid(rows, cols, p, False), bank, weights)
     assert not (shapes == 1).any()
     assert np.isfinite(local.log_ratios).all()
 
