@@ -26,30 +26,14 @@ NEGLIGIBLE_ROUNDINGS = 8
 def as_float_image(
     image: ArrayLike, name: str = "image", data_range: float | None = None
 ) -> tuple[FloatArray, float]:
-    """Return an image as floats in units of its data range, and that range.
+    """Return an image of any shape as floats in units of its data range, and that range.
 
-    Parameters
-    ----------
-    image : array_like
-        Integers or real floats, of any shape.
-    name : str
-        Its name in error messages.
-    data_range : float, optional
-        Value that becomes 1. By default 1.0 for floats and the type's maximum for integers.
+    The floats are float32 for float16, float32 and integers of up to 16 bits, otherwise float64.
+    They are aligned and writeable, and share the memory of ``image`` where nothing had to be
+    changed. By default the range is 1.0 for floats and the type's maximum for integers.
 
-    Returns
-    -------
-    scaled : ndarray
-        float32 for float16, float32 and integers of up to 16 bits, otherwise float64. Aligned and
-        writeable; shares the memory of ``image`` where nothing had to be changed.
-    data_range : float
-
-    Raises
-    ------
-    TypeError
-        If the image does not hold integers or real floats.
-    ValueError
-        If it is empty or holds NaN or infinity, or if ``data_range`` is not positive.
+    Raise TypeError unless the image, called ``name`` in messages, holds integers or real floats,
+    and ValueError if it is empty or holds NaN or infinity, or the range is not positive.
     """
     array = real_array(image, name)
     narrow = array.dtype in (np.float16, np.float32) or (
@@ -164,23 +148,13 @@ def with_median(
 
 
 def check_sigma(sigma: Any, shape: tuple[int, ...]) -> float | FloatArray:
-    """Return the noise level as a float, or as an array (height, width) if it is not constant."""
+    """Return the noise level as a float, or as float64 (height, width) if it is not constant.
+
+    Raise TypeError or ValueError unless it is one finite number of at least 0, or a real one for
+    each pixel of ``shape``.
+    """
     if np.ndim(sigma) == 0:
         return check_nonnegative(sigma, "sigma")
-    levels = _check_sigma_map(sigma, shape)
-    constant = (levels == levels.flat[0]).all()
-    return float(levels.flat[0]) if constant else levels
-
-
-def _check_sigma_map(sigma: Any, shape: tuple[int, ...]) -> FloatArray:
-    """Return a noise level for every pixel as float64 (height, width).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it does not hold real numbers, has another shape, or holds NaN, infinity or negative
-        values.
-    """
     levels = np.asarray(sigma)
     if levels.dtype.kind not in "iuf":
         raise TypeError(
@@ -197,7 +171,9 @@ def _check_sigma_map(sigma: Any, shape: tuple[int, ...]) -> FloatArray:
             f"sigma has {n_bad} negative, NaN or infinite values of {levels.size}; wanted finite "
             f"numbers of at least 0. Where a pixel is not to be trusted at all, give a mask."
         )
-    return levels.astype(np.float64)
+    levels = levels.astype(np.float64)
+    constant = (levels == levels.flat[0]).all()
+    return float(levels.flat[0]) if constant else levels
 
 
 def noise_level(
@@ -271,18 +247,9 @@ def trusted_pixels(
 ) -> NDArray[np.bool_] | None:
     """Return where pixels are to be trusted, (height, width); None if all are.
 
-    Parameters
-    ----------
-    image : ndarray
-        NaN in any channel masks the pixel.
-    mask : array_like of bool, or None
-        With the shape of the pixels (height, width) or of the whole image.
-    channel_axis : int or None
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the mask does not hold booleans, has another shape, or leaves no pixel.
+    NaN in any channel masks the pixel. The mask, or None, has the shape of the pixels (height,
+    width) or of the whole image. Raise TypeError or ValueError if it does not hold booleans, has
+    another shape, or leaves no pixel.
     """
     planes = channels_first(image, channel_axis)
     trusted = np.ones(planes.shape[1:], bool)

@@ -23,6 +23,12 @@ def grown(part: Part, halo: int, step: int) -> Part:
     return rows, cols
 
 
+def clipped(part: Part, shape: tuple[int, ...]) -> Part:
+    """Return the part that lies within an image of ``shape`` (height, width)."""
+    rows, cols = (slice(s.start, min(s.stop, n)) for s, n in zip(part, shape, strict=True))
+    return rows, cols
+
+
 class Tile(NamedTuple):
     """A part of an image, and the larger part that must be known to restore it."""
 
@@ -41,26 +47,16 @@ class Tile(NamedTuple):
 
 
 def tiles_of(shape: tuple[int, int], side: int, halo: int, step: int) -> list[Tile]:
-    """Cut an image into tiles of at least ``side`` pixels, in reading order.
+    """Cut an image (height, width) into tiles of at least ``side`` pixels, in reading order.
 
-    Parameters
-    ----------
-    shape : (height, width)
-    side : int
-        In pixels; rounded up to a multiple of `step`.
-    halo : int
-        Least width of the margins.
-    step : int
-        Tiles and their margins start at multiples of this.
+    Their margins are at least ``halo`` wide. Tiles and margins start at multiples of ``step``.
     """
     height, width = shape
     side = -(-side // step) * step
     tiles = []
     for top, left in itertools.product(range(0, height, side), range(0, width, side)):
-        inner = slice(top, min(top + side, height)), slice(left, min(left + side, width))
-        rows, cols = grown(inner, halo, step)
-        outer = slice(rows.start, min(rows.stop, height)), slice(cols.start, min(cols.stop, width))
-        tiles.append(Tile(inner, outer))
+        inner = clipped((slice(top, top + side), slice(left, left + side)), shape)
+        tiles.append(Tile(inner, clipped(grown(inner, halo, step), shape)))
     return tiles
 
 

@@ -7,26 +7,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgsm._images import as_float_image, channels_first
-from fastgsm._parts import Part, read_part, tiles_of
+from fastgsm._parts import Part, clipped, read_part, tiles_of
 from fastgsm._progress import Progress
 from fastgsm.noise.white import (
     PATCH,
-    exponent_of_unit,
+    Channel,
     grid_patches,
     grid_stride,
-    sigma_of_variances,
-    variance_of_patches,
+    sigma_of_channels,
 )
 
 
 class Scan(NamedTuple):
-    """One part of an image, reduced to what the noise estimate needs, by channels."""
+    """One part of an image, reduced to what the noise estimate needs."""
 
     place: tuple[int, int]
     """Row and column of the first patch in the grid of the whole image."""
-    patches: list[Any]
-    low: list[Any]
-    high: list[Any]
+    channels: list[Channel]
     unit: float
 
 
@@ -35,14 +32,10 @@ def scan_blocks(shape: tuple[int, int], tile: int) -> tuple[int, list[Part]]:
     stride = grid_stride(shape)
     blocks = tiles_of(shape, -(-tile // stride) * stride, 0, stride)
     # A patch belongs to the part that its first pixel is in.
-    parts = [
-        (
-            slice(rows.start, min(rows.stop + PATCH - 1, shape[0])),
-            slice(cols.start, min(cols.stop + PATCH - 1, shape[1])),
-        )
-        for rows, cols in (block.inner for block in blocks)
-    ]
-    return stride, parts
+    more = PATCH - 1
+    inner = (block.inner for block in blocks)
+    parts = [(slice(r.start, r.stop + more), slice(c.start, c.stop + more)) for r, c in inner]
+    return stride, [clipped(part, shape) for part in parts]
 
 
 def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan:
@@ -50,35 +43,27 @@ def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan
     scaled, unit = as_float_image(pixels)
     planes = channels_first(scaled, channel_axis)
     fits = min(planes.shape[1:]) >= PATCH
-    return Scan(
-        (part[0].start // stride, part[1].start // stride),
-        [grid_patches(plane, stride).copy() for plane in planes] if fits else [],
-        [plane.min() for plane in planes],
-        [plane.max() for plane in planes],
-        unit,
-    )
+    none = np.empty((PATCH, PATCH, 0, 0), planes.dtype)
+    channels = [
+        Channel(grid_patches(each, stride).copy() if fits else none, each.min(), each.max())
+        for each in planes
+    ]
+    return Scan((part[0].start // stride, part[1].start // stride), channels, unit)
 
 
 def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> float:
     """Estimate the noise of an image like `estimate_sigma`, from scans of all its parts."""
     grid_shape = [(length - PATCH) // stride + 1 for length in shape]
-    extremes = [[*each.low, *each.high] for each in scans]
-    exponent = exponent_of_unit(float(np.abs(extremes).max()))
-    variances = []
-    for channel in range(len(scans[0].low)):
-        dtype = scans[0].low[channel].dtype
-        grid = np.empty((PATCH, PATCH, *grid_shape), dtype)
-        for each in scans:
-            if each.patches:
-                patches, (top, left) = each.patches[channel], each.place
-                height, width = patches.shape[2:]
-                grid[:, :, top : top + height, left : left + width] = patches
-        low = min(each.low[channel] for each in scans)
-        high = max(each.high[channel] for each in scans)
-        if exponent:
-            grid, low, high = (np.ldexp(values, -exponent) for values in (grid, low, high))
-        variances.append(variance_of_patches(grid, low, high))
-    return sigma_of_variances(variances, scans[0].unit, exponent)
+    channels = []
+    for parts in zip(*(each.channels for each in scans), strict=True):
+        grid = np.empty((PATCH, PATCH, *grid_shape), parts[0].patches.dtype)
+        for (top, left), part in zip((each.place for each in scans), parts, strict=True):
+            height, width = part.patches.shape[2:]
+            grid[:, :, top : top + height, left : left + width] = part.patches
+        low, high = min(part.low for part in parts), max(part.high for part in parts)
+        channels.append(Channel(grid, low, high))
+    peak = max(float(max(-each.low, each.high)) for each in channels)
+    return sigma_of_channels(channels, peak, scans[0].unit)
 
 
 def estimate_sigma_by_tiles(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -25,6 +25,16 @@ SMOOTH_SHARE = 20
 MIN_SMOOTH = 256
 # So few unclipped patches still give a better estimate than all the clipped ones, which halve it.
 MIN_NOISY = 16
+
+
+class Channel(NamedTuple):
+    """What the estimate needs of one channel of an image."""
+
+    patches: FloatArray
+    """Some of its patches (8, 8, ...)."""
+    low: Any
+    high: Any
+    """The least and the greatest value of the channel."""
 
 
 def estimate_sigma(
@@ -105,25 +115,21 @@ def sigma_of_planes(planes: FloatArray, data_range: float, mask: NDArray[np.bool
     """
     for plane in planes:
         check_image_2d(plane, PATCH, "image" if len(planes) == 1 else "a channel of image")
-    exponent = exponent_of_unit(peak_of(planes))
-    if exponent:
-        planes = np.ldexp(planes, -exponent)
-    variances = [_noise_variance(plane, mask) for plane in planes]
-    return sigma_of_variances(variances, data_range, exponent)
+    channels = [_channel(plane, mask) for plane in planes]
+    return sigma_of_channels(channels, peak_of(planes), data_range)
 
 
-def exponent_of_unit(peak: float) -> int:
-    """Return the exponent of the power of two by which pixels of up to ``peak`` are divided.
+def sigma_of_channels(channels: list[Channel], peak: float, data_range: float) -> float:
+    """Return the noise level of an image with pixels of up to ``peak`` from its channels' patches.
 
-    A power of two rounds nothing. It keeps squares inside the type's range; the exponent is 0 where
-    they are inside it anyhow.
+    Large and small pixels are divided by a power of two, which rounds nothing. It keeps squares
+    inside the type's range.
     """
-    return 0 if 1e-9 < peak < 1e9 or peak == 0 else math.frexp(peak)[1]
-
-
-def sigma_of_variances(variances: list[float], data_range: float, exponent: int) -> float:
-    """Return the noise level of an image from its channels' variances, in units of 2^exponent."""
-    return math.ldexp(data_range * math.sqrt(sum(variances) / len(variances)), exponent)
+    exponent = 0 if 1e-9 < peak < 1e9 or peak == 0 else math.frexp(peak)[1]
+    if exponent:
+        channels = [Channel(*(np.ldexp(each, -exponent) for each in one)) for one in channels]
+    variance = sum(_variance(each) for each in channels) / len(channels)
+    return math.ldexp(data_range * math.sqrt(variance), exponent)
 
 
 def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -136,16 +142,14 @@ def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return inside
 
 
-def _noise_variance(image: FloatArray, mask: NDArray[np.bool_] | None) -> float:
-    """Return the noise variance of one channel."""
+def _channel(image: FloatArray, mask: NDArray[np.bool_] | None) -> Channel:
+    """Return what the estimate needs of one channel."""
     if mask is None:
-        stride = grid_stride(image.shape)
-        patches, pixels = grid_patches(image, stride), image
-    else:
-        windows = sliding_window_view(image, (PATCH, PATCH))
-        patches = np.ascontiguousarray(windows[_places_inside(mask)].transpose(1, 2, 0))
-        pixels = image[mask]
-    return variance_of_patches(patches, pixels.min(), pixels.max())
+        return Channel(grid_patches(image, grid_stride(image.shape)), image.min(), image.max())
+    windows = sliding_window_view(image, (PATCH, PATCH))
+    patches = np.ascontiguousarray(windows[_places_inside(mask)].transpose(1, 2, 0))
+    pixels = image[mask]
+    return Channel(patches, pixels.min(), pixels.max())
 
 
 def grid_stride(shape: tuple[int, ...]) -> int:
@@ -163,13 +167,14 @@ def grid_patches(image: FloatArray, stride: int) -> FloatArray:
     return windows[::stride, ::stride].transpose(2, 3, 0, 1)
 
 
-def variance_of_patches(patches: FloatArray, low: Any, high: Any) -> float:
-    """Return the noise variance from patches (8, 8, ...) and the image's least and greatest value.
+def _variance(channel: Channel) -> float:
+    """Return the noise variance of one channel.
 
     Clipped pixels have lost some of the noise. Borders and masked parts have none, which shows in
     constant rows or columns. Such patches are left out if enough others remain.
     """
-    patches = patches.reshape(PATCH, PATCH, -1)
+    low, high = channel.low, channel.high
+    patches: FloatArray = channel.patches.reshape(PATCH, PATCH, -1)
     noisy = (low < patches.min(axis=(0, 1))) & (patches.max(axis=(0, 1)) < high)
     for axis in (0, 1):
         noisy &= (np.ptp(patches, axis=axis) > 0).all(axis=0)

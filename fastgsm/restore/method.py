@@ -46,34 +46,22 @@ class VarianceMethod(Method, Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything that a method is made for, apart from the noise.
-
-    Attributes
-    ----------
-    model : fitted model
-    chroma : fitted model, optional
-        For the planes after the first. None if `model` is for all planes.
-    patch_size, stride : int
-        Side of a patch, and distance between patches, in pixels.
-    dtype : numpy.dtype
-        Type of the planes: float32 or float64.
-    rng : numpy.random.Generator
-        Draws the positions of the patch grids.
-    center : bool
-        Keep only each patch's central pixel.
-    inner : (rows, columns), optional
-        Part of the planes that is wanted. It starts at multiples of the preset's step; the rest of
-        the result may hold anything.
-    """
+    """Everything that a method is made for, apart from the noise."""
 
     model: PatchModel
     chroma: PatchModel | None
+    """For the planes after the first. None if `model` is for all planes."""
     patch_size: int
     stride: int
     dtype: np.dtype[Any]
+    """Type of the planes: float32 or float64."""
     rng: np.random.Generator
+    """Draws the positions of the patch grids."""
     center: bool = False
+    """Keep only each patch's central pixel."""
     inner: Part | None = None
+    """Part of the planes that is wanted, from multiples of the preset's step on; the rest of the
+    result may hold anything."""
 
 
 class Within:

@@ -11,7 +11,6 @@ import numpy as np
 from fastgsm._checks import check_choice, check_integer
 from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
-from fastgsm.models._base import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.noise.anscombe import Noise
 from fastgsm.patches import check_stride
@@ -26,29 +25,22 @@ class Options:
 
     What follows from them (the models, the patch size, the stride) is worked out once, by `check`.
 
-    Attributes
-    ----------
-    n_channels : int
-    rng : numpy.random.Generator
-        Draws the positions of the patch grids. Every tile uses a copy: they share one set of grids.
-    quality, prior, aggregation, channel_axis, data_range, workers, progress, return_std
-        As the user gave them.
-    given_stride : int, optional
-        The stride that was asked for; see `stride`.
-    camera : (gain, offset, read_noise), optional
-        Noise that grows with the light.
+    The fields without a description are as the user gave them.
     """
 
     n_channels: int
     rng: np.random.Generator
+    """Draws the positions of the patch grids. Tiles use copies: they share one set of grids."""
     _: KW_ONLY
     quality: str = DEFAULT_QUALITY
     prior: Priors | None = None
     aggregation: str = "mean"
     given_stride: int | None = None
+    """The stride that was asked for; see `stride`."""
     channel_axis: int | None = None
     data_range: float | None = None
     camera: Noise | None = None
+    """Noise that grows with the light."""
     workers: int | None = None
     progress: bool = False
     return_std: bool = False
@@ -130,14 +122,31 @@ class Options:
         check_patch_fits(shape, self.patch_size)
         _ = self.stride
         if self.return_std:
-            if self.camera is not None:
-                _refuse_std()
-            _check_std(self.preset, self.models[0], self.quality, self.aggregation)
+            self._check_std()
         if self.center and (self.stride != 1 or not self.preset.keeps_centres):
             able = " or ".join(repr(name) for name, each in PRESETS.items() if each.keeps_centres)
             raise ValueError(
                 f"stride is {self.stride} and quality {self.quality!r}; aggregation='center' takes "
                 f"one pixel from each patch, once, and needs stride 1 and quality={able}."
+            )
+
+    def _check_std(self) -> None:
+        """Raise ValueError where no expected error of a pixel is known."""
+        if self.camera is not None:
+            _refuse_std()
+        if self.preset.new_with_variance is None or self.center:
+            able = [repr(name) for name, each in PRESETS.items() if each.new_with_variance]
+            raise ValueError(
+                f"quality is {self.quality!r} and aggregation {self.aggregation!r}; return_std "
+                f"needs quality={' or '.join(able)} and aggregation='mean', which average patches "
+                f"by the errors that they expect. Give these, or leave return_std out."
+            )
+        model = self.models[0]
+        if not isinstance(model, ScaleMixtureModel):
+            raise ValueError(
+                f"prior is a {type(model).__name__}; return_std needs an MVN, GSM, GMM or MoGSM. "
+                f"Give one of these, or use the model's own denoise_patches(Y, sigma, "
+                f"return_std=True)."
             )
 
 
@@ -146,19 +155,3 @@ def _refuse_std() -> None:
         "return_std was asked for with noise=, masked or NaN pixels or a sigma map; it needs one "
         "noise level and no missing pixel. Leave return_std out."
     )
-
-
-def _check_std(preset: Preset, model: PatchModel, quality: str, aggregation: str) -> None:
-    """Raise ValueError where no expected error of a pixel is known."""
-    if preset.new_with_variance is None or aggregation != "mean":
-        able = " or ".join(repr(name) for name, each in PRESETS.items() if each.new_with_variance)
-        raise ValueError(
-            f"quality is {quality!r} and aggregation {aggregation!r}; return_std needs "
-            f"quality={able} and aggregation='mean', which average patches by the errors that they "
-            f"expect. Give these, or leave return_std out."
-        )
-    if not isinstance(model, ScaleMixtureModel):
-        raise ValueError(
-            f"prior is a {type(model).__name__}; return_std needs an MVN, GSM, GMM or MoGSM. Give "
-            f"one of these, or use the model's own denoise_patches(Y, sigma, return_std=True)."
-        )

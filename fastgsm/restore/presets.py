@@ -23,53 +23,32 @@ DEFAULT_QUALITY = "balanced"
 
 @dataclass(frozen=True)
 class Preset:
-    """A method, the bundled priors that go with it, and what it supports.
-
-    Attributes
-    ----------
-    prior : str
-        Name of the bundled prior.
-    chroma : str or None
-        Name of the one for the opponent colours of three channels; None if `prior` serves them too.
-    default_stride : callable
-        Returns the distance between patches for a patch size.
-    reach : callable
-        Returns how far the method looks at one noise level, for a patch size and a stride.
-    new : callable
-        Returns the method for a `Setting` and one noise level in the units of the prior.
-    new_uneven : callable, optional
-        Returns the method for a `Setting` and a noise level for each pixel (height, width),
-        infinite where a pixel is missing. Without one, such images get the default quality.
-    shapes_correspond : bool
-        The two models of a pair must have equally many shapes, which correspond one to one.
-    keeps_centres : bool
-        ``aggregation="center"`` is supported.
-    new_with_variance : callable, optional
-        Like `new`, for ``return_std=True``.
-    """
+    """A method, the bundled priors that go with it, and what it supports."""
 
     prior: str
+    """Name of the bundled prior."""
     chroma: str | None
+    """Name of the one for the opponent colours of three channels; None if `prior` serves them."""
     default_stride: Callable[[int], int]
+    """Returns the distance between patches for a patch size."""
     reach: Callable[[int, int], Reach]
+    """Returns how far the method looks at one noise level, for a patch size and a stride."""
     new: Callable[[Setting, float], Method]
+    """Returns the method for one noise level in the units of the prior."""
     new_uneven: Callable[[Setting, FloatArray], Method] | None = None
+    """Returns the method for a noise level for each pixel (height, width), infinite where one is
+    missing. Without this, such images get the default quality."""
     shapes_correspond: bool = True
+    """The two models of a pair must have equally many shapes, which correspond one to one."""
     keeps_centres: bool = False
+    """``aggregation="center"`` is supported."""
     new_with_variance: Callable[[Setting, float], VarianceMethod] | None = None
-
-
-def every_pixel(patch_size: int) -> int:
-    """Return 1: patches start at every pixel."""
-    return 1
+    """Like `new`, for ``return_std=True``."""
 
 
 def half_a_patch(patch_size: int) -> int:
     """Return half of the side of a patch, at least 1."""
     return max(1, patch_size // 2)
-
-
-# --- "balanced": EPLL at two scales --------------------------------------------------------
 
 
 def fine_halo(patch_size: int, stride: int) -> int:
@@ -84,7 +63,7 @@ def two_scale_reach(patch_size: int, stride: int) -> Reach:
 
 
 def new_two_scale_epll(setting: Setting, level: float, grids: Sequence[int]) -> Method:
-    """Return EPLL at two scales for one noise level."""
+    """Return "balanced": EPLL at two scales for one noise level."""
     fine: Method
     fine, coarse = (EPLL(setting, each, schedule(each, grids)) for each in (level, level / 2))
     if setting.inner is not None:
@@ -94,9 +73,6 @@ def new_two_scale_epll(setting: Setting, level: float, grids: Sequence[int]) -> 
     return TwoScales(fine, coarse, setting.patch_size)
 
 
-# --- "best": the same, and the non-local refinement ------------------------------------------
-
-
 def refined_reach(patch_size: int, stride: int) -> Reach:
     """Return how far `new_refined` looks."""
     pilot, refinement = two_scale_reach(patch_size, stride), NonlocalMVN.reach()
@@ -104,7 +80,7 @@ def refined_reach(patch_size: int, stride: int) -> Reach:
 
 
 def new_refined(setting: Setting, level: float) -> Method:
-    """Return two-scale EPLL with thorough grids and the refinement of its result."""
+    """Return "best": two-scale EPLL with thorough grids, and the refinement of its result."""
     part = setting.inner
     if part is not None:
         step = refined_reach(setting.patch_size, setting.stride).step
@@ -131,7 +107,7 @@ PRESETS = {
     "fast": Preset(
         "gsm",
         "gsm-chroma",
-        every_pixel,
+        lambda patch_size: 1,
         SinglePass.reach,
         SinglePass,
         shapes_correspond=False,

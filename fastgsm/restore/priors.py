@@ -21,14 +21,7 @@ def resolve_priors(
 ) -> Models:
     """Return the model for the luminance, and the one for the other planes if they have their own.
 
-    Parameters
-    ----------
-    prior : fitted model, str or pair of these
-    n_channels : int
-    quality : str
-        For error messages.
-    shapes_correspond : bool
-        The two models of a pair must be mixtures with equally many shapes.
+    If ``shapes_correspond``, a pair must be mixtures with equally many shapes.
     """
     if not isinstance(prior, (tuple, list)):
         return _resolve_prior(prior), None  # type: ignore[arg-type]

@@ -39,21 +39,10 @@ LEVEL_RATIO = 2.0
 
 
 def filled(planes: FloatArray, trusted: NDArray[np.bool_]) -> FloatArray:
-    """Fill untrusted pixels from the nearest trusted ones.
+    """Fill the pixels that are not ``trusted`` (height, width) from the nearest that are.
 
-    The means over the trusted ones among 2x2 pixels are filled in the same way, and enlarged.
-
-    Parameters
-    ----------
-    planes : ndarray of shape (n, height, width)
-        Finite everywhere.
-    trusted : ndarray of bool, shape (height, width)
-        True somewhere.
-
-    Returns
-    -------
-    ndarray of shape (n, height, width)
-        `planes` where trusted.
+    The means over the trusted ones among 2x2 pixels are filled in the same way, and enlarged. The
+    ``planes`` (n, height, width) are finite everywhere, and one pixel at least is trusted.
     """
     if trusted.all():
         return planes
@@ -67,18 +56,9 @@ def filled(planes: FloatArray, trusted: NDArray[np.bool_]) -> FloatArray:
 def uneven_epll(setting: Setting, noise: FloatArray, grids: Sequence[int]) -> Method:
     """Return EPLL for a noise level for each pixel, at two scales where there is noise.
 
-    Parameters
-    ----------
-    setting : Setting
-    noise : ndarray of shape (height, width)
-        Standard deviation at each pixel, in the units of the prior; infinite where one is missing.
-    grids : sequence of int
-        Grids of the last passes (see `schedule`), after the passes that approach the least noise.
-
-    Returns
-    -------
-    method
-        For planes whose missing pixels are `filled`.
+    ``noise`` (height, width), in the units of the prior, is infinite where a pixel is missing; the
+    planes have these `filled`. The last passes, after those that approach the least noise, use
+    ``grids`` (see `schedule`).
     """
     from scipy.ndimage import minimum_filter  # here, because it is slow to import
 
@@ -121,10 +101,7 @@ def _one_scale(setting: Setting, noise: FloatArray, grids: Sequence[int]) -> EPL
 def descending_levels(noise: FloatArray) -> list[float]:
     """Return the patch noise of the first passes and, last, the level of the least noisy pixels.
 
-    Parameters
-    ----------
-    noise : ndarray
-        Standard deviation at each pixel; infinite where one is missing.
+    ``noise`` is the level at each pixel, infinite where one is missing.
     """
     known = noise[np.isfinite(noise)]
     least = max(float(known.min()), LEAST_SIGMA)

@@ -41,25 +41,13 @@ def denoise_array(
 ) -> tuple[NDArray[Any], FloatArray | None]:
     """Denoise an image in memory, whose options, noise level and mask have been checked.
 
-    Parameters
-    ----------
-    original : ndarray of shape (height, width), or with one more axis for channels
-    sigma : float or ndarray of shape (height, width), optional
-        In the image's own units. None to estimate it.
-    options : Options
-        Checked with `Options.check`, and for uneven noise if there is a mask or a sigma map.
-    trusted : ndarray of bool, shape (height, width), optional
-        False where a pixel is missing.
-    inner : (rows, columns), optional
-        Part of the result that is wanted (see `Setting`): ``original`` is then a tile with its
-        margins, and the grids are drawn like those of the whole image.
+    Return a new image of the original's shape and type, and the standard deviation of its errors
+    where the options ask for it.
 
-    Returns
-    -------
-    denoised : ndarray
-        New, of the original's shape and type.
-    std : ndarray or None
-        Of the original's shape, in its units; only where the options ask for it.
+    ``sigma`` is in the image's own units, or None to estimate it. ``trusted`` (height, width) is
+    False where a pixel is missing. With ``inner``, the part of the result that is wanted (see
+    `Setting`), ``original`` is a tile with its margins, and the grids are drawn like those of the
+    whole image.
     """
     axis, camera = options.channel_axis, options.camera
     known = original if trusted is None else with_median(original, trusted, axis)
@@ -113,12 +101,12 @@ def _restore(
     rng = options.rng if inner is None else copy.deepcopy(options.rng)
     setting, preset = options.setting(planes.dtype, rng, inner), options.preset
     level = level / math.sqrt(n_channels)
-    variance = None
+    shown, variance = options.progress, None
     if options.return_std:
         assert preset.new_with_variance is not None
         assert isinstance(level, float)
         with_variance = preset.new_with_variance(setting, level)
-        with _bar(with_variance.n_steps(planes.shape), options) as bar:
+        with Progress(with_variance.n_steps(planes.shape), "denoising", enabled=shown) as bar:
             restored, variance = with_variance.with_variance(mixed, bar)
     else:
         if isinstance(level, np.ndarray):
@@ -126,7 +114,7 @@ def _restore(
             method = preset.new_uneven(setting, level)
         else:
             method = preset.new(setting, level)
-        with _bar(method.n_steps(planes.shape), options) as bar:
+        with Progress(method.n_steps(planes.shape), "denoising", enabled=shown) as bar:
             restored = method(mixed, bar)
     if n_channels > 1:
         inverse = transform.T * n_channels
@@ -134,10 +122,6 @@ def _restore(
         if variance is not None:  # the errors of the planes count as uncorrelated
             variance = _weighted_sums(np.square(inverse), variance)
     return restored, variance
-
-
-def _bar(n_steps: int, options: Options) -> Progress:
-    return Progress(n_steps, "denoising", enabled=options.progress)
 
 
 def _weighted_sums(weights: FloatArray, planes: FloatArray) -> FloatArray:
