@@ -1,13 +1,13 @@
-"""Chunks of samples, their moments, and sums over all chunks."""
+"""Chunks of samples, their moments, sums over all chunks, and what is kept between two sums."""
 
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from threading import Lock
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,14 +193,6 @@ class InProcess:
         self._chunks = chunks
         self.kept_bytes = kept_bytes
 
-    @classmethod
-    def in_memory(cls, X: FloatArray, sample_weight: FloatArray) -> InProcess:
-        """Return sums over checked samples in memory: one chunk, all of whose distances are kept.
-
-        The weights have mean 1 over those above 0.
-        """
-        return cls([Chunk(X, sample_weight, 1.0, range(len(X)), whole=True)], math.inf)
-
     def __call__(self, function: Callable[..., Any], *args: Any, **shared: Any) -> Any:
         """Return the sum of ``function(chunk, *args, **shared)`` over all chunks, in order."""
         return added(function(chunk, *args, **shared) for chunk in self._chunks)
@@ -213,3 +205,55 @@ class InProcess:
 def added(parts: Iterable[Any]) -> Any:
     """Return the sum of parts, added from the first to the last."""
     return functools.reduce(operator.add, parts)
+
+
+class HasDistances(Protocol):
+    """Shapes that samples have squared Mahalanobis distances from."""
+
+    def distances(self, X: FloatArray) -> FloatArray:
+        """Return the distances of samples (n, d), with the samples along the last axis."""
+
+
+Origin = TypeVar("Origin", bound=HasDistances)
+
+
+class KeptDistances(Generic[Origin]):
+    """Squared Mahalanobis distances of parts of chunks, kept by the process that computes them.
+
+    For passes over the data between which weights and scales change, but no shape: the next pass
+    finds what the last one left here. Copies begin empty, and what is missing is computed again,
+    to the same bits.
+
+    Parameters
+    ----------
+    origin
+        The shapes.
+    room : float
+        Most bytes to keep.
+    """
+
+    def __init__(self, origin: Origin, room: float = 0.0) -> None:
+        self.origin = origin
+        self._kept: dict[int, FloatArray] = {}
+        self._limit = self._room = room
+        self._lock = Lock()
+
+    def of(self, part: Chunk) -> FloatArray:
+        """Return the distances (K, n) of a part, and keep them no longer."""
+        with self._lock:
+            kept = self._kept.pop(part.numbers[0], None)
+            if kept is not None:
+                self._room += kept.nbytes
+                return kept
+        return self.origin.distances(part.X)
+
+    def keep(self, part: Chunk, distances: FloatArray) -> None:
+        """Keep the distances of a part, if there is room for them."""
+        number = part.numbers[0]
+        with self._lock:
+            if number not in self._kept and distances.nbytes <= self._room:
+                self._kept[number] = distances
+                self._room -= distances.nbytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.origin, self._limit)

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgsm._checks import caller_level
 from fastgsm._types import FloatArray
 from fastgsm.kernels.responsibilities import responsibilities
 from fastgsm.kernels.rotation import padded
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.learning.support import Support, lower_trapezoidal
-from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, pad
+from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, normalised_log_weights, pad
 
 # Samples whose K*J responsibilities are held at once if only their sum is wanted.
 SAMPLES_AT_ONCE = 16_384
@@ -157,11 +158,6 @@ class ScaleMixtureDensity:
         responsibilities(self.distances(X), log_weights, precisions, posterior, log_norm)
         return posterior, log_norm
 
-    def score_samples(self, X: FloatArray) -> FloatArray:
-        """Return the log-likelihood (n,) in nats of each sample of X (n, d)."""
-        blocks = [self.posterior(part)[1] for part in in_blocks(X)]
-        return self.without_density_off_support(X, np.concatenate(blocks))
-
     def off_support(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return whether each sample of X (n, d) leaves the support by more than rounding."""
         deviation = X - self.means[0].astype(X.dtype)
@@ -182,7 +178,7 @@ class ScaleMixtureDensity:
             f"the training data, which has rank {self.rank} of {self.n_features}: their "
             f"log-likelihood is -inf. If the model was trained on patches whose mean was removed, "
             f'remove it here too (center="patch"); otherwise train on more samples.',
-            stacklevel=4,
+            stacklevel=caller_level(),
         )
         return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
 
@@ -309,6 +305,46 @@ class ScaleMixtureDensity:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ScaleMixtureDensity:
         return self  # never changed
+
+
+@dataclass(frozen=True)
+class ScaleGroups:
+    """The coordinates that share scales: all of the support, or each principal axis on its own.
+
+    Attributes
+    ----------
+    gaussian : ScaleMixtureDensity
+        Mean 0 and the covariance of the samples.
+    by_axis : bool
+    """
+
+    gaussian: ScaleMixtureDensity
+    by_axis: bool
+
+    @property
+    def n_groups(self) -> int:
+        """Number G of groups."""
+        return self.gaussian.rank if self.by_axis else 1
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of each group."""
+        return 1 if self.by_axis else self.gaussian.rank
+
+    def distances(self, X: FloatArray) -> FloatArray:
+        """Return squared Mahalanobis distances (G, n) of X (n, d) at scale 1."""
+        if not self.by_axis:
+            return self.gaussian.distances(X)
+        coordinates = X @ self.gaussian.eigenvectors[0].astype(X.dtype)
+        squares = np.ascontiguousarray(np.square(coordinates).T)
+        squares /= self.gaussian.eigenvalues[0][:, None].astype(X.dtype)
+        return squares
+
+    def log_weights(self, weights: FloatArray, scales: FloatArray) -> FloatArray:
+        """Return logarithms (G, J) of weights over normalising constants."""
+        log_variances = np.log(self.gaussian.eigenvalues)
+        log_dets = log_variances[0] if self.by_axis else log_variances.sum(axis=1)
+        return normalised_log_weights(weights, scales, log_dets, self.dimension)
 
 
 def in_blocks(samples: FloatArray) -> list[FloatArray]:
