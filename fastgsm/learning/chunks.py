@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from fastgsm._checks import check_numbers
 from fastgsm._types import FloatArray
-from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
 from fastgsm.learning.samples import check_sample_weight, check_samples, total_weight
 from fastgsm.learning.sums import weighted_moments
 from fastgsm.learning.support import Support
+from fastgsm.learning.whitened import WhitenedMixture
 
 T = TypeVar("T")
+# Shapes that samples have squared Mahalanobis distances from.
+Origin = TypeVar("Origin", WhitenedMixture, ScaleGroups)
 
 # Samples whose float64 copy is held at once; so are their distances, but for samples in memory.
 SAMPLES_AT_ONCE = 65_536
@@ -70,15 +73,9 @@ class Chunk(NamedTuple):
 
     def parts(self) -> list[Chunk]:
         """Cut into parts of at most SAMPLES_AT_ONCE samples; an empty chunk has none."""
-        return [
-            Chunk(
-                self.X[i : i + SAMPLES_AT_ONCE],
-                self.sample_weight[i : i + SAMPLES_AT_ONCE],
-                self.unit,
-                self.numbers[i : i + SAMPLES_AT_ONCE],
-            )
-            for i in range(0, len(self.X), SAMPLES_AT_ONCE)
-        ]
+        starts = range(0, len(self.X), SAMPLES_AT_ONCE)
+        rows = (slice(first, first + SAMPLES_AT_ONCE) for first in starts)
+        return [Chunk(self.X[i], self.sample_weight[i], self.unit, self.numbers[i]) for i in rows]
 
     def held(self) -> list[Chunk]:
         """Return the parts whose distances E-steps hold at once."""
@@ -181,12 +178,7 @@ class Reduction(Protocol):
 class InProcess:
     """A `Reduction` over chunks that this process goes through one by one.
 
-    Parameters
-    ----------
-    chunks : iterable of Chunk
-        Iterated over in every pass, so not an iterator. May make its chunks as it goes.
-    kept_bytes : float
-        See `Reduction`.
+    Every pass iterates over ``chunks``, which may make them as it goes, but is no iterator.
     """
 
     def __init__(self, chunks: Iterable[Chunk], kept_bytes: float = KEPT_BYTES) -> None:
@@ -207,33 +199,16 @@ def added(parts: Iterable[Any]) -> Any:
     return functools.reduce(operator.add, parts)
 
 
-class HasDistances(Protocol):
-    """Shapes that samples have squared Mahalanobis distances from."""
-
-    def distances(self, X: FloatArray) -> FloatArray:
-        """Return the distances of samples (n, d), with the samples along the last axis."""
-
-
-Origin = TypeVar("Origin", bound=HasDistances)
-
-
 class KeptDistances(Generic[Origin]):
     """Squared Mahalanobis distances of parts of chunks, kept by the process that computes them.
 
     For passes over the data between which weights and scales change, but no shape: the next pass
     finds what the last one left here. Copies begin empty, and what is missing is computed again,
-    to the same bits.
-
-    Parameters
-    ----------
-    origin
-        The shapes.
-    room : float
-        Most bytes to keep.
+    to the same bits. ``room`` is the most bytes to keep.
     """
 
     def __init__(self, origin: Origin, room: float = 0.0) -> None:
-        self.origin = origin
+        self.origin: Origin = origin
         self._kept: dict[int, FloatArray] = {}
         self._limit = self._room = room
         self._lock = Lock()

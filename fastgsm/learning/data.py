@@ -23,31 +23,19 @@ START_SAMPLES = 100_000
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What is known of the samples before EM, and sums over them.
-
-    Attributes
-    ----------
-    reduce : Reduction
-        Sums over the chunks.
-    moments : Moments
-    gaussian : ScaleMixtureDensity
-        Has these moments, with variances of at least `floor`.
-    support : Support
-    floor : float
-    X, sample_weight : ndarray
-        What EM's starting values come from.
-    in_memory : bool
-        Whether those are all samples.
-    """
+    """What is known of the samples before EM, and sums over them."""
 
     reduce: Reduction
     moments: Moments
     gaussian: ScaleMixtureDensity
+    """Has these moments, with variances of at least `floor`."""
     support: Support
     floor: float
     X: FloatArray
+    """Samples that EM's starting values come from."""
     sample_weight: FloatArray
     in_memory: bool
+    """Whether those are all samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +78,12 @@ class Data:
             moments: Moments = self.reduce(partial(Moments.of, about_mean=about_mean))
             moments = replace(moments, weight=weight)
         else:
-            found = self._look(about_mean, self.n_samples)
+            look = partial(self.reduce, _ChunkSurvey.of, about_mean)
+            found: _ChunkSurvey = look(START_SAMPLES / self.n_samples)
             if found.moments.weight == 0:
                 raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
             if 2 * found.n_used < self.n_samples:  # few were drawn, as the others have no weight
-                found = self._look(about_mean, found.n_used)
+                found = look(START_SAMPLES / found.n_used)
             check_magnitude(np.full((1, 1), found.peak, self.dtype))
             X, moments = found.X, found.moments
             sample_weight = check_sample_weight(found.sample_weight, len(X), self.dtype)
@@ -103,10 +92,6 @@ class Data:
         gaussian = moments.gaussian_on(support, floor)
         in_memory = self.held is not None
         return Survey(self.reduce, moments, gaussian, support, floor, X, sample_weight, in_memory)
-
-    def _look(self, about_mean: bool, n_samples: int) -> _ChunkSurvey:
-        found: _ChunkSurvey = self.reduce(_ChunkSurvey.of, about_mean, START_SAMPLES / n_samples)
-        return found
 
 
 def drawn(numbers: range | NDArray[np.int64], share: float) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -122,11 +122,6 @@ class ScaleMixtureDensity:
         log_dets = np.log(self.eigenvalues).sum(axis=1)
         whiteners = lower_trapezoidal(roots)
         return WhitenedMixture(self.weights, self.scales, self.means, whiteners, log_dets)
-
-    @property
-    def whiteners(self) -> FloatArray:
-        """Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k, (K, rank, d)."""
-        return self.whitened.whiteners
 
     def of_unit_trace(self) -> ScaleMixtureDensity:
         """Move the factor that scales and covariances share to the scales: trace(Sigma) = rank."""
@@ -251,7 +246,7 @@ class ScaleMixtureDensity:
             log_weights = np.log(self.weights) - 0.5 * (self.rank * LOG_2PI + log_det)
         precisions = np.where(kept[:, None], 1 / noisy - tail_precisions[:, :, None], 0.0)
         shrinkages = np.where(kept[:, None], v / noisy - tail_shrinkages[:, :, None], 0.0)
-        forward, backward = self._rotations(dtype)
+        forward, backward = self._rotations(np.dtype(dtype))
         K, J, (d, R) = n_shapes, padded(n_scales), backward.shape[1:]
         return WienerBank(
             ranks=np.array([padded(int(rank)) for rank in ranks]),
@@ -267,20 +262,17 @@ class ScaleMixtureDensity:
             traces=pad((v / noisy).sum(axis=2) + self.n_features - self.rank, (K, J), dtype),
         )
 
-    def _rotations(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return U_k^T (K, R', d') and U_k (K, d', R'), padded with zeros; all banks share them."""
-        dtype = np.dtype(dtype)
-        if dtype not in self._rotations_of:
-            K, d, R = len(self.weights), padded(self.n_features), padded(self.rank)
-            self._rotations_of[dtype] = (
-                pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype),
-                pad(self.eigenvectors, (K, d, R), dtype),
-            )
-        return self._rotations_of[dtype]
-
     @cached_property
-    def _rotations_of(self) -> dict[np.dtype[Any], tuple[NDArray[Any], NDArray[Any]]]:
-        return {}
+    def _rotations(self) -> Callable[[np.dtype[Any]], tuple[NDArray[Any], NDArray[Any]]]:
+        """U_k^T (K, R', d') and U_k (K, d', R') of a type, zero-padded; its banks share them."""
+
+        @cache
+        def rotations(dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+            K, d, R = len(self.weights), padded(self.n_features), padded(self.rank)
+            forward = pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype)
+            return forward, pad(self.eigenvectors, (K, d, R), dtype)
+
+        return rotations
 
     @cached_property
     def wiener_bank_of(self) -> Callable[[float, np.dtype[Any], float], WienerBank]:

@@ -72,19 +72,11 @@ class Monitor:
 
 @dataclass(frozen=True)
 class FitRun:
-    """How a model is fitted, apart from its own options.
-
-    Attributes
-    ----------
-    rng : numpy.random.Generator
-    monitor : callable
-        Called in every iteration; returns True to end the fit.
-    checkpoint : FitCheckpoint, optional
-        Keeps the state of EM.
-    """
+    """How a model is fitted, apart from its own options."""
 
     rng: np.random.Generator
     monitor: Callable[[EMIteration], bool]
+    """Called in every iteration; returns True to end the fit."""
     checkpoint: FitCheckpoint | None
 
 

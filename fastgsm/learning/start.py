@@ -21,9 +21,7 @@ SEED_SAMPLES = 20_000
 
 
 def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
-    """Return the starting weights (K, J): the user's, checked, or equal ones."""
-    if given is None:
-        return np.full(shape, 1.0 / (shape[0] * shape[1]))
+    """Return the user's starting weights (K, J), checked."""
     weights = given_array(given, shape, "weights_init")
     if (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
         raise ValueError(
@@ -162,7 +160,7 @@ def _direction_labels(
     rng: np.random.Generator,
 ) -> Any:
     seeds = rng.choice(candidates, size=n_components, replace=False)
-    whitener = gaussian.whiteners[0].astype(X.dtype)
+    whitener = gaussian.whitened.whiteners[0].astype(X.dtype)
     axes = X[seeds] @ whitener.T
     axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), np.finfo(X.dtype).tiny)
     return np.abs((X @ whitener.T) @ axes.T).argmax(axis=1)

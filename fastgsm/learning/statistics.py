@@ -5,7 +5,7 @@ Statistics of parts, added in a fixed order, are the same to the bit wherever ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,16 +108,10 @@ class SufficientStatistics:
         """Return the statistics of samples whose weights are ``factor`` times as large."""
         if factor == 1:
             return self
-        return SufficientStatistics(
-            self.parameters,
-            self.n_samples,
-            factor * self.weight,
-            factor * self.log_likelihood,
-            factor * self.counts,
-            *(
-                None if each is None else factor * each
-                for each in (self.distances, self.sums, self.products)
-            ),
+        names = ("weight", "log_likelihood", "counts", "distances", "sums", "products")
+        values = {name: getattr(self, name) for name in names}
+        return replace(
+            self, **{name: factor * value for name, value in values.items() if value is not None}
         )
 
 
@@ -139,7 +133,9 @@ def shape_statistics(
     ``at`` gives other weights and scales (K, J). Without ``scales`` the counts are (K, 1), over all
     scales. Distances stay kept for the next pass unless moments are asked for.
     """
-    mixture = kept.origin if at is None else kept.origin.with_scales(*at)
+    mixture = kept.origin
+    if at is not None:
+        mixture = replace(mixture, weights=at[0], scales=at[1])
     K, d = mixture.means.shape
     log_weights = mixture.log_weights
     log_likelihood = 0.0

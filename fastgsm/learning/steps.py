@@ -34,16 +34,8 @@ class ScaleSteps:
     scales settles after 16 iterations instead of 45, one of 16 after 66 instead of 246, and an ICA
     after 22 instead of 66, with likelihoods that are no lower.
 
-    Parameters
-    ----------
-    reduce : Reduction
-        Sums over the samples.
-    kept : KeptDistances of ScaleGroups
-        The groups, and distances that are known already.
-    weights, scales : ndarray of shape (G, J)
-        To start from.
-    floor : float
-        Least scale.
+    It starts from ``weights`` and ``scales`` (G, J), none of which may fall below ``floor``. What
+    distances are known already are in ``kept``.
 
     References
     ----------

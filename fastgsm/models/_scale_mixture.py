@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,9 @@ class ScaleMixtureModel(PatchModel):
     _learns_scales = False
 
     @property
-    @abstractmethod
     def _shape(self) -> tuple[int, int]:
-        """(K, J), by the options."""
+        """(K, J), by the options; 1 where there is no option."""
+        return getattr(self, "n_components", 1), getattr(self, "n_scales", 1)
 
     def _natural(self, values: FloatArray) -> FloatArray:
         self._check_fitted()
@@ -163,14 +164,7 @@ class ScaleMixtureModel(PatchModel):
         return n_shapes * n_scales - 1 + scales + means + covariances
 
     def _arrays(self) -> dict[str, FloatArray]:
-        density = self._density
-        return {
-            "weights": density.weights,
-            "scales": density.scales,
-            "means": density.means,
-            "eigenvalues": density.eigenvalues,
-            "eigenvectors": density.eigenvectors,
-        }
+        return {field.name: getattr(self._density, field.name) for field in fields(self._density)}
 
     def _set_arrays(self, arrays: dict[str, FloatArray]) -> None:
         density = ScaleMixtureDensity(**arrays)

@@ -102,10 +102,6 @@ class GMM(ShapeModel):
     def _learns_means(self) -> bool:  # type: ignore[override]
         return self.fit_means
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return (self.n_components, 1)
-
     def _check_options(self) -> None:
         super()._check_options()
         if self.means_init is not None and not self.fit_means:

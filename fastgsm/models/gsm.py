@@ -79,10 +79,6 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     """
 
     @property
-    def _shape(self) -> tuple[int, int]:
-        return (1, self.n_scales)
-
-    @property
     def _learned(self) -> tuple[ScaleMixtureDensity, FloatArray, FloatArray]:
         ones = np.ones((1, 1))
         gaussian = replace(self._density, weights=ones, scales=ones)

@@ -120,10 +120,6 @@ class MoGSM(ShapeModel):
     _two_indices = True
     _learns_scales = True
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return (self.n_components, self.n_scales)
-
     def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
         K, J = self._shape
         start = initial_shapes(data, K, self.init_params, rng, fit_means=False)

@@ -62,10 +62,6 @@ class MVN(ScaleMixtureModel):
     _learns_means = True
     _default_step = "equal"
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return (1, 1)
-
     def _fit(self, data: Survey, run: FitRun) -> History:
         start = time.perf_counter()
         statistics = data.reduce(
