@@ -19,9 +19,9 @@ import numpy as np
 import fastgsm
 from fastgsm._patch_sources import Draw, drawn_chunks
 from fastgsm.kernels._jit import limit_workers
-from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.chunks import Chunk, KeptDistances
 from fastgsm.learning.dask import FAN_IN, DaskSums
-from fastgsm.learning.e_steps import group_statistics, shape_statistics
+from fastgsm.learning.statistics import group_statistics, shape_statistics
 
 from . import markdown
 from .common import Array, fit, seconds, shrunk
@@ -105,15 +105,15 @@ def passes_of(model: Any) -> list[Callable[[Chunk], fastgsm.SufficientStatistics
     """Return what an iteration of a fit does with each chunk, one function for each pass."""
     density = model._density
     if isinstance(model, fastgsm.GSM):
-        return [
-            lambda chunk: group_statistics(chunk, model._groups(), density.weights, density.scales)
-        ]
+        groups = KeptDistances(model._groups())
+        return [lambda chunk: group_statistics(chunk, density.weights, density.scales, kept=groups)]
+    shapes = KeptDistances(density.whitened)
     if isinstance(model, fastgsm.MoGSM):
         return [
-            lambda chunk: shape_statistics(chunk, density.whitened, scales=True, moments=False),
-            lambda chunk: shape_statistics(chunk, density.whitened),
+            lambda chunk: shape_statistics(chunk, kept=shapes, scales=True, moments=False),
+            lambda chunk: shape_statistics(chunk, kept=shapes),
         ]
-    return [lambda chunk: shape_statistics(chunk, density.whitened)]
+    return [lambda chunk: shape_statistics(chunk, kept=shapes)]
 
 
 def drawing_costs(image: Any, n: int, side: slice = slice(None)) -> float:

@@ -22,23 +22,14 @@ MAY_CHANGE = {"tol", "max_iter", "random_state", "verbose", "warm_start"}
 
 
 class FitCheckpoint:
-    """The state of EM after each M-step, in a file.
+    """The state of EM after each M-step, in a file, from which EM resumes if it exists."""
 
-    Parameters
-    ----------
-    path : path
-        File to write, and to resume from if it exists.
-
-    Attributes
-    ----------
-    saved : tuple of state and lower bounds, or None
-        What EM resumes from. Known after `belongs_to`.
-    """
+    saved: tuple[dict[str, FloatArray], list[float]] | None = None
+    """State and lower bounds that EM resumes from. Known after `belongs_to`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         check_output_path(self._path)
-        self.saved: tuple[dict[str, FloatArray], list[float]] | None = None
         self._saved_at = -np.inf
         self._held = self._load() if self._path.exists() else None
 

@@ -1,25 +1,28 @@
-"""Chunks of samples, their moments, and sums over all chunks."""
+"""Chunks of samples, their moments, sums over all chunks, and what is kept between two sums."""
 
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from threading import Lock
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm._checks import check_numbers
 from fastgsm._types import FloatArray
-from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
 from fastgsm.learning.samples import check_sample_weight, check_samples, total_weight
 from fastgsm.learning.sums import weighted_moments
 from fastgsm.learning.support import Support
+from fastgsm.learning.whitened import WhitenedMixture
 
 T = TypeVar("T")
+# Shapes that samples have squared Mahalanobis distances from.
+Origin = TypeVar("Origin", WhitenedMixture, ScaleGroups)
 
 # Samples whose float64 copy is held at once; so are their distances, but for samples in memory.
 SAMPLES_AT_ONCE = 65_536
@@ -70,15 +73,9 @@ class Chunk(NamedTuple):
 
     def parts(self) -> list[Chunk]:
         """Cut into parts of at most SAMPLES_AT_ONCE samples; an empty chunk has none."""
-        return [
-            Chunk(
-                self.X[i : i + SAMPLES_AT_ONCE],
-                self.sample_weight[i : i + SAMPLES_AT_ONCE],
-                self.unit,
-                self.numbers[i : i + SAMPLES_AT_ONCE],
-            )
-            for i in range(0, len(self.X), SAMPLES_AT_ONCE)
-        ]
+        starts = range(0, len(self.X), SAMPLES_AT_ONCE)
+        rows = (slice(first, first + SAMPLES_AT_ONCE) for first in starts)
+        return [Chunk(self.X[i], self.sample_weight[i], self.unit, self.numbers[i]) for i in rows]
 
     def held(self) -> list[Chunk]:
         """Return the parts whose distances E-steps hold at once."""
@@ -181,25 +178,12 @@ class Reduction(Protocol):
 class InProcess:
     """A `Reduction` over chunks that this process goes through one by one.
 
-    Parameters
-    ----------
-    chunks : iterable of Chunk
-        Iterated over in every pass, so not an iterator. May make its chunks as it goes.
-    kept_bytes : float
-        See `Reduction`.
+    Every pass iterates over ``chunks``, which may make them as it goes, but is no iterator.
     """
 
     def __init__(self, chunks: Iterable[Chunk], kept_bytes: float = KEPT_BYTES) -> None:
         self._chunks = chunks
         self.kept_bytes = kept_bytes
-
-    @classmethod
-    def in_memory(cls, X: FloatArray, sample_weight: FloatArray) -> InProcess:
-        """Return sums over checked samples in memory: one chunk, all of whose distances are kept.
-
-        The weights have mean 1 over those above 0.
-        """
-        return cls([Chunk(X, sample_weight, 1.0, range(len(X)), whole=True)], math.inf)
 
     def __call__(self, function: Callable[..., Any], *args: Any, **shared: Any) -> Any:
         """Return the sum of ``function(chunk, *args, **shared)`` over all chunks, in order."""
@@ -213,3 +197,38 @@ class InProcess:
 def added(parts: Iterable[Any]) -> Any:
     """Return the sum of parts, added from the first to the last."""
     return functools.reduce(operator.add, parts)
+
+
+class KeptDistances(Generic[Origin]):
+    """Squared Mahalanobis distances of parts of chunks, kept by the process that computes them.
+
+    For passes over the data between which weights and scales change, but no shape: the next pass
+    finds what the last one left here. Copies begin empty, and what is missing is computed again,
+    to the same bits. ``room`` is the most bytes to keep.
+    """
+
+    def __init__(self, origin: Origin, room: float = 0.0) -> None:
+        self.origin: Origin = origin
+        self._kept: dict[int, FloatArray] = {}
+        self._limit = self._room = room
+        self._lock = Lock()
+
+    def of(self, part: Chunk) -> FloatArray:
+        """Return the distances (K, n) of a part, and keep them no longer."""
+        with self._lock:
+            kept = self._kept.pop(part.numbers[0], None)
+            if kept is not None:
+                self._room += kept.nbytes
+                return kept
+        return self.origin.distances(part.X)
+
+    def keep(self, part: Chunk, distances: FloatArray) -> None:
+        """Keep the distances of a part, if there is room for them."""
+        number = part.numbers[0]
+        with self._lock:
+            if number not in self._kept and distances.nbytes <= self._room:
+                self._kept[number] = distances
+                self._room -= distances.nbytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.origin, self._limit)

@@ -76,7 +76,7 @@ def _total(
 def source_data(sources: list[Source], shape: tuple[int, int], dtype: DTypeLike) -> Data:
     """Return the samples of sources, whose total shape and type are given."""
     narrow = np.dtype(dtype) in (np.float16, np.float32)
-    return Data(*shape, np.float32 if narrow else np.float64, DaskSums(sources))
+    return Data(*shape, np.dtype(np.float32 if narrow else np.float64), DaskSums(sources))
 
 
 def array_data(X: Any, sample_weight: Any) -> Data:

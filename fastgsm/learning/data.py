@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from fastgsm._arrays import peak_of
 from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Chunk, InProcess, Moments, Reduction
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.e_steps import shape_statistics
-from fastgsm.learning.kept import KeptDistances
 from fastgsm.learning.samples import check_magnitude, check_sample_weight
-from fastgsm.learning.scale_groups import ScaleGroups
+from fastgsm.learning.support import Support
 
 # About how many samples EM on chunks starts from. They are drawn from all chunks, and held.
 START_SAMPLES = 100_000
 
 
-class Data:
-    """Samples, as the models' fits see them.
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What is known of the samples before EM, and sums over them."""
 
-    Parameters
+    reduce: Reduction
+    moments: Moments
+    gaussian: ScaleMixtureDensity
+    """Has these moments, with variances of at least `floor`."""
+    support: Support
+    floor: float
+    X: FloatArray
+    """Samples that EM's starting values come from."""
+    sample_weight: FloatArray
+    in_memory: bool
+    """Whether those are all samples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Samples before a fit, in chunks of which only sums are seen, or in memory.
+
+    Attributes
     ----------
     n_samples, n_features : int
         Of all chunks together.
@@ -32,70 +50,48 @@ class Data:
         float32 or float64.
     reduce : Reduction
         Sums over the chunks.
-
-    Attributes
-    ----------
-    weight : float
-        Sum of the samples' weights, as they were given. Known after `moments`.
-    start : tuple of ndarray
-        Samples and weights that EM's starting values come from. Known after `moments`.
-    in_memory : bool
-        Whether `start` has all samples.
+    held : tuple of samples, weights and sum of the weights as they were given, or None
+        If all are in memory.
     """
 
-    weight: float
-    start: tuple[FloatArray, FloatArray]
-    in_memory = False
-
-    def __init__(
-        self, n_samples: int, n_features: int, dtype: DTypeLike, reduce: Reduction
-    ) -> None:
-        self.n_samples, self.n_features, self.dtype = n_samples, n_features, np.dtype(dtype)
-        self.reduce = reduce
+    n_samples: int
+    n_features: int
+    dtype: np.dtype[Any]
+    reduce: Reduction
+    held: tuple[FloatArray, FloatArray, float] | None = None
 
     @classmethod
     def of_samples(cls, X: FloatArray, sample_weight: FloatArray, weight: float) -> Data:
-        """Wrap checked samples in memory.
+        """Wrap checked samples in memory, as one chunk, all of whose distances are kept.
 
         ``sample_weight`` has mean 1 over its values above 0; ``weight`` is the sum as given.
         """
         n_samples, n_features = X.shape
-        data = cls(n_samples, n_features, X.dtype, InProcess.in_memory(X, sample_weight))
-        data.weight, data.start, data.in_memory = weight, (X, sample_weight), True
-        return data
+        chunk = Chunk(X, sample_weight, 1.0, range(n_samples), whole=True)
+        reduce = InProcess([chunk], math.inf)
+        return cls(n_samples, n_features, X.dtype, reduce, (X, sample_weight, weight))
 
-    def moments(self, *, about_mean: bool) -> Moments:
-        """Return the moments of all samples. Must be called first."""
-        if self.in_memory:
+    def survey(self, *, about_mean: bool, reg_covar: float) -> Survey:
+        """Find out what a fit needs to know before EM; raise ValueError if it cannot learn."""
+        if self.held is not None:
+            X, sample_weight, weight = self.held
             moments: Moments = self.reduce(partial(Moments.of, about_mean=about_mean))
-            return moments
-        survey = self._survey(about_mean, self.n_samples)
-        if survey.moments.weight == 0:
-            raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
-        if 2 * survey.n_used < self.n_samples:  # few were drawn, as the others have no weight
-            survey = self._survey(about_mean, survey.n_used)
-        check_magnitude(np.full((1, 1), survey.peak, self.dtype))
-        self.weight = survey.moments.weight
-        self.start = survey.X, check_sample_weight(survey.sample_weight, len(survey.X), self.dtype)
-        return survey.moments
-
-    def _survey(self, about_mean: bool, n_samples: int) -> _Survey:
-        survey: _Survey = self.reduce(_Survey.of, about_mean, START_SAMPLES / n_samples)
-        return survey
-
-    def log_likelihood(self, density: ScaleMixtureDensity) -> float:
-        """Return the mean log-likelihood per sample, in nats."""
-        statistics = self.reduce(shape_statistics, density.whitened, "", True, False)
-        return float(statistics.log_likelihood / statistics.weight)
-
-    def kept_distances(
-        self, groups: ScaleGroups, start_distances: FloatArray
-    ) -> KeptDistances[ScaleGroups]:
-        """Return a store of distances; in memory it holds those of `start`, that is, all."""
-        kept = KeptDistances(groups, self.reduce.kept_bytes)
-        if self.in_memory:
-            self.reduce(kept.keep, start_distances)
-        return kept
+            moments = replace(moments, weight=weight)
+        else:
+            look = partial(self.reduce, _ChunkSurvey.of, about_mean)
+            found: _ChunkSurvey = look(START_SAMPLES / self.n_samples)
+            if found.moments.weight == 0:
+                raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
+            if 2 * found.n_used < self.n_samples:  # few were drawn, as the others have no weight
+                found = look(START_SAMPLES / found.n_used)
+            check_magnitude(np.full((1, 1), found.peak, self.dtype))
+            X, moments = found.X, found.moments
+            sample_weight = check_sample_weight(found.sample_weight, len(X), self.dtype)
+        support = Support.of(moments.covariance, self.dtype)
+        floor = reg_covar * support.variance
+        gaussian = moments.gaussian_on(support, floor)
+        in_memory = self.held is not None
+        return Survey(self.reduce, moments, gaussian, support, floor, X, sample_weight, in_memory)
 
 
 def drawn(numbers: range | NDArray[np.int64], share: float) -> NDArray[np.bool_]:
@@ -120,7 +116,7 @@ def drawn(numbers: range | NDArray[np.int64], share: float) -> NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class _Survey:
+class _ChunkSurvey:
     """What is known of a chunk before EM: its moments, its peak, and some of its samples."""
 
     n_used: int
@@ -131,7 +127,7 @@ class _Survey:
     sample_weight: FloatArray
 
     @classmethod
-    def of(cls, chunk: Chunk, about_mean: bool, share: float) -> _Survey:
+    def of(cls, chunk: Chunk, about_mean: bool, share: float) -> _ChunkSurvey:
         rows = np.flatnonzero(drawn(chunk.numbers, share))
         return cls(
             len(chunk.X),
@@ -141,8 +137,8 @@ class _Survey:
             chunk.unit * chunk.sample_weight[rows].astype(np.float64),
         )
 
-    def __add__(self, other: _Survey) -> _Survey:
-        return _Survey(
+    def __add__(self, other: _ChunkSurvey) -> _ChunkSurvey:
+        return _ChunkSurvey(
             self.n_used + other.n_used,
             self.moments + other.moments,
             max(self.peak, other.peak),

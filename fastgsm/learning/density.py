@@ -11,18 +11,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgsm._checks import caller_level
 from fastgsm._types import FloatArray
 from fastgsm.kernels.responsibilities import responsibilities
 from fastgsm.kernels.rotation import padded
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.learning.support import Support, lower_trapezoidal
-from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, pad
+from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, normalised_log_weights, pad
 
 # Samples whose K*J responsibilities are held at once if only their sum is wanted.
 SAMPLES_AT_ONCE = 16_384
@@ -122,11 +123,6 @@ class ScaleMixtureDensity:
         whiteners = lower_trapezoidal(roots)
         return WhitenedMixture(self.weights, self.scales, self.means, whiteners, log_dets)
 
-    @property
-    def whiteners(self) -> FloatArray:
-        """Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k, (K, rank, d)."""
-        return self.whitened.whiteners
-
     def of_unit_trace(self) -> ScaleMixtureDensity:
         """Move the factor that scales and covariances share to the scales: trace(Sigma) = rank."""
         factors = self.eigenvalues.mean(axis=1, keepdims=True)
@@ -157,11 +153,6 @@ class ScaleMixtureDensity:
         responsibilities(self.distances(X), log_weights, precisions, posterior, log_norm)
         return posterior, log_norm
 
-    def score_samples(self, X: FloatArray) -> FloatArray:
-        """Return the log-likelihood (n,) in nats of each sample of X (n, d)."""
-        blocks = [self.posterior(part)[1] for part in in_blocks(X)]
-        return self.without_density_off_support(X, np.concatenate(blocks))
-
     def off_support(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return whether each sample of X (n, d) leaves the support by more than rounding."""
         deviation = X - self.means[0].astype(X.dtype)
@@ -182,7 +173,7 @@ class ScaleMixtureDensity:
             f"the training data, which has rank {self.rank} of {self.n_features}: their "
             f"log-likelihood is -inf. If the model was trained on patches whose mean was removed, "
             f'remove it here too (center="patch"); otherwise train on more samples.',
-            stacklevel=4,
+            stacklevel=caller_level(),
         )
         return np.where(outside, X.dtype.type(-np.inf), log_likelihood)
 
@@ -255,7 +246,7 @@ class ScaleMixtureDensity:
             log_weights = np.log(self.weights) - 0.5 * (self.rank * LOG_2PI + log_det)
         precisions = np.where(kept[:, None], 1 / noisy - tail_precisions[:, :, None], 0.0)
         shrinkages = np.where(kept[:, None], v / noisy - tail_shrinkages[:, :, None], 0.0)
-        forward, backward = self._rotations(dtype)
+        forward, backward = self._rotations(np.dtype(dtype))
         K, J, (d, R) = n_shapes, padded(n_scales), backward.shape[1:]
         return WienerBank(
             ranks=np.array([padded(int(rank)) for rank in ranks]),
@@ -271,20 +262,17 @@ class ScaleMixtureDensity:
             traces=pad((v / noisy).sum(axis=2) + self.n_features - self.rank, (K, J), dtype),
         )
 
-    def _rotations(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return U_k^T (K, R', d') and U_k (K, d', R'), padded with zeros; all banks share them."""
-        dtype = np.dtype(dtype)
-        if dtype not in self._rotations_of:
-            K, d, R = len(self.weights), padded(self.n_features), padded(self.rank)
-            self._rotations_of[dtype] = (
-                pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype),
-                pad(self.eigenvectors, (K, d, R), dtype),
-            )
-        return self._rotations_of[dtype]
-
     @cached_property
-    def _rotations_of(self) -> dict[np.dtype[Any], tuple[NDArray[Any], NDArray[Any]]]:
-        return {}
+    def _rotations(self) -> Callable[[np.dtype[Any]], tuple[NDArray[Any], NDArray[Any]]]:
+        """U_k^T (K, R', d') and U_k (K, d', R') of a type, zero-padded; its banks share them."""
+
+        @cache
+        def rotations(dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+            K, d, R = len(self.weights), padded(self.n_features), padded(self.rank)
+            forward = pad(self.eigenvectors.transpose(0, 2, 1), (K, R, d), dtype)
+            return forward, pad(self.eigenvectors, (K, d, R), dtype)
+
+        return rotations
 
     @cached_property
     def wiener_bank_of(self) -> Callable[[float, np.dtype[Any], float], WienerBank]:
@@ -309,6 +297,46 @@ class ScaleMixtureDensity:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ScaleMixtureDensity:
         return self  # never changed
+
+
+@dataclass(frozen=True)
+class ScaleGroups:
+    """The coordinates that share scales: all of the support, or each principal axis on its own.
+
+    Attributes
+    ----------
+    gaussian : ScaleMixtureDensity
+        Mean 0 and the covariance of the samples.
+    by_axis : bool
+    """
+
+    gaussian: ScaleMixtureDensity
+    by_axis: bool
+
+    @property
+    def n_groups(self) -> int:
+        """Number G of groups."""
+        return self.gaussian.rank if self.by_axis else 1
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of each group."""
+        return 1 if self.by_axis else self.gaussian.rank
+
+    def distances(self, X: FloatArray) -> FloatArray:
+        """Return squared Mahalanobis distances (G, n) of X (n, d) at scale 1."""
+        if not self.by_axis:
+            return self.gaussian.distances(X)
+        coordinates = X @ self.gaussian.eigenvectors[0].astype(X.dtype)
+        squares = np.ascontiguousarray(np.square(coordinates).T)
+        squares /= self.gaussian.eigenvalues[0][:, None].astype(X.dtype)
+        return squares
+
+    def log_weights(self, weights: FloatArray, scales: FloatArray) -> FloatArray:
+        """Return logarithms (G, J) of weights over normalising constants."""
+        log_variances = np.log(self.gaussian.eigenvalues)
+        log_dets = log_variances[0] if self.by_axis else log_variances.sum(axis=1)
+        return normalised_log_weights(weights, scales, log_dets, self.dimension)
 
 
 def in_blocks(samples: FloatArray) -> list[FloatArray]:

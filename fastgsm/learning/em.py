@@ -1,16 +1,18 @@
-"""The one EM loop, what it asks of the steps, and what it reports."""
+"""The one EM loop: what it asks of the steps, and what it reports to whom."""
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from fastgsm._checks import caller_level
+from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
 from fastgsm.learning.checkpoint import FitCheckpoint
 
@@ -44,21 +46,37 @@ class EMIteration:
     seconds: float
 
 
+class Monitor:
+    """Passes on how EM goes, iteration by iteration."""
+
+    def __init__(
+        self, name: str, verbose: int, callback: Callable[[EMIteration], Any] | None, bar: Progress
+    ) -> None:
+        if callback is not None and not callable(callback):
+            raise TypeError(
+                f"callback is {callback!r}; wanted a function of one argument, an EMIteration."
+            )
+        self._name, self._verbose, self._callback, self._bar = name, verbose, callback, bar
+
+    def __call__(self, em: EMIteration) -> bool:
+        """Report an iteration; return True if the callback asks to end the fit."""
+        if self._verbose:
+            print(
+                f"{self._name}: iteration {em.iteration}, log-likelihood {em.log_likelihood:.6f} "
+                f"({em.gain:+.2e}), {em.seconds:.2f} s",
+                file=sys.stderr,
+            )
+        self._bar.update(note=f"log-likelihood {em.log_likelihood:.4f}")
+        return self._callback is not None and bool(self._callback(em))
+
+
 @dataclass(frozen=True)
 class FitRun:
-    """How a model is fitted, apart from its own options.
-
-    Attributes
-    ----------
-    rng : numpy.random.Generator
-    monitor : callable
-        Called in every iteration; returns True to end the fit.
-    checkpoint : FitCheckpoint, optional
-        Keeps the state of EM.
-    """
+    """How a model is fitted, apart from its own options."""
 
     rng: np.random.Generator
     monitor: Callable[[EMIteration], bool]
+    """Called in every iteration; returns True to end the fit."""
     checkpoint: FitCheckpoint | None
 
 
@@ -118,6 +136,8 @@ def run_em(
             )
             return History(lower_bounds, False)
         if gain < tol:
+            if checkpoint is not None:
+                checkpoint.remove()
             return History(lower_bounds, True)
         if stop:
             return History(lower_bounds, False)

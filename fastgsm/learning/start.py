@@ -11,7 +11,7 @@ import numpy as np
 
 from fastgsm._checks import check_numbers
 from fastgsm._types import FloatArray
-from fastgsm.learning.chunks import Moments
+from fastgsm.learning.data import Survey
 from fastgsm.learning.density import ScaleMixtureDensity
 from fastgsm.learning.sums import weighted_moments
 from fastgsm.learning.support import Support
@@ -20,18 +20,8 @@ from fastgsm.learning.support import Support
 SEED_SAMPLES = 20_000
 
 
-def gaussian_of(
-    moments: Moments, dtype: Any, reg_covar: float
-) -> tuple[ScaleMixtureDensity, Support]:
-    """Return the Gaussian that has these moments, of data of type ``dtype``, and its support."""
-    support = Support.of(moments.covariance, dtype)
-    return moments.gaussian_on(support, reg_covar * support.variance), support
-
-
 def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
-    """Return the starting weights (K, J): the user's, checked, or equal ones."""
-    if given is None:
-        return np.full(shape, 1.0 / (shape[0] * shape[1]))
+    """Return the user's starting weights (K, J), checked."""
     weights = given_array(given, shape, "weights_init")
     if (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
         raise ValueError(
@@ -99,15 +89,7 @@ def _weighted_quantiles(
 
 
 def initial_shapes(
-    X: FloatArray,
-    sample_weight: FloatArray,
-    gaussian: ScaleMixtureDensity,
-    support: Support,
-    n_components: int,
-    method: str,
-    rng: np.random.Generator,
-    *,
-    fit_means: bool,
+    data: Survey, n_components: int, method: str, rng: np.random.Generator, *, fit_means: bool
 ) -> ScaleMixtureDensity:
     """Return K starting shapes: the moments of a seeded partition of the samples.
 
@@ -116,7 +98,8 @@ def initial_shapes(
     shape is mixed with the covariance of all samples, worth as many samples as the data have
     dimensions, so that small parts make sound covariances too.
     """
-    candidates = np.flatnonzero(sample_weight > 0)
+    X, gaussian = data.X, data.gaussian
+    candidates = np.flatnonzero(data.sample_weight > 0)
     if candidates.size < n_components:
         raise ValueError(
             f"only {candidates.size} samples have a sample_weight above 0; wanted at least "
@@ -134,16 +117,16 @@ def initial_shapes(
         share = max(1, candidates.size // (2 * n_components))
         labels[rng.choice(candidates, size=share, replace=False)] = empty
     parts = np.zeros((n_components, X.shape[0]), X.dtype)
-    parts[labels, np.arange(X.shape[0])] = sample_weight
+    parts[labels, np.arange(X.shape[0])] = data.sample_weight
     counts = parts.sum(axis=1, dtype=np.float64)
     centres = np.repeat(gaussian.means, n_components, axis=0)
     sums, products = weighted_moments(X, parts, centres)
     divisor = np.maximum(counts, np.finfo(np.float32).tiny)[:, None]
     shifts = sums / divisor if fit_means else np.zeros_like(sums)
     products -= counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
-    prior = float(support.rank)
+    prior = float(gaussian.rank)
     covariances = (products + prior * gaussian.covariances) / (counts + prior)[:, None, None]
-    eigenvalues, eigenvectors = support.eigendecomposition(covariances)
+    eigenvalues, eigenvectors = data.support.eigendecomposition(covariances)
     return ScaleMixtureDensity(
         weights=((counts + 1) / (counts + 1).sum())[:, None],
         scales=np.ones((n_components, 1)),
@@ -177,17 +160,14 @@ def _direction_labels(
     rng: np.random.Generator,
 ) -> Any:
     seeds = rng.choice(candidates, size=n_components, replace=False)
-    whitener = gaussian.whiteners[0].astype(X.dtype)
+    whitener = gaussian.whitened.whiteners[0].astype(X.dtype)
     axes = X[seeds] @ whitener.T
     axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), np.finfo(X.dtype).tiny)
     return np.abs((X @ whitener.T) @ axes.T).argmax(axis=1)
 
 
 def given_shapes(
-    density: ScaleMixtureDensity,
-    support: Support,
-    means: Any,
-    covariances: Any,
+    density: ScaleMixtureDensity, support: Support, means: Any, covariances: Any
 ) -> ScaleMixtureDensity:
     """Replace the starting means and covariances by the user's, checked."""
     n_components, d = density.means.shape

@@ -5,10 +5,21 @@ Statistics of parts, added in a fixed order, are the same to the bit wherever ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from fastgsm._types import FloatArray
+from fastgsm.learning.chunks import Chunk, KeptDistances, Moments
+from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
+from fastgsm.learning.sums import (
+    component_weights,
+    scale_statistics,
+    weighted_moments,
+    weighted_sum,
+)
+from fastgsm.learning.whitened import WhitenedMixture
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,18 +108,128 @@ class SufficientStatistics:
         """Return the statistics of samples whose weights are ``factor`` times as large."""
         if factor == 1:
             return self
-        return SufficientStatistics(
-            self.parameters,
-            self.n_samples,
-            factor * self.weight,
-            factor * self.log_likelihood,
-            factor * self.counts,
-            *(
-                None if each is None else factor * each
-                for each in (self.distances, self.sums, self.products)
-            ),
+        names = ("weight", "log_likelihood", "counts", "distances", "sums", "products")
+        values = {name: getattr(self, name) for name in names}
+        return replace(
+            self, **{name: factor * value for name, value in values.items() if value is not None}
         )
 
 
 def _sum(a: FloatArray | None, b: FloatArray | None) -> FloatArray | None:
     return None if a is None or b is None else a + b
+
+
+def shape_statistics(
+    chunk: Chunk,
+    parameters: str = "",
+    at: tuple[FloatArray, FloatArray] | None = None,
+    *,
+    kept: KeptDistances[WhitenedMixture],
+    scales: bool = False,
+    moments: bool = True,
+) -> SufficientStatistics:
+    """E-step of the kept shapes: for their ``scales``, and with ``moments`` for themselves.
+
+    ``at`` gives other weights and scales (K, J). Without ``scales`` the counts are (K, 1), over all
+    scales. Distances stay kept for the next pass unless moments are asked for.
+    """
+    mixture = kept.origin
+    if at is not None:
+        mixture = replace(mixture, weights=at[0], scales=at[1])
+    K, d = mixture.means.shape
+    log_weights = mixture.log_weights
+    log_likelihood = 0.0
+    counts = np.zeros(mixture.weights.shape if scales else (K, 1))
+    distances = np.zeros_like(counts)
+    sums, products = (np.zeros((K, d)), np.zeros((K, d, d))) if moments else (None, None)
+    for part in chunk.held():
+        weights = part.sample_weight
+        near = kept.of(part)
+        if scales:
+            more, more_counts, more_distances = scale_statistics(
+                near[None], log_weights[None], mixture.scales[None], weights
+            )
+            log_likelihood += more
+            counts += more_counts[0]
+            distances += more_distances[0]
+        if sums is None or products is None:
+            kept.keep(part, near)
+            continue
+        log_norm, shape_counts = component_weights(near, log_weights, mixture.scales, weights)
+        more_sums, more_products = weighted_moments(part.X, near, mixture.means)
+        sums += more_sums
+        products += more_products
+        if not scales:
+            log_likelihood += weighted_sum(log_norm, weights)
+            counts += shape_counts[:, None]
+    return SufficientStatistics(
+        parameters,
+        len(chunk.X),
+        chunk.total,
+        log_likelihood,
+        counts,
+        distances if scales else None,
+        sums,
+        products,
+    ).times(chunk.unit)
+
+
+def group_statistics(
+    chunk: Chunk,
+    weights: FloatArray,
+    scales: FloatArray,
+    parameters: str = "",
+    *,
+    kept: KeptDistances[ScaleGroups],
+    moments: bool = False,
+) -> SufficientStatistics:
+    """E-step of the kept groups under weights and scales (G, J).
+
+    With ``moments`` it sums the samples' products too. Distances stay kept for the next pass.
+    """
+    log_weights = kept.origin.log_weights(weights, scales)[:, None]
+    log_likelihood = 0.0
+    counts, distances = np.zeros(weights.shape), np.zeros(weights.shape)
+    for part in chunk.held():
+        near = kept.of(part)
+        kept.keep(part, near)
+        more, more_counts, more_distances = scale_statistics(
+            near[:, None], log_weights, scales[:, None], part.sample_weight
+        )
+        log_likelihood += more
+        counts += more_counts[:, 0]
+        distances += more_distances[:, 0]
+    total = chunk.total
+    products = Moments.of(chunk, about_mean=False).covariance[None] * total if moments else None
+    return SufficientStatistics(
+        parameters,
+        len(chunk.X),
+        total,
+        log_likelihood,
+        counts,
+        distances,
+        None if products is None else np.zeros(products.shape[:2]),
+        products,
+    ).times(chunk.unit)
+
+
+def expected_statistics(
+    density: ScaleMixtureDensity,
+    weights: FloatArray,
+    distances: FloatArray | None,
+    parameters: str,
+) -> SufficientStatistics:
+    """Return the statistics of weight 1 from which an M-step would give the same parameters.
+
+    Those of the shapes are in ``density``, and ``distances`` are the expected ones times weights.
+    """
+    return SufficientStatistics(
+        parameters,
+        n_samples=0,
+        weight=1.0,
+        log_likelihood=0.0,
+        counts=weights,
+        distances=distances,
+        sums=np.zeros_like(density.means),
+        products=density.weights.sum(axis=1)[:, None, None] * density.covariances,
+    )

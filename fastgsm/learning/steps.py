@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from fastgsm._types import FloatArray
-from fastgsm.learning.chunks import Reduction
-from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.e_steps import (
-    kept_group_statistics,
-    kept_scale_statistics,
-    kept_shape_statistics,
-    shape_statistics,
-)
-from fastgsm.learning.inner import InnerMixture
-from fastgsm.learning.kept import KeptDistances
-from fastgsm.learning.scale_groups import ScaleGroups
-from fastgsm.learning.statistics import SufficientStatistics
+from fastgsm.learning.chunks import KeptDistances, Reduction
+from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
+from fastgsm.learning.statistics import SufficientStatistics, group_statistics, shape_statistics
 from fastgsm.learning.support import Support, raised
-from fastgsm.learning.updates import least_scales, rescaled, updated_scales, updated_shapes
+from fastgsm.learning.updates import (
+    InnerMixture,
+    least_scales,
+    rescaled,
+    updated_scales,
+    updated_shapes,
+)
 
 # Most that a step of EM on scales is prolonged.
 LONGEST_STEP = 64.0
@@ -36,16 +34,8 @@ class ScaleSteps:
     scales settles after 16 iterations instead of 45, one of 16 after 66 instead of 246, and an ICA
     after 22 instead of 66, with likelihoods that are no lower.
 
-    Parameters
-    ----------
-    reduce : Reduction
-        Sums over the samples.
-    kept : KeptDistances of ScaleGroups
-        The groups, and distances that are known already.
-    weights, scales : ndarray of shape (G, J)
-        To start from.
-    floor : float
-        Least scale.
+    It starts from ``weights`` and ``scales`` (G, J), none of which may fall below ``floor``. What
+    distances are known already are in ``kept``.
 
     References
     ----------
@@ -102,21 +92,15 @@ class ScaleSteps:
 
     def _expectation(self) -> float:
         self._statistics: SufficientStatistics = self._reduce(
-            kept_group_statistics, self.weights, self.scales, kept=self._kept
+            group_statistics, self.weights, self.scales, kept=self._kept
         )
         return self._statistics.log_likelihood / self._statistics.weight
 
     def m_step(self) -> None:
         """Update weights and scales from the statistics of the E-step."""
-        assert self._statistics.distances is not None
-        weights, scales = updated_scales(
-            self._statistics.counts[:, None],
-            self._statistics.distances[:, None],
-            self.scales[:, None],
-            self._dimension,
-            self._floor,
+        self.weights, self.scales = updated_scales(
+            self._statistics, self.scales, self._dimension, self._floor, by_row=True
         )
-        self.weights, self.scales = weights[:, 0], scales[:, 0]
         self._path.append((self.weights, self.scales))
 
 
@@ -193,22 +177,19 @@ class ShapeSteps:
 
     def e_step(self) -> float:
         """Return the mean log-likelihood per sample, in nats."""
-        whitened = self._mixture.whitened()
-        if self._fit_scales:
-            self._kept = self._reduce.share(KeptDistances(whitened, self._reduce.kept_bytes))
-            statistics = self._reduce(kept_scale_statistics, kept=self._kept)
-        else:
-            statistics = self._reduce(shape_statistics, whitened)
-        self._statistics: SufficientStatistics = statistics
+        kept = KeptDistances(self._mixture.whitened(), self._reduce.kept_bytes)
+        self._kept = self._reduce.share(kept)
+        sums = partial(shape_statistics, scales=self._fit_scales, moments=not self._fit_scales)
+        self._statistics: SufficientStatistics = self._reduce(sums, kept=self._kept)
         return self._statistics.log_likelihood / self._statistics.weight
 
     def m_step(self) -> None:
         """Update weights and scales, if they are learned, and then the shapes."""
         if self._fit_scales:
             self._mixture = rescaled(self._mixture, self._statistics, self._floor)
-            weights, scales = self._mixture.weights, self._mixture.scales
-            self._statistics = self._reduce(kept_shape_statistics, weights, scales, kept=self._kept)
-            del self._kept
+            at = self._mixture.weights, self._mixture.scales
+            self._statistics = self._reduce(shape_statistics, "", at, kept=self._kept)
+        del self._kept
         self._mixture = updated_shapes(
             self._mixture,
             self._statistics,

@@ -1,39 +1,41 @@
-"""M-steps: parameters from sums over the samples."""
+"""M-steps: parameters from sums over the samples, and the mixture in the form that they change."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Moments
-from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.inner import InnerMixture
-from fastgsm.learning.scale_groups import ScaleGroups
+from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
 from fastgsm.learning.statistics import SufficientStatistics
-from fastgsm.learning.support import eigh, raised
+from fastgsm.learning.support import Support, eigh, raised
+from fastgsm.learning.whitened import WhitenedMixture
 
 # A Gaussian responsible for less than this has lost all its samples.
 LOST = float(np.finfo(np.float32).tiny)
 
 
 def updated_scales(
-    counts: FloatArray,
-    weighted: FloatArray,
+    statistics: SufficientStatistics,
     scales: FloatArray,
     dimension: int,
     floor: float | FloatArray,
+    *,
+    by_row: bool,
 ) -> tuple[FloatArray, FloatArray]:
-    """M-step of weights and scales from the sums over the samples, all (G, K, J).
+    """M-step of weights and scales (K, J): of one mixture, or of one ``by_row``.
 
     A scale that lost all its samples keeps its value, with weight 0. None falls below ``floor``,
     which keeps samples at distance 0 (flat patches) from pulling a scale to 0 and the
     likelihood to infinity.
     """
-    weights = counts / counts.sum(axis=(1, 2), keepdims=True)
+    assert statistics.distances is not None
+    counts = statistics.counts
+    weights = counts / (counts.sum(axis=1, keepdims=True) if by_row else counts.sum())
     alive = counts > LOST
-    r2 = weighted / (dimension * np.where(alive, counts, 1.0))
+    r2 = statistics.distances / (dimension * np.where(alive, counts, 1.0))
     return weights, np.maximum(np.where(alive, r2, scales), floor)
 
 
@@ -48,7 +50,6 @@ def updated_groups(
     The distances that the scales are learned from use the previous covariance. Where the new one
     is larger, the scales shrink by the same factor, so that the increase is not counted twice.
     """
-    assert statistics.distances is not None
     assert statistics.products is not None
     old = groups.gaussian
     covariance = statistics.products[0] / statistics.weight
@@ -56,25 +57,72 @@ def updated_groups(
     moments = Moments(1.0, np.zeros(old.n_features), covariance)
     gaussian = moments.gaussian_on(support, reg_covar * support.variance)
     weights, new_scales = updated_scales(
-        statistics.counts[:, None],
-        statistics.distances[:, None],
-        scales[:, None],
-        groups.dimension,
-        reg_covar,
+        statistics, scales, groups.dimension, reg_covar, by_row=True
     )
     axes = old.eigenvectors[0]
     excess = (axes * (gaussian.covariances[0] @ axes)).sum(axis=0) / old.eigenvalues[0]
     if not groups.by_axis:
-        return gaussian, weights[:, 0], new_scales[:, 0] / excess.mean()
+        return gaussian, weights, new_scales / excess.mean()
     from scipy.optimize import linear_sum_assignment  # here, because it is slow to import
 
     # Axes of nearly equal variances may have changed places.
     overlap = np.square(gaussian.eigenvectors[0].T @ axes)
     order = linear_sum_assignment(overlap, maximize=True)[1]
-    return gaussian, weights[order, 0], (new_scales[:, 0] / excess[:, None])[order]
+    return gaussian, weights[order], (new_scales / excess[:, None])[order]
 
 
 # --- covariances of their own ------------------------------------------------------------------
+
+COLLAPSED = (
+    "a component lost its extent in some direction, and its covariance its inverse. Raise "
+    "reg_covar, the least extent (1e-6 by default), ask for fewer components, or give more samples."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class InnerMixture:
+    """Parameters of a mixture, its covariances in coordinates of the support.
+
+    E-steps need only their Cholesky factors. An eigendecomposition in every iteration would cost
+    many times as much, so it waits until `density` is asked for.
+
+    Attributes
+    ----------
+    weights, scales : ndarray of shape (K, J)
+        pi and r2.
+    means : ndarray of shape (K, d)
+    inner : ndarray of shape (K, rank, rank)
+    support : Support
+    """
+
+    weights: FloatArray
+    scales: FloatArray
+    means: FloatArray
+    inner: FloatArray
+    support: Support
+
+    @classmethod
+    def of(cls, density: ScaleMixtureDensity, support: Support) -> InnerMixture:
+        """Convert a density whose shapes have the given support."""
+        inner = support.inner(density.covariances)
+        return cls(density.weights, density.scales, density.means, inner, support)
+
+    def density(self) -> ScaleMixtureDensity:
+        """Return the same mixture with eigenvalues and eigenvectors."""
+        basis = self.support.basis
+        eigenvalues, eigenvectors = self.support.eigendecomposition(basis @ self.inner @ basis.T)
+        return ScaleMixtureDensity(self.weights, self.scales, self.means, eigenvalues, eigenvectors)
+
+    def whitened(self) -> WhitenedMixture:
+        """Return the same mixture with whiteners; raise ValueError if a shape has no inverse."""
+        try:
+            factors = np.linalg.cholesky(self.inner)
+        except np.linalg.LinAlgError:
+            raise ValueError(COLLAPSED) from None
+        log_dets = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+        # The product of a lower triangle and the support's lower-trapezoidal basis.
+        whiteners = np.tril(np.linalg.inv(factors)) @ self.support.basis.T
+        return WhitenedMixture(self.weights, self.scales, self.means, whiteners, log_dets)
 
 
 def updated_shapes(
@@ -110,15 +158,11 @@ def updated_shapes(
 
 def rescaled(mixture: InnerMixture, statistics: SufficientStatistics, floor: float) -> InnerMixture:
     """M-step of weights and scales."""
-    assert statistics.distances is not None
+    least = least_scales(mixture, floor)
     weights, scales = updated_scales(
-        statistics.counts[None],
-        statistics.distances[None],
-        mixture.scales[None],
-        mixture.support.rank,
-        least_scales(mixture, floor),
+        statistics, mixture.scales, mixture.support.rank, least, by_row=False
     )
-    return replace(mixture, weights=weights[0], scales=scales[0])
+    return replace(mixture, weights=weights, scales=scales)
 
 
 def least_scales(mixture: InnerMixture, floor: float) -> FloatArray:

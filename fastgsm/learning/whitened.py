@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,6 @@ class WhitenedMixture:
     def log_weights(self) -> FloatArray:
         """Logarithms (K, J) of the weights over the Gaussians' normalising constants."""
         return normalised_log_weights(self.weights, self.scales, self.log_dets, self.rank)
-
-    def with_scales(self, weights: FloatArray, scales: FloatArray) -> WhitenedMixture:
-        """Return the same shapes with other weights and scales."""
-        return replace(self, weights=weights, scales=scales)
 
     def distances(self, X: FloatArray) -> FloatArray:
         """Return squared Mahalanobis distances (K, n) of X (n, d) at scale 1."""

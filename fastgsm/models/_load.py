@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastgsm._types import FloatArray
 from fastgsm.files.paths import check_regular, reason
 from fastgsm.learning.em import History
-from fastgsm.models._archive import read_archive
 from fastgsm.models._base import PatchModel
 from fastgsm.models._registry import MODELS
+from fastgsm.models._save import FORMAT, VERSION
+
+# A model of 1,000 full covariances of 16x16 patches in float64 takes half of this.
+MAX_BYTES = 2**30
+MAX_HEADER_BYTES = 2**20
+# Models are stored uncompressed, and compression by others hardly makes them smaller.
+MAX_COMPRESSION = 100
+
+HEADER = "header.npy"
+
+# Entries of the header, and their types.
+_ENTRIES: dict[str, type] = {
+    "format": str,
+    "version": int,
+    "model": str,
+    "options": dict,
+    "lower_bounds": list,
+    "converged": bool,
+}
 
 # Arrays that files of models may hold.
 ARRAY_NAMES = frozenset().union(*(entry.model.array_names for entry in MODELS.values()))
@@ -69,7 +93,7 @@ def load(path: str | os.PathLike[str]) -> PatchModel:
 
 
 def _read_model(file: BinaryIO) -> PatchModel:
-    header, arrays = read_archive(file, ARRAY_NAMES)
+    header, arrays = _read_archive(file)
     if header["model"] not in MODELS:
         raise ValueError(f"it holds a model of unknown class {header['model']!r}")
     model = MODELS[header["model"]].model(**header["options"])
@@ -88,3 +112,74 @@ def _read_model(file: BinaryIO) -> PatchModel:
         raise ValueError(f"its number of samples is {seen!r}; wanted a number of at least 0")
     model.n_samples_seen_ = float(seen)
     return model
+
+
+def _read_archive(file: BinaryIO) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Return the header and the arrays, in float64; raise an error if they cannot be a model's."""
+    with zipfile.ZipFile(file) as archive:
+        _check_archive(archive, os.fstat(file.fileno()).st_size)
+        header = _read_header(archive)
+        arrays: dict[str, FloatArray] = {
+            name.removesuffix(".npy"): _read_array(archive, name, "f8", "f4").astype(np.float64)
+            for name in archive.namelist()
+            if name != HEADER
+        }
+    return header, arrays
+
+
+def _check_archive(archive: zipfile.ZipFile, file_size: int) -> None:
+    """Raise, before anything is expanded, unless the archive has the entries of a model."""
+    entries = archive.namelist()
+    if HEADER not in entries:
+        raise ValueError("it has no header")
+    known = {HEADER} | {f"{name}.npy" for name in ARRAY_NAMES}
+    if len(set(entries)) < len(entries) or not set(entries) <= known:
+        raise ValueError("it holds arrays that no model has")
+    # Python's bz2 and LZMA decoders expand everything at once.
+    if any(i.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for i in archive.infolist()):
+        raise ValueError("it is compressed by another method than deflate")
+    contents = sum(info.file_size for info in archive.infolist())
+    limit = min(MAX_BYTES, MAX_COMPRESSION * file_size)
+    if contents > limit:
+        raise ValueError(f"its contents claim {contents} bytes, above the limit of {limit}")
+    if archive.getinfo(HEADER).file_size > MAX_HEADER_BYTES:
+        raise ValueError("its header is too large")
+
+
+def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """Return the header, checked."""
+    header = json.loads(_read_array(archive, HEADER, "u1").tobytes())
+    if not isinstance(header, dict):
+        raise ValueError("its header is not a JSON object")
+    if header.get("format") != FORMAT:
+        raise ValueError(f"its format is {header.get('format')!r}")
+    if header.get("version") != VERSION:
+        raise ValueError(
+            f"it has version {header.get('version')!r} of the format and this fastgsm reads "
+            f"version {VERSION}; use the release that wrote it"
+        )
+    for name, kind in _ENTRIES.items():
+        if not isinstance(header.get(name), kind):
+            raise ValueError(
+                f"its header says {name} = {header.get(name)!r}; wanted a {kind.__name__}"
+            )
+    for name, value in header["options"].items():
+        if not isinstance(value, (bool, int, float, str)):
+            raise ValueError(f"its option {name} is {value!r}; wanted a number or a word")
+    return header
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, *dtypes: str) -> NDArray[Any]:
+    """Read an array of one of the types; its header must claim no more than its file has."""
+    size = archive.getinfo(name).file_size
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{name} has the array format {version}")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.str[1:] not in dtypes:
+            raise ValueError(f"{name} has values of type {dtype}, not {' or '.join(dtypes)}")
+        if min(shape, default=1) < 1 or dtype.itemsize * math.prod(shape) > size:
+            raise ValueError(f"{name} claims an array of shape {shape} in {size} bytes")
+    with archive.open(name) as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))

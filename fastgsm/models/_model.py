@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +13,17 @@ from typing import Any
 import numpy as np
 
 from fastgsm._arrays import peak_of
-from fastgsm._checks import check_integer, check_nonnegative
+from fastgsm._checks import caller_level, check_integer, check_nonnegative, check_random_state
 from fastgsm._estimator import Estimator
 from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Chunk
-from fastgsm.learning.data import Data
-from fastgsm.learning.em import FitRun, History
+from fastgsm.learning.data import Survey
+from fastgsm.learning.density import ScaleMixtureDensity, in_blocks
+from fastgsm.learning.em import ConvergenceWarning, EMSteps, FitRun, History, run_em
 from fastgsm.learning.samples import check_deviations, check_samples
 from fastgsm.learning.statistics import SufficientStatistics
+from fastgsm.learning.support import Support
+from fastgsm.learning.updates import LOST
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -37,6 +41,7 @@ class Model(Estimator, ABC):
     random_state: Any
 
     # Set by every fit.
+    _density: ScaleMixtureDensity  # of an ICA, the Gaussian of the same covariance
     n_features_in_: int
     n_samples_seen_: float
     lower_bounds_: list[float]
@@ -50,6 +55,27 @@ class Model(Estimator, ABC):
     separable = False
 
     # --- what each model gives --------------------------------------------------------------
+
+    @abstractmethod
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return the responsibilities: the posterior probability of every Gaussian."""
+
+    @abstractmethod
+    def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the responsibilities and the log-likelihoods (n,) of checked samples (n, d)."""
+
+    @abstractmethod
+    def _drawn(self, n_samples: int, rng: np.random.Generator) -> tuple[FloatArray, Any]:
+        """Return samples drawn from the model, and the Gaussian that each came from."""
+
+    @abstractmethod
+    def _denoised(self, Y: FloatArray, sigma: float, return_std: bool) -> Any:
+        """Denoise checked patches of a noise level above 0."""
+
+    @property
+    @abstractmethod
+    def n_parameters_(self) -> int:
+        """Number of free parameters."""
 
     def _check_options(self) -> None:
         """Raise unless the options are valid, as far as that is known without samples."""
@@ -65,7 +91,7 @@ class Model(Estimator, ABC):
         return 2
 
     @abstractmethod
-    def _fit(self, data: Data, run: FitRun) -> History:
+    def _fit(self, data: Survey, run: FitRun) -> History:
         """Learn from checked samples."""
 
     @abstractmethod
@@ -79,15 +105,6 @@ class Model(Estimator, ABC):
     @abstractmethod
     def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
         """Do the M-step; ``blended`` statistics are mostly the model's own."""
-
-    @abstractmethod
-    def _check_support(self, X: FloatArray) -> None:
-        """Raise ValueError if samples lie where the model has no extent."""
-
-    @property
-    @abstractmethod
-    def _spread(self) -> float:
-        """Standard deviation of a feature, over all that vary."""
 
     @abstractmethod
     def _arrays(self) -> dict[str, FloatArray]:
@@ -120,18 +137,161 @@ class Model(Estimator, ABC):
 
     # --- what all models share --------------------------------------------------------------
 
+    # Learned parameters are copies from one density, so that they cannot disagree.
+
+    @property
+    def means_(self) -> FloatArray:
+        """Means of the shapes, (K, d); zero, (1, d), for an ICA."""
+        self._check_fitted()
+        return self._density.means.copy()
+
+    @property
+    def covariances_(self) -> FloatArray:
+        """Covariances of the shapes, (K, d, d); the data's second moment, (1, d, d), for an ICA."""
+        self._check_fitted()
+        return self._density.covariances.copy()
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """Return the log-likelihood of every sample.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            In nats, with respect to the volume of the support: the subspace that the training
+            data span. -inf, with a warning, for samples outside of it.
+
+        Raises
+        ------
+        ValueError
+            If X does not fit the model.
+        """
+        X = self._checked(X)
+        blocks = [self._posterior(part)[1] for part in in_blocks(X)]
+        return self._density.without_density_off_support(X, np.concatenate(blocks))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean log-likelihood per sample, in nats.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        """
+        return float(self.score_samples(X).mean(dtype=np.float64))
+
+    def bic(self, X: Any) -> float:
+        """Return the Bayesian information criterion on X; lower is better."""
+        n = check_samples(X).shape[0]
+        return -2 * n * self.score(X) + self.n_parameters_ * float(np.log(n))
+
+    def aic(self, X: Any) -> float:
+        """Return Akaike's information criterion on X; lower is better."""
+        n = check_samples(X).shape[0]
+        return -2 * n * self.score(X) + 2 * self.n_parameters_
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
+        """Draw samples from the model.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        labels : ndarray of shape (n_samples,), or (n_samples, rank) for an ICA
+            The Gaussian that each sample, or each of its coordinates, came from, as in `predict`.
+        """
+        self._check_fitted()
+        n_samples = check_integer(n_samples, "n_samples")
+        return self._drawn(n_samples, check_random_state(random_state))
+
+    def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
+        """Return the posterior mean of patches seen through white Gaussian noise.
+
+        Every Gaussian's Wiener filter, blended by the responsibilities under the noise.
+
+        Parameters
+        ----------
+        Y : array_like of shape (n_patches, n_features)
+            Noisy patches, centred as the training data were.
+        sigma : float
+            Standard deviation of the noise, in the units of Y.
+        return_std : bool
+            Also return the posterior standard deviation of every pixel. Costs a rotation for each
+            Gaussian of a mixture.
+
+        Returns
+        -------
+        X : ndarray of shape (n_patches, n_features)
+            float32 if Y is, otherwise float64.
+        std : ndarray of shape (n_patches, n_features)
+            Only with `return_std`.
+
+        References
+        ----------
+        .. [1] D. Zoran and Y. Weiss, "From learning models of natural image patches to whole
+           image restoration", ICCV 2011, section 2.
+        """
+        Y = self._checked(Y, "Y")
+        sigma = self._checked_sigma(sigma, Y.dtype)
+        if sigma == 0:
+            return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
+        return self._denoised(Y, sigma, return_std)
+
     def _checked(self, X: Any, name: str = "X") -> FloatArray:
         """Check and return samples to be scored or denoised."""
         self._check_fitted()
         X = check_samples(X, self.n_features_in_, name)
-        check_deviations(peak_of(X), self._spread, X.dtype, name)
+        check_deviations(peak_of(X), self._density.spread, X.dtype, name)
         return X
 
     def _checked_sigma(self, sigma: Any, dtype: Any) -> float:
         """Check and return the noise level of patches of type ``dtype``."""
         sigma = check_nonnegative(sigma, "sigma")
-        check_deviations(sigma, self._spread, dtype, "sigma")
+        check_deviations(sigma, self._density.spread, dtype, "sigma")
         return sigma
+
+    def _continues(self, shape: tuple[int, int], support: Support) -> bool:
+        """Return whether `warm_start` has learned parameters of the sizes that are wanted now."""
+        if not (self.warm_start and self.__sklearn_is_fitted__()):
+            return False
+        learned = self._arrays()
+        sizes = learned["weights"].shape, learned["eigenvectors"].shape[-2:]
+        return sizes == (shape, support.basis.shape)
+
+    def _run_em(self, steps: EMSteps, run: FitRun, data: Survey) -> History:
+        name, moments = type(self).__name__, data.moments
+        if run.checkpoint is not None:
+            run.checkpoint.belongs_to(
+                name, self.get_params(), moments, steps.state, in_memory=data.in_memory
+            )
+        return run_em(
+            steps,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            monitor=run.monitor,
+            name=name,
+            checkpoint=run.checkpoint,
+        )
+
+    def _warn_of_the_dead(self) -> None:
+        weights = self._arrays()["weights"]
+        n_dead = np.count_nonzero(weights < LOST)
+        if n_dead:
+            warnings.warn(
+                f"{n_dead} of the {weights.size} Gaussians of {type(self).__name__} lost all their "
+                f"samples and have weight 0. They cost time and explain nothing: ask for fewer, or "
+                f"start from other values or another random_state.",
+                ConvergenceWarning,
+                stacklevel=caller_level(),
+            )
 
     def _no_density(self, error: ValueError) -> ValueError:
         """Return the error for a fit whose parameters are not a density."""

@@ -1,15 +1,19 @@
-"""Writing a model to a file."""
+"""Writing a model to a file: a NumPy archive with a JSON header, never a pickle."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastgsm.files.paths import check_output_path
-from fastgsm.models._archive import write_archive
+from fastgsm.files.paths import atomic_path, check_output_path
 from fastgsm.models._model import Model
+
+FORMAT = "fastgsm-model"
+VERSION = 1
 
 
 def save_model(model: Model, path: str | Path, dtype: DTypeLike = np.float64) -> None:
@@ -26,14 +30,21 @@ def save_model(model: Model, path: str | Path, dtype: DTypeLike = np.float64) ->
             f"Fit it again after changing its options."
         ) from None
     header = {
+        "format": FORMAT,
+        "version": VERSION,
         "model": type(model).__name__,
         "options": plain_options(model),
         "lower_bounds": model.lower_bounds_,
         "converged": model.converged_,
         "n_samples_seen": model.n_samples_seen_,
     }
-    arrays = {name: np.asarray(values, dtype) for name, values in model._arrays().items()}
-    write_archive(path, header, arrays)
+    # mypy takes arrays by keyword for the option `allow_pickle`.
+    arrays: dict[str, Any] = {
+        name: np.asarray(values, dtype) for name, values in model._arrays().items()
+    }
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    with atomic_path(path) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def plain_options(model: Model) -> dict[str, bool | int | float | str]:

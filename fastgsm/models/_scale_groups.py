@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 
 from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
-from fastgsm.learning.chunks import Chunk
-from fastgsm.learning.data import Data
-from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.e_steps import group_statistics
+from fastgsm.learning.chunks import Chunk, KeptDistances
+from fastgsm.learning.data import Survey
+from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
 from fastgsm.learning.em import FitRun, History
-from fastgsm.learning.scale_groups import ScaleGroups
-from fastgsm.learning.start import check_distinct, gaussian_of, initial_scales, row_weights
-from fastgsm.learning.statistics import SufficientStatistics
+from fastgsm.learning.start import check_distinct, initial_scales, row_weights
+from fastgsm.learning.statistics import (
+    SufficientStatistics,
+    expected_statistics,
+    group_statistics,
+)
 from fastgsm.learning.steps import ScaleSteps
 from fastgsm.learning.updates import updated_groups
 from fastgsm.models._base import PatchModel
 
 
+@dataclass(eq=False, repr=False)
 class ScaleGroupModel(PatchModel):
     """A model of G groups of J scales each, whose covariance is that of the samples.
 
     A GSM has one group, the whole support. An ICA has one group for each principal axis.
     """
 
-    n_scales: int
-    init_params: str
-    weights_init: Any
-    scales_init: Any
+    n_scales: int = 6
+    _: KW_ONLY
+    tol: float = 1e-5
+    max_iter: int = 1000
+    reg_covar: float = 1e-6
+    init_params: str = "quantiles"
+    weights_init: Any = None
+    scales_init: Any = None
+    random_state: Any = None
+    warm_start: bool = False
+    verbose: int = 0
 
     @property
     @abstractmethod
@@ -49,21 +60,20 @@ class ScaleGroupModel(PatchModel):
         check_integer(self.n_scales, "n_scales")
         check_choice(self.init_params, "init_params", ("quantiles", "random"))
 
-    def _fit(self, data: Data, run: FitRun) -> History:
-        moments = data.moments(about_mean=False)
-        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
-        groups = ScaleGroups(gaussian, self.separable)
-        X, sample_weight = data.start
-        distances = groups.distances(X)
-        if self._continues((groups.n_groups, self.n_scales), support):
+    def _fit(self, data: Survey, run: FitRun) -> History:
+        groups = ScaleGroups(data.gaussian, self.separable)
+        distances = groups.distances(data.X)
+        if self._continues((groups.n_groups, self.n_scales), data.support):
             _, weights, scales = self._learned
         else:
-            weights, scales = self._start(groups, distances, sample_weight, run.rng)
-        kept = data.kept_distances(groups, distances)
+            weights, scales = self._start(groups, distances, data.sample_weight, run.rng)
+        kept = KeptDistances(groups, data.reduce.kept_bytes)
+        if data.in_memory:  # the distances of all samples are known
+            data.reduce(kept.keep, distances)
         del distances
         steps = ScaleSteps(data.reduce, kept, weights, scales, self.reg_covar)
-        history = self._run_em(steps, run, moments, data)
-        self._learn_groups(gaussian, steps.weights, steps.scales)
+        history = self._run_em(steps, run, data)
+        self._learn_groups(data.gaussian, steps.weights, steps.scales)
         return history
 
     def _start(
@@ -94,20 +104,13 @@ class ScaleGroupModel(PatchModel):
 
     def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
         _, weights, scales = self._learned
-        return group_statistics(chunk, self._groups(), weights, scales, parameters, moments=True)
+        kept = KeptDistances(self._groups())
+        return group_statistics(chunk, weights, scales, parameters, kept=kept, moments=True)
 
     def _own_statistics(self) -> SufficientStatistics:
         gaussian, weights, scales = self._learned
-        return SufficientStatistics(
-            self._digest(),
-            n_samples=0,
-            weight=1.0,
-            log_likelihood=0.0,
-            counts=weights,
-            distances=self._groups().dimension * weights * scales,
-            sums=np.zeros_like(gaussian.means),
-            products=gaussian.covariances,
-        )
+        distances = self._groups().dimension * weights * scales
+        return expected_statistics(gaussian, weights, distances, self._digest())
 
     def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
         _, _, scales = self._learned

@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from fastgsm._checks import check_integer, check_random_state
+from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
-from fastgsm.learning.chunks import Chunk
+from fastgsm.learning.chunks import Chunk, KeptDistances
+from fastgsm.learning.data import Survey
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.e_steps import shape_statistics
-from fastgsm.learning.inner import InnerMixture
-from fastgsm.learning.statistics import SufficientStatistics
-from fastgsm.learning.updates import updated_at_once, updated_mixture, updated_shapes
+from fastgsm.learning.em import FitRun, History
+from fastgsm.learning.statistics import (
+    SufficientStatistics,
+    expected_statistics,
+    shape_statistics,
+)
+from fastgsm.learning.steps import ShapeSteps
+from fastgsm.learning.updates import (
+    InnerMixture,
+    updated_at_once,
+    updated_mixture,
+    updated_shapes,
+)
 from fastgsm.models._base import PatchModel
 
 
 class ScaleMixtureModel(PatchModel):
     """A model whose learned state is one `ScaleMixtureDensity`."""
 
-    _density: ScaleMixtureDensity
     # Whether `weights_` and `scales_` are (K, J) arrays, as inside, or flat.
     _two_indices = False
-    # Whether means and scales are learned.
-    _learns_means = False
     _learns_scales = False
 
     @property
-    @abstractmethod
     def _shape(self) -> tuple[int, int]:
-        """(K, J), by the options."""
+        """(K, J), by the options; 1 where there is no option."""
+        return getattr(self, "n_components", 1), getattr(self, "n_scales", 1)
 
     def _natural(self, values: FloatArray) -> FloatArray:
         self._check_fitted()
         return values.copy() if self._two_indices else values.ravel().copy()
-
-    @property
-    def _spread(self) -> float:
-        return self._density.spread
 
     def _learn(self, density: ScaleMixtureDensity) -> None:
         """Set what was learned, or raise ValueError if it is not a density."""
@@ -50,25 +54,14 @@ class ScaleMixtureModel(PatchModel):
             raise self._no_density(error) from None
         self._density = density
 
-    def _check_support(self, X: FloatArray) -> None:
-        self._density.check_support(X)
-
     def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
-        return shape_statistics(chunk, self._density.whitened, parameters, self._learns_scales)
+        kept = KeptDistances(self._density.whitened)
+        return shape_statistics(chunk, parameters, kept=kept, scales=self._learns_scales)
 
     def _own_statistics(self) -> SufficientStatistics:
         density = self._density
-        weights = density.weights
-        return SufficientStatistics(
-            self._digest(),
-            n_samples=0,
-            weight=1.0,
-            log_likelihood=0.0,
-            counts=weights,
-            distances=density.rank * weights * density.scales if self._learns_scales else None,
-            sums=np.zeros_like(density.means),
-            products=weights.sum(axis=1)[:, None, None] * density.covariances,
-        )
+        distances = density.rank * density.weights * density.scales if self._learns_scales else None
+        return expected_statistics(density, density.weights, distances, self._digest())
 
     def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
         support = self._density.support
@@ -84,31 +77,15 @@ class ScaleMixtureModel(PatchModel):
         density = new.density()
         self._learn(density.of_unit_trace() if self._learns_scales else density)
 
-    # Learned parameters are copies from one density, so that they cannot disagree.
-
     @property
     def weights_(self) -> FloatArray:
         """Mixture weights: (J,), (K,) or (K, J); they sum to 1."""
-        self._check_fitted()
         return self._natural(self._density.weights)
 
     @property
     def scales_(self) -> FloatArray:
         """Scales r2, which multiply the covariances; shaped as `weights_`."""
-        self._check_fitted()
         return self._natural(self._density.scales)
-
-    @property
-    def means_(self) -> FloatArray:
-        """Means of the shapes, (K, d)."""
-        self._check_fitted()
-        return self._density.means.copy()
-
-    @property
-    def covariances_(self) -> FloatArray:
-        """Covariances of the shapes, (K, d, d)."""
-        self._check_fitted()
-        return self._density.covariances.copy()
 
     @property
     def eigenvalues_(self) -> FloatArray:
@@ -122,26 +99,8 @@ class ScaleMixtureModel(PatchModel):
         self._check_fitted()
         return self._density.eigenvectors.copy()
 
-    def score_samples(self, X: Any) -> FloatArray:
-        """Return the log-likelihood of every sample.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,)
-            In nats, with respect to the volume of the support: the subspace that the training
-            data span. -inf, with a warning, for samples outside of it.
-
-        Raises
-        ------
-        ValueError
-            If X does not fit the model.
-        """
-        X = self._checked(X)
-        return self._density.score_samples(X)
+    def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return self._density.posterior(X)
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Return the responsibilities: the posterior probability of every Gaussian.
@@ -162,23 +121,7 @@ class ScaleMixtureModel(PatchModel):
         """Return the most probable Gaussian of every sample: its column in `predict_proba`."""
         return self.predict_proba(X).argmax(axis=1)
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
-        """Draw samples from the model.
-
-        Parameters
-        ----------
-        n_samples : int
-        random_state : None, int, numpy.random.Generator or numpy.random.RandomState
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-        labels : ndarray of shape (n_samples,)
-            The Gaussian that each sample came from, as in `predict`.
-        """
-        self._check_fitted()
-        n_samples = check_integer(n_samples, "n_samples")
-        rng = check_random_state(random_state)
+    def _drawn(self, n_samples: int, rng: np.random.Generator) -> tuple[FloatArray, Any]:
         density = self._density
         # The sum of weights stored as float32 is less close to 1 than NumPy demands.
         weights = density.weights.ravel() / density.weights.sum()
@@ -192,37 +135,7 @@ class ScaleMixtureModel(PatchModel):
             result[mine] = density.means[k] + X[mine] @ density.eigenvectors[k].T
         return result, labels
 
-    def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
-        """Return the posterior mean of patches seen through white Gaussian noise.
-
-        Every Gaussian's Wiener filter, blended by the responsibilities under the noise.
-
-        Parameters
-        ----------
-        Y : array_like of shape (n_patches, n_features)
-            Noisy patches, centred as the training data were.
-        sigma : float
-            Standard deviation of the noise, in the units of Y.
-        return_std : bool
-            Also return the posterior standard deviation of every pixel. Costs a rotation for each
-            Gaussian of the mixture.
-
-        Returns
-        -------
-        X : ndarray of shape (n_patches, n_features)
-            float32 if Y is, otherwise float64.
-        std : ndarray of shape (n_patches, n_features)
-            Only with `return_std`.
-
-        References
-        ----------
-        .. [1] D. Zoran and Y. Weiss, "From learning models of natural image patches to whole
-           image restoration", ICCV 2011, section 2.
-        """
-        Y = self._checked(Y, "Y")
-        sigma = self._checked_sigma(sigma, Y.dtype)
-        if sigma == 0:
-            return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
+    def _denoised(self, Y: FloatArray, sigma: float, return_std: bool) -> Any:
         bank = self.wiener_bank(sigma, Y.dtype)
         X = np.empty_like(Y)
         variance = np.empty_like(Y) if return_std else np.empty((0, Y.shape[1]), Y.dtype)
@@ -251,14 +164,7 @@ class ScaleMixtureModel(PatchModel):
         return n_shapes * n_scales - 1 + scales + means + covariances
 
     def _arrays(self) -> dict[str, FloatArray]:
-        density = self._density
-        return {
-            "weights": density.weights,
-            "scales": density.scales,
-            "means": density.means,
-            "eigenvalues": density.eigenvalues,
-            "eigenvectors": density.eigenvectors,
-        }
+        return {field.name: getattr(self._density, field.name) for field in fields(self._density)}
 
     def _set_arrays(self, arrays: dict[str, FloatArray]) -> None:
         density = ScaleMixtureDensity(**arrays)
@@ -270,3 +176,39 @@ class ScaleMixtureModel(PatchModel):
             )
         self._density = density
         self.n_features_in_ = density.n_features
+
+
+class ShapeModel(ScaleMixtureModel):
+    """A model whose K shapes have covariances of their own, all of which EM learns."""
+
+    n_components: int
+    init_params: str
+    # Values of `init_params`.
+    _partitions: tuple[str, ...]
+
+    @abstractmethod
+    def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
+        """Return the parameters that EM starts from."""
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        for size, name in zip(self._shape, ("n_components", "n_scales"), strict=True):
+            check_integer(size, name)
+        check_choice(self.init_params, "init_params", self._partitions)
+
+    def _min_samples(self) -> int:
+        return max(2, self.n_components)
+
+    def _fit(self, data: Survey, run: FitRun) -> History:
+        warm = self._continues(self._shape, data.support)
+        steps = ShapeSteps(
+            data.reduce,
+            self._density if warm else self._start(data, run.rng),
+            data.support,
+            data.floor,
+            fit_means=self._learns_means,
+            fit_scales=self._learns_scales,
+        )
+        history = self._run_em(steps, run, data)
+        self._learn(steps.density)
+        return history

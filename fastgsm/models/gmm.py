@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fastgsm._checks import check_choice, check_integer
-from fastgsm._types import FloatArray
-from fastgsm.learning.data import Data
+from fastgsm.learning.data import Survey
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.em import FitRun, History
-from fastgsm.learning.start import (
-    check_distinct,
-    gaussian_of,
-    given_shapes,
-    initial_shapes,
-    initial_weights,
-)
-from fastgsm.learning.steps import ShapeSteps
-from fastgsm.learning.support import Support
-from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.learning.start import check_distinct, given_shapes, initial_shapes, initial_weights
+from fastgsm.models._scale_mixture import ShapeModel
 
 
-class GMM(ScaleMixtureModel):
+@dataclass(eq=False, repr=False)
+class GMM(ShapeModel):
     """Gaussian mixture with full covariances: ``sum_k pi_k N(mu_k, Sigma_k)``.
 
     Parameters
@@ -92,86 +82,36 @@ class GMM(ScaleMixtureModel):
     array([-4.,  4.])
     """
 
-    def __init__(
-        self,
-        n_components: int = 64,
-        *,
-        fit_means: bool = True,
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        reg_covar: float = 1e-6,
-        init_params: str = "kmeans",
-        weights_init: Any = None,
-        means_init: Any = None,
-        covariances_init: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.n_components = n_components
-        self.fit_means = fit_means
-        self.tol = tol
-        self.max_iter = max_iter
-        self.reg_covar = reg_covar
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.means_init = means_init
-        self.covariances_init = covariances_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
+    n_components: int = 64
+    _: KW_ONLY
+    fit_means: bool = True
+    tol: float = 1e-3
+    max_iter: int = 100
+    reg_covar: float = 1e-6
+    init_params: str = "kmeans"
+    weights_init: Any = None
+    means_init: Any = None
+    covariances_init: Any = None
+    random_state: Any = None
+    warm_start: bool = False
+    verbose: int = 0
+
+    _partitions = ("kmeans", "random")
 
     @property
     def _learns_means(self) -> bool:  # type: ignore[override]
         return self.fit_means
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return (self.n_components, 1)
-
     def _check_options(self) -> None:
         super()._check_options()
-        check_integer(self.n_components, "n_components")
-        check_choice(self.init_params, "init_params", ("kmeans", "random"))
         if self.means_init is not None and not self.fit_means:
             raise ValueError("means_init is given, but fit_means is False: the means are 0.")
 
-    def _min_samples(self) -> int:
-        return max(2, self.n_components)
-
-    def _fit(self, data: Data, run: FitRun) -> History:
-        moments = data.moments(about_mean=self.fit_means)
-        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
-        if self._continues(self._shape, support):
-            start = self._density
-        else:
-            start = self._start(*data.start, gaussian, support, run.rng)
-        floor = self.reg_covar * support.variance
-        steps = ShapeSteps(data.reduce, start, support, floor, fit_means=self.fit_means)
-        history = self._run_em(steps, run, moments, data)
-        self._learn(steps.density)
-        return history
-
-    def _start(
-        self,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        gaussian: ScaleMixtureDensity,
-        support: Support,
-        rng: np.random.Generator,
-    ) -> ScaleMixtureDensity:
-        """Return the parameters that EM starts from."""
+    def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
         start = initial_shapes(
-            X,
-            sample_weight,
-            gaussian,
-            support,
-            self.n_components,
-            self.init_params,
-            rng,
-            fit_means=self.fit_means,
+            data, self.n_components, self.init_params, rng, fit_means=self.fit_means
         )
-        start = given_shapes(start, support, self.means_init, self.covariances_init)
+        start = given_shapes(start, data.support, self.means_init, self.covariances_init)
         if self.weights_init is not None:
             start = replace(start, weights=initial_weights(self.weights_init, self._shape))
         check_distinct(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -78,35 +77,6 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     >>> bool(model.lower_bound_ > fastgsm.MVN().fit(X).lower_bound_)
     True
     """
-
-    def __init__(
-        self,
-        n_scales: int = 6,
-        *,
-        tol: float = 1e-5,
-        max_iter: int = 1000,
-        reg_covar: float = 1e-6,
-        init_params: str = "quantiles",
-        weights_init: Any = None,
-        scales_init: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.n_scales = n_scales
-        self.tol = tol
-        self.max_iter = max_iter
-        self.reg_covar = reg_covar
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.scales_init = scales_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return (1, self.n_scales)
 
     @property
     def _learned(self) -> tuple[ScaleMixtureDensity, FloatArray, FloatArray]:

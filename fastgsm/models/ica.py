@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastgsm._checks import check_integer, check_random_state
 from fastgsm._types import FloatArray
 from fastgsm.kernels.separable import shrink_coordinates
 from fastgsm.learning.density import ScaleMixtureDensity, in_blocks
@@ -14,6 +14,7 @@ from fastgsm.learning.whitened import LOG_2PI
 from fastgsm.models._scale_groups import ScaleGroupModel
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ICA(ScaleGroupModel):
     """Independent scale mixtures along the eigenvectors of the covariance, with mean 0.
 
@@ -77,41 +78,14 @@ class ICA(ScaleGroupModel):
     (63, 3)
     """
 
+    tol: float = 1e-3
+
     array_names = frozenset({"weights", "scales", "eigenvalues", "eigenvectors"})
     separable = True
 
-    _gaussian: ScaleMixtureDensity
-    _weights: FloatArray
-    _scales: FloatArray
-
-    def __init__(
-        self,
-        n_scales: int = 6,
-        *,
-        tol: float = 1e-3,
-        max_iter: int = 1000,
-        reg_covar: float = 1e-6,
-        init_params: str = "quantiles",
-        weights_init: Any = None,
-        scales_init: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.n_scales = n_scales
-        self.tol = tol
-        self.max_iter = max_iter
-        self.reg_covar = reg_covar
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.scales_init = scales_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-
     @property
     def _learned(self) -> tuple[ScaleMixtureDensity, FloatArray, FloatArray]:
-        return self._gaussian, self._weights, self._scales
+        return self._density, self._weights, self._scales
 
     def _learn_groups(
         self, gaussian: ScaleMixtureDensity, weights: FloatArray, scales: FloatArray
@@ -121,14 +95,7 @@ class ICA(ScaleGroupModel):
             _check_mixtures(weights, scales)
         except ValueError as error:
             raise self._no_density(error) from None
-        self._gaussian, self._weights, self._scales = gaussian, weights, scales
-
-    def _check_support(self, X: FloatArray) -> None:
-        self._gaussian.check_support(X)
-
-    @property
-    def _spread(self) -> float:
-        return self._gaussian.spread
+        self._density, self._weights, self._scales = gaussian, weights, scales
 
     @property
     def weights_(self) -> FloatArray:
@@ -143,28 +110,16 @@ class ICA(ScaleGroupModel):
         return self._scales.copy()
 
     @property
-    def means_(self) -> FloatArray:
-        """Zero, (1, d)."""
-        self._check_fitted()
-        return self._gaussian.means.copy()
-
-    @property
-    def covariances_(self) -> FloatArray:
-        """Second moment of the training data, (1, d, d)."""
-        self._check_fitted()
-        return self._gaussian.covariances.copy()
-
-    @property
     def eigenvalues_(self) -> FloatArray:
         """Eigenvalues of the second moment, descending, (rank,)."""
         self._check_fitted()
-        return self._gaussian.eigenvalues[0].copy()
+        return self._density.eigenvalues[0].copy()
 
     @property
     def eigenvectors_(self) -> FloatArray:
         """Eigenvectors as columns, (d, rank)."""
         self._check_fitted()
-        return self._gaussian.eigenvectors[0].copy()
+        return self._density.eigenvectors[0].copy()
 
     @property
     def n_parameters_(self) -> int:
@@ -172,12 +127,6 @@ class ICA(ScaleGroupModel):
         self._check_fitted()
         rank, n_scales = self._weights.shape
         return 2 * rank * (n_scales - 1) + rank * (rank + 1) // 2
-
-    def score_samples(self, X: Any) -> FloatArray:
-        """Return the log-likelihood (n_samples,) in nats of every sample; see `PatchModel`."""
-        X = self._checked(X)
-        blocks = [self._posterior(part)[1] for part in in_blocks(X)]
-        return self._gaussian.without_density_off_support(X, np.concatenate(blocks))
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Return the responsibilities of every coordinate's Gaussians.
@@ -198,56 +147,18 @@ class ICA(ScaleGroupModel):
         X = self._checked(X)
         return np.concatenate([self._posterior(part)[0].argmax(axis=2) for part in in_blocks(X)])
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[FloatArray, Any]:
-        """Draw samples from the model.
-
-        Parameters
-        ----------
-        n_samples : int
-        random_state : None, int, numpy.random.Generator or numpy.random.RandomState
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-        labels : ndarray of shape (n_samples, rank)
-            The scale that each coordinate came from.
-        """
-        self._check_fitted()
-        n_samples = check_integer(n_samples, "n_samples")
-        rng = check_random_state(random_state)
+    def _drawn(self, n_samples: int, rng: np.random.Generator) -> tuple[FloatArray, Any]:
         rank = self._weights.shape[0]
         steps = self._weights.cumsum(axis=1)[:, :-1]
         labels = (rng.random((n_samples, rank))[:, :, None] >= steps).sum(axis=2)
-        variances = self._scales[np.arange(rank), labels] * self._gaussian.eigenvalues[0]
+        variances = self._scales[np.arange(rank), labels] * self._density.eigenvalues[0]
         s = rng.standard_normal((n_samples, rank)) * np.sqrt(variances)
-        return s @ self._gaussian.eigenvectors[0].T, labels
+        return s @ self._density.eigenvectors[0].T, labels
 
-    def denoise_patches(self, Y: Any, sigma: float, return_std: bool = False) -> Any:
-        """Return the posterior mean of patches seen through white Gaussian noise.
-
-        Parameters
-        ----------
-        Y : array_like of shape (n_patches, n_features)
-            Noisy patches, centred as the training data were.
-        sigma : float
-            Standard deviation of the noise, in the units of Y.
-        return_std : bool
-            Also return the posterior standard deviation of every pixel.
-
-        Returns
-        -------
-        X : ndarray of shape (n_patches, n_features)
-            float32 if Y is, otherwise float64.
-        std : ndarray of shape (n_patches, n_features)
-            Only with `return_std`.
-        """
-        Y = self._checked(Y, "Y")
-        sigma = self._checked_sigma(sigma, Y.dtype)
-        if sigma == 0:
-            return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
-        P = self._gaussian.eigenvectors[0].astype(Y.dtype)
+    def _denoised(self, Y: FloatArray, sigma: float, return_std: bool) -> Any:
+        P = self._density.eigenvectors[0].astype(Y.dtype)
         z = Y @ P
-        v = self._scales * self._gaussian.eigenvalues[0][:, None]
+        v = self._scales * self._density.eigenvalues[0][:, None]
         shrinkages = (v / (v + sigma**2)).astype(Y.dtype)
         if not return_std:
             log_weights, halves = self._constants(v + sigma**2, Y.dtype)
@@ -266,8 +177,8 @@ class ICA(ScaleGroupModel):
         return restored @ P.T, np.sqrt(variance @ np.square(P).T)
 
     def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        z = X @ self._gaussian.eigenvectors[0].astype(X.dtype)
-        return self._mixtures(z, self._scales * self._gaussian.eigenvalues[0][:, None])
+        z = X @ self._density.eigenvectors[0].astype(X.dtype)
+        return self._mixtures(z, self._scales * self._density.eigenvalues[0][:, None])
 
     def _mixtures(self, z: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
@@ -289,8 +200,8 @@ class ICA(ScaleGroupModel):
         return {
             "weights": self._weights,
             "scales": self._scales,
-            "eigenvalues": self._gaussian.eigenvalues[0],
-            "eigenvectors": self._gaussian.eigenvectors[0],
+            "eigenvalues": self._density.eigenvalues[0],
+            "eigenvectors": self._density.eigenvectors[0],
         }
 
     def _set_arrays(self, arrays: dict[str, FloatArray]) -> None:
@@ -310,7 +221,7 @@ class ICA(ScaleGroupModel):
                 f"its rank and its options ask for {(gaussian.rank, self.n_scales)}"
             )
         _check_mixtures(weights, scales)
-        self._gaussian, self._weights, self._scales = gaussian, weights, scales
+        self._density, self._weights, self._scales = gaussian, weights, scales
         self.n_features_in_ = gaussian.n_features
 
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fastgsm._checks import check_choice, check_integer
-from fastgsm._types import FloatArray
-from fastgsm.learning.data import Data
+from fastgsm.learning.data import Survey
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.em import FitRun, History
 from fastgsm.learning.start import (
     check_distinct,
-    gaussian_of,
     given_shapes,
     initial_scales,
     initial_shapes,
     initial_weights,
 )
-from fastgsm.learning.steps import ShapeSteps
-from fastgsm.learning.support import Support
-from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.models._scale_mixture import ShapeModel
 
 
-class MoGSM(ScaleMixtureModel):
+@dataclass(eq=False, repr=False)
+class MoGSM(ShapeModel):
     """Mixture of Gaussian scale mixtures with mean 0: ``sum_kj pi_kj N(0, r2_kj Sigma_k)``.
 
     K x J Gaussians for the price of K: the scales of a shape share its rotation. On natural
@@ -107,84 +102,33 @@ class MoGSM(ScaleMixtureModel):
     (5, 6)
     """
 
+    n_components: int = 32
+    n_scales: int = 8
+    _: KW_ONLY
+    tol: float = 1e-3
+    max_iter: int = 100
+    reg_covar: float = 1e-6
+    init_params: str = "directions"
+    weights_init: Any = None
+    scales_init: Any = None
+    covariances_init: Any = None
+    random_state: Any = None
+    warm_start: bool = False
+    verbose: int = 0
+
+    _partitions = ("directions", "random")
     _two_indices = True
     _learns_scales = True
 
-    def __init__(
-        self,
-        n_components: int = 32,
-        n_scales: int = 8,
-        *,
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        reg_covar: float = 1e-6,
-        init_params: str = "directions",
-        weights_init: Any = None,
-        scales_init: Any = None,
-        covariances_init: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.n_components = n_components
-        self.n_scales = n_scales
-        self.tol = tol
-        self.max_iter = max_iter
-        self.reg_covar = reg_covar
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.scales_init = scales_init
-        self.covariances_init = covariances_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return (self.n_components, self.n_scales)
-
-    def _check_options(self) -> None:
-        super()._check_options()
-        check_integer(self.n_components, "n_components")
-        check_integer(self.n_scales, "n_scales")
-        check_choice(self.init_params, "init_params", ("directions", "random"))
-
-    def _min_samples(self) -> int:
-        return max(2, self.n_components)
-
-    def _fit(self, data: Data, run: FitRun) -> History:
-        moments = data.moments(about_mean=False)
-        gaussian, support = gaussian_of(moments, data.dtype, self.reg_covar)
-        floor = self.reg_covar * support.variance
-        if self._continues(self._shape, support):
-            start = self._density
-        else:
-            start = self._start(*data.start, gaussian, support, run.rng, floor)
-        steps = ShapeSteps(data.reduce, start, support, floor, fit_scales=True)
-        history = self._run_em(steps, run, moments, data)
-        self._learn(steps.density)
-        return history
-
-    def _start(
-        self,
-        X: FloatArray,
-        sample_weight: FloatArray,
-        gaussian: ScaleMixtureDensity,
-        support: Support,
-        rng: np.random.Generator,
-        floor: float,
-    ) -> ScaleMixtureDensity:
-        """Return the parameters that EM starts from."""
+    def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
         K, J = self._shape
-        start = initial_shapes(
-            X, sample_weight, gaussian, support, K, self.init_params, rng, fit_means=False
-        )
-        start = given_shapes(start, support, None, self.covariances_init)
-        ratios = gaussian.distances(X) * (support.variance / support.rank)
+        start = initial_shapes(data, K, self.init_params, rng, fit_means=False)
+        start = given_shapes(start, data.support, None, self.covariances_init)
+        ratios = data.gaussian.distances(data.X) * (data.support.variance / data.support.rank)
         # All shapes start from the same scales, unless the user's differ.
         shape = (1 if self.scales_init is None else K), J
         scales = initial_scales(
-            self.scales_init, ratios, sample_weight, shape, "quantiles", rng, floor
+            self.scales_init, ratios, data.sample_weight, shape, "quantiles", rng, data.floor
         )
         scales = np.broadcast_to(scales, (K, J))
         weights = (

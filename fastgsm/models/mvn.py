@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fastgsm.learning.data import Data
+from fastgsm.learning.chunks import KeptDistances
+from fastgsm.learning.data import Survey
 from fastgsm.learning.em import EMIteration, FitRun, History, check_likelihood
-from fastgsm.learning.start import gaussian_of
+from fastgsm.learning.statistics import shape_statistics
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
+@dataclass(eq=False, repr=False)
 class MVN(ScaleMixtureModel):
     """Multivariate normal distribution.
 
@@ -47,35 +51,25 @@ class MVN(ScaleMixtureModel):
     array([[3., 3.]])
     """
 
+    _: KW_ONLY
+    tol: float = 0.0
+    max_iter: int = 1
+    reg_covar: float = 1e-6
+    random_state: Any = None
+    warm_start: bool = False
+    verbose: int = 0
+
     _learns_means = True
     _default_step = "equal"
 
-    def __init__(
-        self,
-        *,
-        tol: float = 0.0,
-        max_iter: int = 1,
-        reg_covar: float = 1e-6,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-    ) -> None:
-        self.tol = tol
-        self.max_iter = max_iter
-        self.reg_covar = reg_covar
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return (1, 1)
-
-    def _fit(self, data: Data, run: FitRun) -> History:
+    def _fit(self, data: Survey, run: FitRun) -> History:
         start = time.perf_counter()
-        density, _ = gaussian_of(data.moments(about_mean=True), data.dtype, self.reg_covar)
-        log_likelihood = data.log_likelihood(density)
+        statistics = data.reduce(
+            partial(shape_statistics, scales=True, moments=False),
+            kept=data.reduce.share(KeptDistances(data.gaussian.whitened)),
+        )
+        log_likelihood = float(statistics.log_likelihood / statistics.weight)
         check_likelihood(log_likelihood, "MVN", 1)
         run.monitor(EMIteration(1, log_likelihood, np.inf, time.perf_counter() - start))
-        self._learn(density)
+        self._learn(data.gaussian)
         return History([log_likelihood], True)

@@ -75,9 +75,9 @@ def patch_size_of(model: PatchModel) -> int:
 
 def centring(model: PatchModel) -> tuple[bool, bool]:
     """Return whether a model's patches had their own mean, and the data's mean, removed."""
-    covariance = np.asarray(model.covariances_)  # type: ignore[attr-defined]
+    covariance = np.asarray(model.covariances_)
     weights = np.asarray(model.weights_)  # type: ignore[attr-defined]
-    means = np.asarray(model.means_)  # type: ignore[attr-defined]
+    means = np.asarray(model.means_)
     d = covariance.shape[-1]
     brightness = covariance.sum(axis=(1, 2)).max() / d
     spread = np.trace(covariance, axis1=1, axis2=2).max() / d

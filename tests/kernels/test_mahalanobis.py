@@ -35,7 +35,7 @@ def distances(case: tuple[int, int, int, int], dtype: Any, order: Any = slice(No
     X = samples(density, n, dtype)[order]
     means = density.means.astype(dtype)
     whiteners = np.zeros((n_shapes, padded(rank), padded(d)), dtype)
-    whiteners[:, :rank, :d] = density.whiteners
+    whiteners[:, :rank, :d] = density.whitened.whiteners
 
     def fill(kernel: Any) -> tuple[np.ndarray, ...]:
         result = filled((n_shapes, n), dtype)

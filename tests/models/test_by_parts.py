@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm.learning.chunks import Chunk, InProcess, Moments
+from fastgsm.learning.chunks import Chunk, InProcess, KeptDistances, Moments
 from fastgsm.learning.data import Data, drawn
-from fastgsm.learning.kept import KeptDistances
-from fastgsm.learning.scale_groups import ScaleGroups
+from fastgsm.learning.density import ScaleGroups
 from fastgsm.learning.whitened import WhitenedMixture, mahalanobis_distances
 from tests.helpers import fit_quietly
 
@@ -395,8 +394,8 @@ def test_the_start_is_drawn_from_all(monkeypatch: Any) -> None:
 
 
 def start_of(data: Data) -> Any:
-    data.moments(about_mean=False)
-    return data.start
+    survey = data.survey(about_mean=False, reg_covar=1e-6)
+    return survey.X, survey.sample_weight
 
 
 def test_a_dark_chunk_is_no_error() -> None:
