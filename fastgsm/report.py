@@ -20,8 +20,8 @@ import numpy as np
 import fastgsm
 from fastgsm import plot
 from fastgsm._images import check_image_2d
+from fastgsm.files import pillow
 from fastgsm.files.paths import atomic_path
-from fastgsm.files.pillow import write_png
 from fastgsm.io import read_grey_images
 from fastgsm.metrics import mse, psnr
 from fastgsm.study import measure, page, tables, verdict
@@ -309,7 +309,7 @@ def _slides(clean: Image, denoised: Denoised) -> page.Slides:
 def _grey_png(image: Image) -> bytes:
     """Return an image in [0, 1] as the content of a PNG file; values outside are clipped."""
     buffer = BytesIO()
-    write_png(buffer, np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8), 1, None)
+    pillow.write(buffer, "PNG", np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8))
     return buffer.getvalue()
 
 

@@ -55,8 +55,7 @@ def add_to(commands: Any) -> None:
         "replaced",
     )
     _add_noise_and_mask(command)
-    _options.add_data_range(command)
-    _options.add_max_pixels(command)
+    _options.add_shared(command, "--data-range", "--max-pixels")
     command.add_argument(
         "--prior",
         metavar="NAME|FILE",
@@ -82,8 +81,7 @@ def add_to(commands: Any) -> None:
         metavar="N",
         help="largest number of threads to use (default: one per core)",
     )
-    _options.add_json(command)
-    _options.add_quiet(command)
+    _options.add_shared(command, "--json", "--quiet")
 
 
 def _add_noise_and_mask(command: argparse.ArgumentParser) -> None:
@@ -118,21 +116,10 @@ def run(args: argparse.Namespace) -> int:
     _tiles.refuse_zarr(args)
     if len(args.inputs) > 1 or Path(args.inputs[0]).is_dir() or Path(args.output).is_dir():
         return _run_several(args)
-    _run_one(args)
+    source, output = Path(args.inputs[0]), Path(args.output)
+    figures = _denoise_file(args, source, output, _library_options(args), not args.quiet)
+    _options.report(args, figures | {"input": args.inputs[0], "output": args.output})
     return 0
-
-
-def _run_one(args: argparse.Namespace) -> None:
-    [source] = args.inputs
-    options = _library_options(args)
-    pages = _read(args, Path(source), Path(args.output))
-    result = _restore(args, pages, options, not args.quiet)
-    _write(args.output, pages, result, source)
-    figures = _options.figures(source, args.output, pages, result)
-    if args.json:
-        _options.print_json({"images": [figures], "failed": 0, "seconds": result["seconds"]})
-    else:
-        _options.say(args, f"denoised {_options.sentence(figures)}")
 
 
 def _run_several(args: argparse.Namespace) -> int:
@@ -145,17 +132,15 @@ def _run_several(args: argparse.Namespace) -> int:
     images: list[dict[str, Any]] = []
     for number, (source, output) in enumerate(zip(sources, outputs, strict=True), 1):
         try:
-            pages = _read(args, source, output)
-            result = _restore(args, pages, options, progress=False)
-            _write(output, pages, result, source)
+            figures = _denoise_file(args, source, output, options, progress=False)
         except ERRORS as error:
             line = _options.one_line(error)
             images.append({"input": str(source), "output": None, "error": line})
             named = line if str(source) in line else f"{source}: {line}"
             print(f"fastgsm: error: {named}", file=sys.stderr, flush=True)
             continue
-        images.append(_options.figures(source, output, pages, result))
-        _options.say(args, f"[{number}/{len(sources)}] {source}: {_options.sentence(images[-1])}")
+        images.append(figures)
+        _options.say(args, f"[{number}/{len(sources)}] {source}: {_options.sentence(figures)}")
     seconds = time.perf_counter() - start
     failed = sum("error" in image for image in images)
     if args.json:
@@ -195,8 +180,7 @@ def _outputs(sources: list[Path], folder: Path) -> list[Path]:
     owners: dict[Path, Path] = {}
     for source in sources:
         output = folder / source.name
-        if output.resolve() in places:
-            given = places[output.resolve()]
+        if given := places.get(output.resolve()):
             raise ValueError(f"{output} is the input file {given}; give another output folder")
         if output in owners:
             raise ValueError(
@@ -220,24 +204,30 @@ def _library_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _read(args: argparse.Namespace, source: Path, output: Path) -> list[ImageFile]:
+def _denoise_file(
+    args: argparse.Namespace, source: Path, output: Path, options: dict[str, Any], progress: bool
+) -> dict[str, Any]:
+    """Denoise one file; return what to report about it."""
     from fastgsm import io
 
     if args.mask is not None and output.exists() and output.samefile(args.mask):
         raise ValueError(f"{output} is the mask {args.mask}; give another output file")
     pages = io.read_pages(source, max_pixels=args.max_pixels or io.MAX_PIXELS)
     io.check_output(output, pages, source=source)
-    return pages
+    start = time.perf_counter()
+    clean, sigmas = _restore(args, pages, options, progress)
+    seconds = time.perf_counter() - start
+    io.write_pages(output, clean, source=source)
+    return _options.figures(args, source, output, pages, sigmas, seconds)
 
 
 def _restore(
     args: argparse.Namespace, pages: list[ImageFile], options: dict[str, Any], progress: bool
-) -> dict[str, Any]:
-    """Denoise each page; return the pages, their noise levels and the time."""
+) -> tuple[list[ImageFile], list[float | None]]:
+    """Denoise each page; return the pages and their noise levels."""
     import fastgsm
     from fastgsm._progress import Progress
 
-    start = time.perf_counter()
     clean, sigmas = [], []
     several = len(pages) > 1
     with Progress(len(pages), "denoising pages", progress and several) as bar:
@@ -245,20 +235,17 @@ def _restore(
             sigma = args.sigma
             if sigma is None and args.noise is None:
                 sigma = _estimate(page, options.get("mask"))
-            clean.append(
-                fastgsm.denoise(
-                    page.array,
-                    sigma,
-                    channel_axis=page.channel_axis,
-                    progress=progress and not several,
-                    **options,
-                )
+            array = fastgsm.denoise(
+                page.array,
+                sigma,
+                channel_axis=page.channel_axis,
+                progress=progress and not several,
+                **options,
             )
+            clean.append(replace(page, array=array))
             sigmas.append(sigma)
             bar.update()
-    origin = "estimated" if args.sigma is None else "given"
-    seconds = time.perf_counter() - start
-    return {"clean": clean, "sigmas": sigmas, "origin": origin, "seconds": seconds}
+    return clean, sigmas
 
 
 def _estimate(page: ImageFile, mask: Any) -> float:
@@ -273,15 +260,6 @@ def _estimate(page: ImageFile, mask: Any) -> float:
         known["mask"] = ~missing if mask is None else mask & ~missing
         array = np.where(np.isnan(array), 0, array)
     return float(fastgsm.estimate_sigma(array, channel_axis=page.channel_axis, **known))
-
-
-def _write(
-    output: str | Path, pages: list[ImageFile], result: dict[str, Any], source: str | Path
-) -> None:
-    from fastgsm.io import write_pages
-
-    clean = [replace(page, array=a) for page, a in zip(pages, result["clean"], strict=True)]
-    write_pages(output, clean, source=source)
 
 
 def _read_mask(args: argparse.Namespace) -> np.ndarray:

@@ -13,12 +13,6 @@ WHAT = ("likelihood", "scales", "eigenvectors", "samples")
 
 def add_to(commands: Any) -> None:
     """Add the sub-commands."""
-    _add_info(commands)
-    _add_plot(commands)
-    _add_priors(commands)
-
-
-def _add_info(commands: Any) -> None:
     command = _options.add_command(
         commands,
         "info",
@@ -27,10 +21,7 @@ def _add_info(commands: Any) -> None:
         "  fastgsm info mine.npz\n  fastgsm info mogsm --json",
     )
     command.add_argument("model", metavar="MODEL", help="model file, or name of a bundled prior")
-    _options.add_json(command)
-
-
-def _add_plot(commands: Any) -> None:
+    _options.add_shared(command, "--json")
     command = _options.add_command(
         commands,
         "plot",
@@ -45,7 +36,7 @@ def _add_plot(commands: Any) -> None:
     command.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="picture to write (.png)"
     )
-    command.add_argument("--force", action="store_true", help="replace an existing file")
+    _options.add_shared(command, "--force")
     command.add_argument(
         "--what",
         choices=WHAT,
@@ -53,9 +44,6 @@ def _add_plot(commands: Any) -> None:
         help="the log-likelihood at each iteration of EM (the default); or, for one model, its "
         "scales and weights, its leading eigenvectors, or random patches from it",
     )
-
-
-def _add_priors(commands: Any) -> None:
     command = _options.add_command(
         commands,
         "priors",
@@ -63,7 +51,7 @@ def _add_priors(commands: Any) -> None:
         "list the bundled priors, with the key facts of their model cards",
         "  fastgsm priors\n  fastgsm priors --json",
     )
-    _options.add_json(command)
+    _options.add_shared(command, "--json")
 
 
 def _load(name_or_file: str) -> Any:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from fastgsm.files.image_file import ImageFile
 
-QUIET = "print only warnings and errors"
-
 # The presets of `fastgsm.denoise`. They are repeated here because importing them takes too long for
 # the help; a test compares them.
 QUALITIES = ("fast", "balanced", "best")
@@ -42,49 +40,6 @@ def add_command(
     return command
 
 
-def add_data_range(command: argparse.ArgumentParser) -> None:
-    """Add the option --data-range."""
-    command.add_argument(
-        "--data-range",
-        type=float,
-        metavar="R",
-        help="pixel value of white (default: 1 for floats, the type's maximum for integers)",
-    )
-
-
-def add_max_pixels(command: argparse.ArgumentParser) -> None:
-    """Add the option --max-pixels."""
-    command.add_argument(
-        "--max-pixels",
-        type=positive,
-        metavar="N",
-        help="refuse compressed images with more pixels (default: 178956970)",
-    )
-
-
-def add_seed(command: argparse.ArgumentParser) -> None:
-    """Add the option --seed."""
-    command.add_argument(
-        "--seed",
-        type=seed,
-        default=0,
-        metavar="N",
-        help="seed of the random numbers (default: %(default)s)",
-    )
-
-
-def add_quiet(command: argparse.ArgumentParser, text: str = QUIET) -> None:
-    """Add the option --quiet."""
-    command.add_argument("--quiet", action="store_true", help=text)
-
-
-def add_json(command: argparse.ArgumentParser) -> None:
-    """Add the option --json."""
-    command.add_argument(
-        "--json", action="store_true", help="print the result as JSON, for other programs"
-    )
-
-
 def _at_least(minimum: int) -> Callable[[str], int]:
     """Return a function that converts an argument to an integer of at least ``minimum``."""
 
@@ -98,6 +53,41 @@ def _at_least(minimum: int) -> Callable[[str], int]:
 
 
 positive, seed = _at_least(1), _at_least(0)
+
+
+# Options that several sub-commands have, as arguments of `add_argument`.
+SHARED: dict[str, dict[str, Any]] = {
+    "--data-range": {
+        "type": float,
+        "metavar": "R",
+        "help": "pixel value of white (default: 1 for floats, the type's maximum for integers)",
+    },
+    "--max-pixels": {
+        "type": positive,
+        "metavar": "N",
+        "help": "refuse compressed images with more pixels (default: 178956970)",
+    },
+    "--patches": {
+        "type": positive,
+        "metavar": "N",
+        "help": "number of patches to learn from (default: %(default)s)",
+    },
+    "--seed": {
+        "type": seed,
+        "default": 0,
+        "metavar": "N",
+        "help": "seed of the random numbers (default: %(default)s)",
+    },
+    "--force": {"action": "store_true", "help": "replace an existing file"},
+    "--json": {"action": "store_true", "help": "print the result as JSON, for other programs"},
+    "--quiet": {"action": "store_true", "help": "print only warnings and errors"},
+}
+
+
+def add_shared(command: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
+    """Add shared options, with `changes` to their arguments."""
+    for name in names:
+        command.add_argument(name, **SHARED[name] | changes)
 
 
 def prior(name_or_file: str) -> Any:
@@ -115,10 +105,16 @@ def prior(name_or_file: str) -> Any:
 
 
 def figures(
-    source: str | Path, output: str | Path, pages: list[ImageFile], result: dict[str, Any]
+    args: argparse.Namespace,
+    source: str | Path,
+    output: str | Path,
+    pages: list[ImageFile],
+    sigmas: list[float | None],
+    seconds: float,
 ) -> dict[str, Any]:
     """Return what to report about a denoised image, in types that JSON can hold."""
     array = pages[0].array
+    origin = "estimated" if args.sigma is None else "given"
     return {
         "input": str(source),
         "output": str(output),
@@ -127,10 +123,18 @@ def figures(
         "height": array.shape[0],
         "channels": 1 if array.ndim == 2 else 3,
         "dtype": str(array.dtype),
-        "sigma": result["sigmas"],
-        "sigma_origin": None if result["sigmas"][0] is None else result["origin"],
-        "seconds": result["seconds"],
+        "sigma": sigmas,
+        "sigma_origin": None if sigmas[0] is None else origin,
+        "seconds": seconds,
     }
+
+
+def report(args: argparse.Namespace, figures: dict[str, Any]) -> None:
+    """Print the figures of the only image."""
+    if args.json:
+        print_json({"images": [figures], "failed": 0, "seconds": figures["seconds"]})
+    else:
+        say(args, f"denoised {sentence(figures)}")
 
 
 def sentence(figures: dict[str, Any]) -> str:

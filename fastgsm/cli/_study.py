@@ -10,52 +10,33 @@ from fastgsm.cli import _options
 
 def add_to(commands: Any) -> None:
     """Add the sub-commands."""
-    _add_compare(commands)
-    _add_demo(commands)
-
-
-def _add_compare(commands: Any) -> None:
-    command = _options.add_command(
+    compare = _options.add_command(
         commands,
         "compare",
         _compare,
         "compare the models in speed, likelihood and denoising",
         "  fastgsm compare\n  fastgsm compare --images photos/ --out study",
     )
-    command.add_argument(
+    compare.add_argument(
         "--images", metavar="DIR", help="folder of images (default: sample images of scikit-image)"
     )
-    command.add_argument(
-        "--out",
-        default="fastgsm-compare",
-        metavar="DIR",
-        help="folder for the report and pictures (default: %(default)s)",
-    )
-    command.add_argument(
-        "--patches",
-        type=_options.positive,
-        default=10_000,
-        metavar="N",
-        help="number of patches to learn from (default: %(default)s)",
-    )
-    _options.add_seed(command)
-    _options.add_quiet(command, "do not show progress")
-
-
-def _add_demo(commands: Any) -> None:
-    command = _options.add_command(
+    _add_out(compare, "fastgsm-compare", "the report and pictures")
+    _options.add_shared(compare, "--patches", default=10_000)
+    _options.add_shared(compare, "--seed")
+    _options.add_shared(compare, "--quiet", help="do not show progress")
+    demo = _options.add_command(
         commands,
         "demo",
         _demo,
         "add noise to a sample image, denoise it, and show before and after",
         "  fastgsm demo\n  fastgsm demo --out here",
     )
-    command.add_argument(
-        "--out",
-        default="fastgsm-demo",
-        metavar="DIR",
-        help="folder for the pictures (default: %(default)s)",
-    )
+    _add_out(demo, "fastgsm-demo", "the pictures")
+
+
+def _add_out(command: argparse.ArgumentParser, folder: str, content: str) -> None:
+    text = f"folder for {content} (default: %(default)s)"
+    command.add_argument("--out", default=folder, metavar="DIR", help=text)
 
 
 def _compare(args: argparse.Namespace) -> int:

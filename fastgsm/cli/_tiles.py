@@ -23,16 +23,9 @@ def run(args: argparse.Namespace) -> int:
     with stored.opened(source) as image:
         stored.check_output(output, source)
         sigma = _denoise(image, output, args)
-        noise = {
-            "sigmas": [sigma],
-            "origin": "estimated" if args.sigma is None else "given",
-            "seconds": time.perf_counter() - start,
-        }
-        figures = _options.figures(args.inputs[0], args.output, [image], noise)
-    if args.json:
-        _options.print_json({"images": [figures], "failed": 0, "seconds": figures["seconds"]})
-    else:
-        _options.say(args, f"denoised {_options.sentence(figures)}")
+        seconds = time.perf_counter() - start
+        figures = _options.figures(args, args.inputs[0], args.output, [image], [sigma], seconds)
+    _options.report(args, figures)
     return 0
 
 
@@ -99,12 +92,8 @@ def refuse_zarr(args: argparse.Namespace) -> None:
 
 def _one_image(args: argparse.Namespace) -> tuple[Path, Path]:
     """Return the input and the output; raise if an option does not work with tiles."""
-    for option, given in (
-        ("--mask", args.mask),
-        ("--noise", args.noise),
-        ("--max-pixels", args.max_pixels),
-    ):
-        if given is not None:
+    for option in ("--mask", "--noise", "--max-pixels"):
+        if getattr(args, option[2:].replace("-", "_")) is not None:
             raise ValueError(
                 f"{option} does not apply to --tile, where no image is in memory as a whole; "
                 f"leave out {option}, or --tile if the image fits into memory"

@@ -18,6 +18,12 @@ MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ica": ("ICA", ("scales", "max_iter")),
 }
 
+SIZES = {
+    "--scales": ("J", "number of scales (gsm, mogsm, ica; default: the model's)"),
+    "--components": ("K", "number of shapes (gmm, mogsm; default: the model's)"),
+    "--max-iter": ("N", "largest number of EM iterations (all but mvn; default: the model's)"),
+}
+
 EXAMPLES = """\
   fastgsm train photos/ -o mine.npz
   fastgsm train a.png b.png -o mine.npz --model gsm --scales 6
@@ -34,48 +40,24 @@ def add_to(commands: Any) -> None:
         help="files or folders (without their sub-folders); colour images are converted to grey "
         "(luminance)",
     )
-    _options.add_data_range(command)
-    _options.add_max_pixels(command)
+    _options.add_shared(command, "--data-range", "--max-pixels")
     command.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="model file to write (.npz)"
     )
-    command.add_argument("--force", action="store_true", help="replace an existing file")
+    _options.add_shared(command, "--force")
     command.add_argument(
         "--model", choices=MODELS, default="gsm", help="kind of model (default: %(default)s)"
     )
-    positive = _options.positive
-    command.add_argument(
-        "--scales",
-        type=positive,
-        metavar="J",
-        help="number of scales (gsm, mogsm, ica; default: the model's)",
-    )
-    command.add_argument(
-        "--components",
-        type=positive,
-        metavar="K",
-        help="number of shapes (gmm, mogsm; default: the model's)",
-    )
-    command.add_argument(
-        "--max-iter",
-        type=positive,
-        metavar="N",
-        help="largest number of EM iterations (all but mvn; default: the model's)",
-    )
+    for name, (metavar, text) in SIZES.items():
+        command.add_argument(name, type=_options.positive, metavar=metavar, help=text)
     command.add_argument(
         "--patch-size",
-        type=positive,
+        type=_options.positive,
         default=8,
         metavar="P",
         help="side of a patch in pixels (default: %(default)s)",
     )
-    command.add_argument(
-        "--patches",
-        type=positive,
-        default=100_000,
-        metavar="N",
-        help="number of patches to learn from (default: %(default)s)",
-    )
+    _options.add_shared(command, "--patches", default=100_000)
     command.add_argument(
         "--center",
         choices=("patch", "global", "none"),
@@ -83,9 +65,7 @@ def add_to(commands: Any) -> None:
         help="what is subtracted from a patch: its own mean, the mean patch, or nothing "
         "(default: %(default)s)",
     )
-    _options.add_seed(command)
-    _options.add_json(command)
-    _options.add_quiet(command)
+    _options.add_shared(command, "--seed", "--json", "--quiet")
 
 
 def run(args: argparse.Namespace) -> int:

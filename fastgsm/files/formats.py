@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,7 @@ import numpy as np
 from fastgsm._checks import check_integer
 from fastgsm.files import pillow, png16, tiff, tiff_write
 from fastgsm.files.image_file import ImageFile, image_file
-from fastgsm.files.paths import atomic_path, check_output_path, check_regular, reason
+from fastgsm.files.paths import atomic_path, check_output_path, check_regular, decoding
 
 FORMATS = {
     ".png": "PNG",
@@ -50,13 +51,8 @@ def read(path: Path, max_pixels: int, max_pages: int) -> list[ImageFile]:
     decode = DECODERS[_format_of(path)]
     max_pixels = check_integer(max_pixels, "max_pixels")
     check_regular(path)
-    with open(path, "rb") as file:
-        try:
-            return decode(file, max_pixels, max_pages)
-        except (MemoryError, ImportError):
-            raise
-        except Exception as error:  # a damaged file may make a decoder raise anything
-            raise ValueError(f"cannot read {path}: {reason(error)}") from error
+    with open(path, "rb") as file, decoding(f"cannot read {path}: "):
+        return decode(file, max_pixels, max_pages)
 
 
 def write(path: str | os.PathLike[str], pages: Sequence[ImageFile]) -> None:
@@ -121,15 +117,13 @@ def _read_npy(file: BinaryIO, max_pixels: int, max_pages: int) -> list[ImageFile
     return [image_file(np.array(stored))]
 
 
-def _write_png(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
+def _write_picture(format_: str, file: BinaryIO, pages: Sequence[ImageFile]) -> None:
     [image] = pages
-    encode = png16.write if image.array.dtype == np.uint16 else pillow.write_png
-    encode(file, image.stored, image.orientation, image.icc_profile)
-
-
-def _write_jpeg(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
-    [image] = pages
-    pillow.write_jpeg(file, image.stored, image.orientation, image.icc_profile)
+    content = image.stored, image.orientation, image.icc_profile
+    if image.array.dtype == np.uint16:
+        png16.write(file, *content)
+    else:
+        pillow.write(file, format_, *content)
 
 
 def _write_npy(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
@@ -144,8 +138,8 @@ DECODERS: dict[str, Callable[[BinaryIO, int, int], list[ImageFile]]] = {
     "NPY": _read_npy,
 }
 ENCODERS: dict[str, Callable[[BinaryIO, Sequence[ImageFile]], None]] = {
-    "PNG": _write_png,
-    "JPEG": _write_jpeg,
+    "PNG": partial(_write_picture, "PNG"),
+    "JPEG": partial(_write_picture, "JPEG"),
     "TIFF": tiff_write.write,
     "NPY": _write_npy,
 }

@@ -61,6 +61,17 @@ def replace_on_disk(new: Path, target: Path) -> None:
     os.replace(new, target)
 
 
+@contextmanager
+def decoding(before: str, after: str = "") -> Iterator[None]:
+    """Raise what a decoder finds wrong as a ValueError, with words before and after the reason."""
+    try:
+        yield
+    except (MemoryError, ImportError):
+        raise
+    except Exception as error:  # a damaged file may make a decoder raise anything
+        raise ValueError(f"{before}{reason(error)}{after}") from error
+
+
 def reason(error: Exception) -> str:
     """Return what a decoder found wrong, as one printable line of bounded length.
 

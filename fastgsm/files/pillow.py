@@ -10,7 +10,8 @@ import numpy as np
 from fastgsm._extras import import_extra
 from fastgsm.files import png16
 
-JPEG_QUALITY = 95
+# No chroma subsampling: it would blur the colour that denoising restored.
+JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
 ORIENTATION = 274  # number of the tag, in EXIF as in TIFF
 
 _READERS = {
@@ -76,28 +77,14 @@ def pixels(picture: Any) -> np.ndarray:
     return np.array(picture)  # a copy: Pillow lends its own pixels read-only
 
 
-def write_png(file: BinaryIO, stored: np.ndarray, orientation: int, icc: bytes | None) -> None:
-    """Write 8-bit pixels as PNG."""
-    _save(file, "PNG", stored, orientation, icc)
-
-
-def write_jpeg(file: BinaryIO, stored: np.ndarray, orientation: int, icc: bytes | None) -> None:
-    """Write 8-bit pixels as JPEG."""
-    # No chroma subsampling: it would blur the colour that denoising restored.
-    _save(file, "JPEG", stored, orientation, icc, quality=JPEG_QUALITY, subsampling=0)
-
-
-def _save(
-    file: BinaryIO,
-    format_: str,
-    stored: np.ndarray,
-    orientation: int,
-    icc: bytes | None,
-    **options: int,
+def write(
+    file: BinaryIO, format_: str, stored: np.ndarray, orientation: int = 1, icc: bytes | None = None
 ) -> None:
+    """Write 8-bit pixels as PNG or JPEG."""
     image_module = import_extra("PIL.Image")
     exif = image_module.Exif()
     if orientation != 1:
         exif[ORIENTATION] = orientation
+    options = JPEG_OPTIONS if format_ == "JPEG" else {}
     picture = image_module.fromarray(stored)
     picture.save(file, format_, exif=exif if len(exif) else b"", icc_profile=icc, **options)

@@ -25,7 +25,7 @@ from fastgsm.files.paths import (
     check_output_path,
     check_parent,
     check_regular,
-    reason,
+    decoding,
     replace_on_disk,
 )
 
@@ -51,12 +51,8 @@ class Stored:
         self._array, self._path = array, path
 
     def __getitem__(self, part: tuple[slice, ...]) -> np.ndarray:
-        try:
+        with decoding(f"cannot read {self._path}: "):
             return np.array(self._array[part], self.dtype, order="C")
-        except (MemoryError, ImportError):
-            raise
-        except Exception as error:  # a damaged file may make a decoder raise anything
-            raise _unreadable(self._path, error) from error
 
     def __setitem__(self, part: tuple[slice, ...], pixels: np.ndarray) -> None:
         self._array[part] = pixels
@@ -87,20 +83,12 @@ def opened(path: Path) -> Iterator[ImageFile]:
             f"(.npy) file, or from the folder of a Zarr array (.zarr)"
         )
     with ExitStack() as stack:
-        try:
+        with decoding(f"cannot read {path}: "):
             image = _open(path, format_, stack)
             _check_image(image.array)
             # If this installation cannot decode the file, fail now and not after hours.
             _ = image.array[(slice(0, 1),) * image.array.ndim]
-        except (MemoryError, ImportError):
-            raise
-        except Exception as error:  # a damaged file may make a decoder raise anything
-            raise _unreadable(path, error) from error
         yield image
-
-
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"cannot read {path}: {reason(error)}")
 
 
 def _open(path: Path, format_: str, stack: ExitStack) -> ImageFile:
@@ -155,14 +143,8 @@ def check_output(path: Path, source: Path) -> None:
     check_parent(path)
     if path.exists():
         # An array is replaced like a file. A folder that is not just an array is left alone.
-        try:
+        with decoding(f"{path} exists and is not a Zarr array (", "); give another output"):
             _zarr_array(path)
-        except ImportError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"{path} exists and is not a Zarr array ({reason(error)}); give another output"
-            ) from error
 
 
 class Result:
@@ -187,8 +169,12 @@ class Result:
         self._target, self._image, self._chunks = path.resolve(), image, chunks
         self.folder = self._target.with_name(f"{self._target.name}.partial")
         self.checkpoint = self.folder / "done.txt"
-        self._inside = self.folder / f"image{self._target.suffix.lower()}"
-        self._older = self.folder / f"replaced{self._target.suffix.lower()}"
+        suffix = self._target.suffix.lower()
+        self._format = FORMATS[suffix]
+        self._inside, self._older = (
+            self.folder / f"image{suffix}",
+            self.folder / f"replaced{suffix}",
+        )
 
     @contextmanager
     def written(self) -> Iterator[Stored]:
@@ -211,12 +197,9 @@ class Result:
             if not (self.checkpoint.exists() and self._inside.exists()):
                 self._remove()
 
-    def _format(self) -> str:
-        return FORMATS[self._target.suffix.lower()]
-
     def _create(self) -> Stored:
         shape, dtype = self._image.array.shape, self._image.array.dtype
-        if self._format() == "ZARR":
+        if self._format == "ZARR":
             zarr = import_extra("zarr", "zarr")
             array = zarr.create_array(
                 self._inside, shape=shape, dtype=dtype, chunks=self._chunks, overwrite=True
@@ -227,7 +210,7 @@ class Result:
             if free < n_bytes:
                 raise ValueError(f"{self._target} needs {n_bytes} bytes, but {free} are free on "
                                  f"its disk; make room, or give another output")  # fmt: skip
-            if self._format() == "TIFF":
+            if self._format == "TIFF":
                 array = tiff_write.create(self._inside, self._image)
             else:
                 array = np.lib.format.open_memmap(self._inside, "w+", dtype, shape)
@@ -235,23 +218,17 @@ class Result:
 
     def _reopen(self) -> Stored:
         image = self._image.array
-        try:
-            if self._format() == "ZARR":
+        before = f"{self.folder} was not left by a run like this one ("
+        with decoding(before, "); delete it to start again"):
+            if self._format == "ZARR":
                 array = import_extra("zarr", "zarr").open_array(self._inside, mode="r+")
-            elif self._format() == "TIFF":
+            elif self._format == "TIFF":
                 array = tiff_write.reopen(self._inside)
             else:
                 array = np.lib.format.open_memmap(self._inside, "r+")
             stored = Stored(array, self._inside)
             if (stored.shape, stored.dtype) != (image.shape, image.dtype):
                 raise ValueError(f"it has shape {stored.shape} and dtype {stored.dtype}")
-        except ImportError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"{self.folder} was not left by a run like this one ({reason(error)}); delete it "
-                f"to start again"
-            ) from error
         return stored
 
     def _put(self) -> None:

@@ -150,10 +150,7 @@ def _overlap(wanted: slice, first: int, length: int) -> tuple[slice, slice]:
     Both slices count from the start of their own range.
     """
     start, stop = max(wanted.start, first), min(wanted.stop, first + length)
-    return (
-        slice(start - wanted.start, stop - wanted.start),
-        slice(start - first, stop - first),
-    )
+    return slice(start - wanted.start, stop - wanted.start), slice(start - first, stop - first)
 
 
 def check_part(shape: Sequence[int], max_part: int) -> None:

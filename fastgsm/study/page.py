@@ -28,66 +28,72 @@ POLICY = (
 Slides = Mapping[float, Mapping[str, bytes]]  # PNG files by noise level and model, "" for noisy
 
 
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>fastgsm: models of image patches compared</title>
+<style>{style}</style>
+</head>
+<body>
+<header><h1>{count} models of image patches</h1>
+<p class="soft">How well they explain patches and denoise images, measured by fastgsm {version} in \
+{seconds:.0f} seconds.</p></header>
+<div class="verdict"><p class="first">{first}</p>{main}
+</div>
+<h2>Before and after</h2>
+{slider}
+<h2>Denoised</h2>
+{denoised}
+<h2>In detail</h2>
+<ul>{details}</ul>
+<h2>Figures</h2>
+<p class="soft">A star marks the best of a column. Click a title to sort by it.</p>
+{learning}
+{likelihood}
+{tables}
+<h2>How it was measured</h2>
+{protocol}
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
 def page(results: Results, pictures: Mapping[str, bytes], slides: Slides) -> str:
     """Return the report as HTML; ``pictures`` holds denoised.png and likelihood.png."""
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            "<title>fastgsm: models of image patches compared</title>",
-            f"<style>{STYLE}</style>",
-            "</head>",
-            "<body>",
-            *_body(results, pictures, slides),
-            f"<script>{SCRIPT}</script>",
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
-
-
-def _body(results: Results, pictures: Mapping[str, bytes], slides: Slides) -> list[str]:
-    """Return the content of the page, element by element."""
-    settings, n_models = results["settings"], len(results["models"])
-    first, *others = results["verdict"]
-    main, details = others[:HEADLINES], others[HEADLINES:]
-    learning, *rest = tables(results)
-    return [
-        f"<header><h1>{'Five' if n_models == 5 else n_models} models of image patches</h1>",
-        f'<p class="soft">How well they explain patches and denoise images, measured by fastgsm '
-        f"{escape(results['versions']['fastgsm'])} in {results['seconds']:.0f} seconds.</p>"
-        "</header>",
-        f'<div class="verdict"><p class="first">{escape(first)}</p>',
-        *(f"<p>{escape(finding)}</p>" for finding in main),
-        "</div>",
-        "<h2>Before and after</h2>",
-        _slider(results, slides),
-        "<h2>Denoised</h2>",
-        _figure(
+    n_models = len(results["models"])
+    first, *others = map(escape, results["verdict"])
+    learning, *rest = map(_table, tables(results))
+    return PAGE.format(
+        policy=POLICY,
+        style=STYLE,
+        count="Five" if n_models == 5 else n_models,
+        version=escape(results["versions"]["fastgsm"]),
+        seconds=results["seconds"],
+        first=first,
+        main="".join(f"\n<p>{finding}</p>" for finding in others[:HEADLINES]),
+        slider=_slider(results, slides),
+        denoised=_figure(
             pictures["denoised.png"],
-            f"A part of {settings['pictured']}, a test image. Each row is a noise level (standard "
-            "deviation, for grey values from 0 to 1). The PSNR is that of the whole image, the "
-            "best of a row in bold. Patches are averaged.",
+            f"A part of {results['settings']['pictured']}, a test image. Each row is a noise level "
+            "(standard deviation, for grey values from 0 to 1). The PSNR is that of the whole "
+            "image, the best of a row in bold. Patches are averaged.",
         ),
-        "<h2>In detail</h2>",
-        "<ul>" + "".join(f"<li>{escape(finding)}</li>" for finding in details) + "</ul>",
-        "<h2>Figures</h2>",
-        '<p class="soft">A star marks the best of a column. Click a title to sort by it.</p>',
-        _table(learning),
-        _figure(
+        details="".join(f"<li>{finding}</li>" for finding in others[HEADLINES:]),
+        learning=learning,
+        likelihood=_figure(
             pictures["likelihood.png"],
             "Mean log-likelihood of the training patches after each iteration of EM.",
             "drawing",
         ),
-        *(_table(table) for table in rest),
-        "<h2>How it was measured</h2>",
-        *(f'<p class="soft">{escape(line)}</p>' for line in protocol(results)),
-    ]
+        tables="\n".join(rest),
+        protocol="\n".join(f'<p class="soft">{escape(line)}</p>' for line in protocol(results)),
+        script=SCRIPT,
+    )
 
 
 def _table(table: Table) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from textwrap import fill
 
-from fastgsm.study.verdict import Results, contrasts, held_out, psnr, seconds
+from fastgsm.study.verdict import Results, contrasts, held_out, seconds
 
 AGGREGATIONS = {
     "mean": "a pixel is the average over all patches that cover it",
     "center": "a pixel comes from the one patch that is centred on it",
 }
+
+Best = Callable[[Sequence[float]], float]  # max or min
 
 
 @dataclass
@@ -34,9 +36,9 @@ class Table:
         column: str,
         values: Sequence[float],
         form: str | Callable[[float], str],
-        best: Callable[[Sequence[float]], float] | None = None,
+        best: Best | None = None,
     ) -> None:
-        """Add a column for the last ``len(values)`` rows, and mark its ``best`` (max or min)."""
+        """Add a column for the last ``len(values)`` rows, and mark its ``best``."""
         texts = [form.format(value) if isinstance(form, str) else form(value) for value in values]
         blank = len(self.rows) - len(texts)
         self.columns[column] = [""] * blank + texts
@@ -99,34 +101,32 @@ def _learning(results: Results) -> Table:
 
 
 def _psnr(results: Results, aggregation: str) -> Table:
-    models = results["models"]
+    fits = results["models"]
     table = Table(
         f'Denoising, aggregation "{aggregation}": PSNR in dB',
         f"Here {AGGREGATIONS[aggregation]}. Means over the test images; times are per image.",
-        ["noisy image", *models],
+        ["noisy image", *fits],
     )
-    times = [fit["denoising"][aggregation]["seconds_per_image"] for fit in models.values()]
+    times = [fit["denoising"][aggregation]["seconds_per_image"] for fit in fits.values()]
     table.add("time", times, seconds, min)
-    for i, level in enumerate(results["settings"]["noise_levels"]):
-        quality = [psnr(results, name, aggregation)[i] for name in models]
-        column = f"noise {level:g}"
-        table.add(column, quality, "{:.2f}", max)
-        table.columns[column][0] = f"{results['noisy']['psnr'][i]:.2f}"
-    return table
+    return _with_levels(table, results, aggregation, "psnr", "{:.2f}", max)
 
 
 def _mse(results: Results, aggregation: str) -> Table:
-    models = results["models"]
-    table = Table(
-        f'Denoising, aggregation "{aggregation}": MSE',
-        "Means over the test images.",
-        ["noisy image", *models],
-    )
+    title, note = f'Denoising, aggregation "{aggregation}": MSE', "Means over the test images."
+    table = Table(title, note, ["noisy image", *results["models"]])
+    return _with_levels(table, results, aggregation, "mse", "{:.3e}", min)
+
+
+def _with_levels(
+    table: Table, results: Results, aggregation: str, figure: str, form: str, best: Best
+) -> Table:
+    """Add a column for each noise level, and the noisy image's figure as its first row."""
+    fits = results["models"].values()
     for i, level in enumerate(results["settings"]["noise_levels"]):
-        errors = [fit["denoising"][aggregation]["mse"][i] for fit in models.values()]
         column = f"noise {level:g}"
-        table.add(column, errors, "{:.3e}", min)
-        table.columns[column][0] = f"{results['noisy']['mse'][i]:.3e}"
+        table.add(column, [f["denoising"][aggregation][figure][i] for f in fits], form, best)
+        table.columns[column][0] = form.format(results["noisy"][figure][i])
     return table
 
 
