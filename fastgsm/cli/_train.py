@@ -6,17 +6,10 @@ import argparse
 import time
 from typing import Any
 
+from fastgsm._registry import MODELS
 from fastgsm.cli import _options
 
-# The class of each model, and those of its options that can be set here. They are repeated because
-# importing the models takes too long for the help; a test compares them.
-MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "mvn": ("MVN", ()),
-    "gsm": ("GSM", ("scales", "max_iter")),
-    "gmm": ("GMM", ("components", "max_iter")),
-    "mogsm": ("MoGSM", ("components", "scales", "max_iter")),
-    "ica": ("ICA", ("scales", "max_iter")),
-}
+KINDS = {name.lower(): entry for name, entry in MODELS.items()}
 
 EXAMPLES = """\
   fastgsm train photos/ -o mine.npz
@@ -41,26 +34,29 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument("--force", action="store_true", help="replace an existing file")
     command.add_argument(
-        "--model", choices=MODELS, default="gsm", help="kind of model (default: %(default)s)"
+        "--model", choices=KINDS, default="gsm", help="kind of model (default: %(default)s)"
     )
     positive = _options.positive
     command.add_argument(
         "--scales",
+        dest="n_scales",
         type=positive,
         metavar="J",
-        help="number of scales (gsm, mogsm, ica; default: the model's)",
+        help=f"number of scales ({_kinds('n_scales')}; default: the model's)",
     )
     command.add_argument(
         "--components",
+        dest="n_components",
         type=positive,
         metavar="K",
-        help="number of shapes (gmm, mogsm; default: the model's)",
+        help=f"number of shapes ({_kinds('n_components')}; default: the model's)",
     )
     command.add_argument(
         "--max-iter",
         type=positive,
         metavar="N",
-        help="largest number of EM iterations (all but mvn; default: the model's)",
+        help=f"largest number of EM iterations (all but "
+        f"{_kinds('max_iter', False)}; default: the model's)",
     )
     command.add_argument(
         "--patch-size",
@@ -86,6 +82,11 @@ def add_to(commands: Any) -> None:
     _options.add_seed(command)
     _options.add_json(command)
     _options.add_quiet(command)
+
+
+def _kinds(option: str, takes: bool = True) -> str:
+    """Return the kinds of models that take an option, or that do not."""
+    return ", ".join(kind for kind, entry in KINDS.items() if entry.takes(option) == takes)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -137,14 +138,14 @@ def _new_model(args: argparse.Namespace) -> Any:
     """Return the requested model, not yet fitted; raise for an option that it does not have."""
     import fastgsm
 
-    class_name, accepted = MODELS[args.model]
+    entry = KINDS[args.model]
     params = {"random_state": args.seed, "verbose": int(not args.quiet)}
-    for option in ("components", "scales", "max_iter"):
-        value = getattr(args, option)
+    for name in ("n_components", "n_scales", "max_iter"):
+        value = getattr(args, name)
         if value is None:
             continue
-        if option not in accepted:
-            flag = "--" + option.replace("_", "-")
+        if not entry.takes(name):
+            flag = "--" + name.removeprefix("n_").replace("_", "-")
             raise ValueError(f"{flag} does not apply to --model {args.model}; leave it out")
-        params[option if option == "max_iter" else f"n_{option}"] = value
-    return getattr(fastgsm, class_name)(**params)
+        params[name] = value
+    return getattr(fastgsm, entry.name)(**params)

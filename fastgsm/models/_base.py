@@ -18,7 +18,7 @@ class PatchModel(LearnsByParts):
     """Base of all patch priors: a density on vectors that is learned, scores and denoises.
 
     A new model implements what is abstract here and in `models._model.Model`, and has an entry in
-    `models._registry`.
+    `_registry.MODELS`.
     """
 
     @abstractmethod

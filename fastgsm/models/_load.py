@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from fastgsm._registry import MODELS
 from fastgsm.files.paths import check_regular, reason
 from fastgsm.learning.em import History
 from fastgsm.models._archive import read_archive
 from fastgsm.models._base import PatchModel
-from fastgsm.models._registry import MODELS
 
 # Arrays that files of models may hold.
 ARRAY_NAMES = frozenset().union(*(entry.model.array_names for entry in MODELS.values()))
@@ -72,7 +72,7 @@ def _read_model(file: BinaryIO) -> PatchModel:
     header, arrays = read_archive(file, ARRAY_NAMES)
     if header["model"] not in MODELS:
         raise ValueError(f"it holds a model of unknown class {header['model']!r}")
-    model = MODELS[header["model"]].model(**header["options"])
+    model: PatchModel = MODELS[header["model"]].model(**header["options"])
     model._check_options()
     if set(arrays) != model.array_names:
         given = ", ".join(sorted(arrays)) or "nothing"
