@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgsm
-from fastgsm.models import _registry as registry
+from fastgsm import _registry as registry
 
 Array = NDArray[Any]
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastgsm import _registry as registry
+
 from .common import DTYPES, MODELS, THREADS, Array, fit, patches, threads
 
 # Enough for the time of an iteration to outweigh the initialisation.
@@ -15,7 +17,7 @@ N_ITERATIONS = 10
 
 def build(name: str) -> Any:
     """Return a model that runs exactly `N_ITERATIONS` iterations, where it iterates at all."""
-    options = {} if name == "MVN" else {"max_iter": N_ITERATIONS, "tol": 0.0}
+    options = {"max_iter": N_ITERATIONS, "tol": 0.0} if registry.MODELS[name].iterates else {}
     return MODELS[name](**options)
 
 

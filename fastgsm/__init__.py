@@ -7,17 +7,15 @@ Names are imported at their first use, because Numba takes half a second: the co
 import importlib
 from typing import Any
 
+from fastgsm._registry import MODELS
+
 __version__ = "0.1.0"
 
 # Where each public name is defined.
 _NAMES = {
-    "GMM": "models",
-    "GSM": "models",
-    "ICA": "models",
-    "MVN": "models",
+    **dict.fromkeys(MODELS, "models"),
     "ConvergenceWarning": "models",
     "EMIteration": "models",
-    "MoGSM": "models",
     "NotFittedError": "models",
     "PatchSampler": "patch_sampler",
     "SufficientStatistics": "models",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastgsm._denoise import denoise
+from fastgsm._registry import MODELS
 from fastgsm._types import FloatArray
 from fastgsm.datasets import dead_leaves
 from fastgsm.kernels._jit import limit_workers
-from fastgsm.models._registry import MODELS
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.restore.presets import PRESETS
 

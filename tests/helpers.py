@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgsm
+from fastgsm._registry import MODELS
 from fastgsm.restore.presets import PRESETS
 
 QUALITIES = tuple(PRESETS)
+ITERATIVE = [name for name, entry in MODELS.items() if entry.iterates]
+CLOSED_FORM = [name for name in MODELS if name not in ITERATIVE]
 
 
 def photograph(name: str) -> NDArray[np.float64]:
@@ -37,6 +40,16 @@ def heavy_tailed(n: int, d: int, seed: int = 0) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     mixing = rng.standard_normal((d, d)) / np.sqrt(d)
     return np.exp(rng.standard_normal((n, 1))) * (rng.standard_normal((n, d)) @ mixing)
+
+
+def new_model(name: str, size: int = 3, **options: Any) -> Any:
+    """Return a model of the registry, with ``size`` shapes and scales where it has several."""
+    return MODELS[name].new(dict.fromkeys(MODELS[name].tiny, size), **options)
+
+
+def new_models(size: int = 3, **options: Any) -> dict[str, Any]:
+    """Return one of every model, not yet fitted, by name."""
+    return {name: new_model(name, size, **options) for name in MODELS}
 
 
 def fit_quietly(model: Any, X: Any, sample_weight: Any = None) -> Any:

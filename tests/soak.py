@@ -26,7 +26,7 @@ import numpy as np
 
 import fastgsm
 from fastgsm.io import read_image, write_image
-from tests.helpers import QUALITIES
+from tests.helpers import QUALITIES, new_models
 
 MAX_GROWTH = 0.05
 SIGMA = 0.1
@@ -41,20 +41,13 @@ def jobs(folder: Path) -> list[Callable[[np.random.Generator], Any]]:
         partial(denoise, dtype=np.float64, quality="fast"),
         denoise_with_a_mask,
         denoise_counts,
-        *(partial(fit_save_load, model, folder / "model.npz") for model in models()),
+        *(
+            partial(fit_save_load, model, folder / "model.npz")
+            for model in new_models(max_iter=5, random_state=0).values()
+        ),
         partial(image_file, folder / "image.png"),
         partial(image_file, folder / "image.tif"),
         *(partial(refused, call) for call in bad_calls(folder)),
-    ]
-
-
-def models() -> list[Any]:
-    return [
-        fastgsm.MVN(),
-        fastgsm.GSM(3, max_iter=5),
-        fastgsm.GMM(3, max_iter=5, random_state=0),
-        fastgsm.MoGSM(2, 3, max_iter=5, random_state=0),
-        fastgsm.ICA(3, max_iter=5),
     ]
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import fastgsm
+from fastgsm._registry import MODELS
 from fastgsm.metrics import mse
-from tests.helpers import QUALITIES
+from tests.helpers import QUALITIES, new_models
 
 SIGMA = 0.1
 
@@ -36,13 +37,9 @@ def models():
     X = fastgsm.sample_patches(image, 6, 4000, random_state=0)
     raw = fastgsm.sample_patches(image, 6, 4000, center=None, random_state=0)
     return {
-        "mvn": fastgsm.MVN().fit(X),
-        "gsm": fastgsm.GSM(4).fit(X),
-        "gmm": fastgsm.GMM(3, tol=0.1, random_state=0).fit(X),
-        "mogsm": fastgsm.MoGSM(2, 3, tol=0.1, random_state=0).fit(X),
-        "ica": fastgsm.ICA(3, tol=0.1).fit(X),
-        "raw mvn": fastgsm.MVN().fit(raw),
-        "global gsm": fastgsm.GSM(4).fit(raw - raw.mean(axis=0)),
+        **{name: each.fit(X) for name, each in new_models(tol=0.1, random_state=0).items()},
+        "raw MVN": fastgsm.MVN().fit(raw),
+        "global GSM": fastgsm.GSM(4).fit(raw - raw.mean(axis=0)),
     }
 
 
@@ -91,7 +88,7 @@ def no_flat_tail(monkeypatch):
 
 @pytest.mark.usefixtures("no_flat_tail")
 @pytest.mark.parametrize("stride", [1, 2, 5])
-@pytest.mark.parametrize("name", ["mvn", "gsm", "gmm", "mogsm", "ica", "raw mvn", "global gsm"])
+@pytest.mark.parametrize("name", [*MODELS, "raw MVN", "global GSM"])
 def test_equals_the_patchwise_computation(noisy, models, name, stride):
     image = noisy.astype(np.float64)
     expected = naive_denoise(image, SIGMA, models[name], 6, stride)
@@ -102,7 +99,7 @@ def test_equals_the_patchwise_computation(noisy, models, name, stride):
 
 
 @pytest.mark.usefixtures("no_flat_tail")
-@pytest.mark.parametrize("name", ["gsm", "ica"])
+@pytest.mark.parametrize("name", ["GSM", "ICA"])
 def test_center_uses_the_central_pixel_of_each_patch(noisy, models, name):
     image = noisy.astype(np.float64)
     result = single_pass(image, SIGMA, prior=models[name], aggregation="center")
@@ -221,7 +218,7 @@ def test_any_size_down_to_one_patch(denoise, shape):
         assert result.std() < image.std()
 
 
-@pytest.mark.parametrize("name", ["gsm", "mogsm", "ica"])
+@pytest.mark.parametrize("name", ["GSM", "MoGSM", "ICA"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_bits_do_not_depend_on_the_workers(denoise, noisy, models, name, dtype):
     image = noisy.astype(dtype)

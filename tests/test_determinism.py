@@ -20,9 +20,8 @@ from fastgsm.kernels._jit import limit_workers
 from fastgsm.learning import density as _density
 from fastgsm.learning import sums as _sums
 from fastgsm.learning import whitened as _whitened
-from fastgsm.models import PatchModel
 from fastgsm.restore import epll, nonlocal_mvn, single_pass
-from tests.helpers import QUALITIES, noisy_leaves
+from tests.helpers import QUALITIES, new_models, noisy_leaves
 
 
 def digest(*arrays: Any) -> str:
@@ -48,16 +47,8 @@ def fitted(dtype: Any = np.float32) -> Iterator[tuple[str, str]]:
     """Yield name and digest of each model, its scores of samples, and how it denoises."""
     image = noisy_leaves((33, 38), dtype=dtype)
     X = fastgsm.sample_patches(image, n_patches=2000, random_state=0)
-    em = {"max_iter": 20, "tol": 0.5, "random_state": 0}
-    models: list[PatchModel] = [
-        fastgsm.MVN(),
-        fastgsm.GSM(3, **em),
-        fastgsm.GMM(3, **em),
-        fastgsm.GMM(3, init_params="random", **em),
-        fastgsm.MoGSM(3, 2, **em),
-        fastgsm.ICA(2, **em),
-    ]
-    for model in models:
+    em: dict[str, Any] = {"max_iter": 20, "tol": 0.5, "random_state": 0}
+    for model in (*new_models(**em).values(), fastgsm.GMM(3, init_params="random", **em)):
         model.fit(X)
         arrays = (values for _, values in sorted(model._arrays().items()))
         likelihoods = model.lower_bounds_, model.score_samples(X)

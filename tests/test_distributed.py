@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dask
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 
 import fastgsm
+from fastgsm._registry import MODELS
 from fastgsm.distributed import denoise_dask, fit_dask, fit_images
-from tests.helpers import QUALITIES, noisy_leaves
+from tests.helpers import QUALITIES, new_model, noisy_leaves
 
 SIGMA = 0.1
 
@@ -155,17 +157,7 @@ def test_a_prior_given_by_the_user_is_sent_once(noisy: Any) -> None:
 
 # --- learning ---------------------------------------------------------------------------------
 
-MODELS: dict[str, Any] = {
-    "MVN": fastgsm.MVN(),
-    "GSM": fastgsm.GSM(n_scales=3),
-    "GMM": fastgsm.GMM(n_components=3, tol=1e-2, random_state=0),
-    "MoGSM": fastgsm.MoGSM(n_components=2, n_scales=3, tol=1e-2, random_state=0),
-    "ICA": fastgsm.ICA(n_scales=2, tol=1e-2),
-}
-
-
-def new(key: str) -> Any:
-    return type(MODELS[key])(**MODELS[key].get_params())
+new = partial(new_model, tol=1e-2, random_state=0)
 
 
 def assert_same_bits(mine: Any, other: Any) -> None:
@@ -179,7 +171,7 @@ def X(noisy: Any) -> Any:
     return fastgsm.sample_patches(noisy, 4, 3000, random_state=0)
 
 
-@pytest.mark.parametrize("key", list(MODELS))
+@pytest.mark.parametrize("key", MODELS)
 def test_fit_of_a_dask_array(key: str, X: Any) -> None:
     weights = np.random.default_rng(0).integers(0, 3, len(X))
     model = new(key).fit(da.from_array(X, (700, 9)), sample_weight=weights)

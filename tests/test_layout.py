@@ -35,7 +35,7 @@ FLOORS = (
     ("_parts",),
     ("_images",),
     ("_arrays", "_estimator", "_progress"),
-    ("_checks", "_extras"),
+    ("_checks", "_extras", "_registry"),
     ("_types",),
     ("",),  # the package itself: its version, and names imported at their first use
 )

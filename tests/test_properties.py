@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import fastgsm
 from fastgsm import datasets
-from tests.helpers import QUALITIES
+from tests.helpers import QUALITIES, new_models
 
 SIDE = 4
 
@@ -43,11 +43,12 @@ def symmetric_samples() -> np.ndarray:
 
 SAMPLES = symmetric_samples()
 PRIORS = {
-    "MVN": fastgsm.MVN().fit(SAMPLES),
-    "GSM": fastgsm.GSM(3).fit(SAMPLES),
-    "MoGSM": fastgsm.MoGSM(2, 2, tol=0.1, random_state=0).fit(SAMPLES),
+    name: model.fit(SAMPLES) for name, model in new_models(2, tol=0.1, random_state=0).items()
 }
-SYMMETRIC = ("MVN", "GSM")  # each shape of a mixture has its own direction
+# Each shape of a mixture has its own direction, as has each coordinate of a separable model.
+SYMMETRIC = [
+    name for name, prior in PRIORS.items() if len(prior.covariances_) == 1 and not prior.separable
+]
 
 
 @st.composite

@@ -12,7 +12,8 @@ import pytest
 
 import fastgsm
 from fastgsm import anscombe, datasets, metrics
-from tests.helpers import QUALITIES
+from fastgsm._registry import MODELS
+from tests.helpers import QUALITIES, new_model
 
 IMAGE = datasets.dead_leaves((24, 26), random_state=0, dtype=np.float64)
 NOISY = datasets.add_noise(IMAGE, 0.1, random_state=0)
@@ -30,14 +31,17 @@ OF_IMAGES: dict[str, Callable[[Any], Any]] = {
     "mse": lambda image: metrics.mse(image, IMAGE),
     "psnr": lambda image: metrics.psnr(IMAGE, image),
 }
+
+
+def covariances(name: str, X: Any) -> Any:
+    """Return what a model learns from samples."""
+    return new_model(name, 2, tol=0.1, random_state=0).fit(X).covariances_
+
+
 PRIOR = fastgsm.MVN().fit(SAMPLES)
 # Functions of samples.
 OF_SAMPLES: dict[str, Callable[[Any], Any]] = {
-    "MVN": lambda X: fastgsm.MVN().fit(X).covariances_,
-    "GSM": lambda X: fastgsm.GSM(2).fit(X).scales_,
-    "GMM": lambda X: fastgsm.GMM(2, tol=0.1, random_state=0).fit(X).means_,
-    "MoGSM": lambda X: fastgsm.MoGSM(2, 2, tol=0.1, random_state=0).fit(X).scales_,
-    "ICA": lambda X: fastgsm.ICA(2, tol=0.1).fit(X).scales_,
+    **{name: partial(covariances, name) for name in MODELS},
     "score_samples": PRIOR.score_samples,
     "predict_proba": PRIOR.predict_proba,
     "score": PRIOR.score,

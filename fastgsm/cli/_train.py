@@ -6,22 +6,16 @@ import argparse
 import time
 from typing import Any
 
+from fastgsm._registry import MODELS
 from fastgsm.cli import _options
 
-# The class of each model, and those of its options that can be set here. They are repeated because
-# importing the models takes too long for the help; a test compares them.
-MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "mvn": ("MVN", ()),
-    "gsm": ("GSM", ("scales", "max_iter")),
-    "gmm": ("GMM", ("components", "max_iter")),
-    "mogsm": ("MoGSM", ("components", "scales", "max_iter")),
-    "ica": ("ICA", ("scales", "max_iter")),
-}
+KINDS = {name.lower(): entry for name, entry in MODELS.items()}
 
+# The models' options that set a size or the number of iterations: flag, metavariable, meaning.
 SIZES = {
-    "--scales": ("J", "number of scales (gsm, mogsm, ica; default: the model's)"),
-    "--components": ("K", "number of shapes (gmm, mogsm; default: the model's)"),
-    "--max-iter": ("N", "largest number of EM iterations (all but mvn; default: the model's)"),
+    "n_scales": ("--scales", "J", "number of scales"),
+    "n_components": ("--components", "K", "number of shapes"),
+    "max_iter": ("--max-iter", "N", "largest number of EM iterations"),
 }
 
 EXAMPLES = """\
@@ -46,10 +40,17 @@ def add_to(commands: Any) -> None:
     )
     _options.add_shared(command, "--force")
     command.add_argument(
-        "--model", choices=MODELS, default="gsm", help="kind of model (default: %(default)s)"
+        "--model", choices=KINDS, default="gsm", help="kind of model (default: %(default)s)"
     )
-    for name, (metavar, text) in SIZES.items():
-        command.add_argument(name, type=_options.positive, metavar=metavar, help=text)
+    for name, (flag, metavar, meaning) in SIZES.items():
+        kinds = ", ".join(kind for kind, entry in KINDS.items() if entry.takes(name))
+        command.add_argument(
+            flag,
+            dest=name,
+            type=_options.positive,
+            metavar=metavar,
+            help=f"{meaning} ({kinds}; default: the model's)",
+        )
     command.add_argument(
         "--patch-size",
         type=_options.positive,
@@ -117,14 +118,13 @@ def _new_model(args: argparse.Namespace) -> Any:
     """Return the requested model, not yet fitted; raise for an option that it does not have."""
     import fastgsm
 
-    class_name, accepted = MODELS[args.model]
+    entry = KINDS[args.model]
     params = {"random_state": args.seed, "verbose": int(not args.quiet)}
-    for option in ("components", "scales", "max_iter"):
-        value = getattr(args, option)
+    for name, (flag, *_) in SIZES.items():
+        value = getattr(args, name)
         if value is None:
             continue
-        if option not in accepted:
-            flag = "--" + option.replace("_", "-")
+        if not entry.takes(name):
             raise ValueError(f"{flag} does not apply to --model {args.model}; leave it out")
-        params[option if option == "max_iter" else f"n_{option}"] = value
-    return getattr(fastgsm, class_name)(**params)
+        params[name] = value
+    return getattr(fastgsm, entry.name)(**params)

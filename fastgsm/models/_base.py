@@ -38,7 +38,7 @@ class PatchModel(Model):
     """Base of all patch priors: a density on vectors that is learned, scores and denoises.
 
     A new model implements what is abstract in `models._model.Model`, and has an entry in
-    `models._registry`.
+    `_registry.MODELS`.
     """
 
     # Whether means are learned.

@@ -13,11 +13,11 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgsm._registry import MODELS
 from fastgsm._types import FloatArray
 from fastgsm.files.paths import check_regular, reason
 from fastgsm.learning.em import History
 from fastgsm.models._base import PatchModel
-from fastgsm.models._registry import MODELS
 from fastgsm.models._save import FORMAT, VERSION
 
 # A model of 1,000 full covariances of 16x16 patches in float64 takes half of this.
@@ -96,7 +96,7 @@ def _read_model(file: BinaryIO) -> PatchModel:
     header, arrays = _read_archive(file)
     if header["model"] not in MODELS:
         raise ValueError(f"it holds a model of unknown class {header['model']!r}")
-    model = MODELS[header["model"]].model(**header["options"])
+    model: PatchModel = MODELS[header["model"]].model(**header["options"])
     model._check_options()
     if set(arrays) != model.array_names:
         given = ", ".join(sorted(arrays)) or "nothing"

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 import fastgsm
 from fastgsm._progress import Progress
+from fastgsm._registry import MODELS
 from fastgsm.colour import grey
 from fastgsm.metrics import mse
-from fastgsm.models._registry import MODELS
 
 Image = NDArray[np.float32]
 Window = tuple[slice, slice]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fastgsm
+from fastgsm._registry import MODELS
 from fastgsm.io import read_image, write_image
 from tests.cli.helpers import run
 
@@ -22,26 +23,19 @@ def patches() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(300, 16))
 
 
-@pytest.mark.parametrize(
-    ("model", "shapes", "scales"),
-    [
-        (fastgsm.MVN(), 1, 1),
-        (fastgsm.GSM(n_scales=3, tol=0.1), 1, 3),
-        (fastgsm.GMM(n_components=2, tol=1.0, random_state=0), 2, 1),
-        (fastgsm.MoGSM(n_components=2, n_scales=3, tol=1.0, random_state=0), 2, 3),
-        (fastgsm.ICA(n_scales=4, tol=0.1), 1, 4),
-    ],
-    ids=lambda value: type(value).__name__,
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_info_says_what_a_model_is(
-    tmp_path: Path, capsys: Any, patches: np.ndarray, model: Any, shapes: int, scales: int
+    tmp_path: Path, capsys: Any, patches: np.ndarray, name: str
 ) -> None:
+    sizes = {size: number for number, size in enumerate(sorted(MODELS[name].tiny), 2)}
+    shapes, scales = (sizes.get(size, 1) for size in ("n_components", "n_scales"))
+    model = MODELS[name].new(sizes, tol=1.0, random_state=0)
     model.fit(patches).save(tmp_path / "m.npz")
     assert run("info", tmp_path / "m.npz", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     given = {name: value for name, value in model.get_params().items() if value is not None}
     assert facts == {
-        "model": type(model).__name__, "features": 16, "patch_size": 4, "shapes": shapes,
+        "model": name, "features": 16, "patch_size": 4, "shapes": shapes,
         "scales": scales, "log_likelihood": model.lower_bound_, "iterations": model.n_iter_,
         "converged": model.converged_, "options": given,
     }  # fmt: skip

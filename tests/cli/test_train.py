@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import fastgsm
+from fastgsm._registry import MODELS
 from fastgsm.io import read_image, write_image
 from tests.cli.helpers import error_line, in_folder, only, photo, run
 
@@ -41,7 +42,7 @@ class FakeModel:
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> type[FakeModel]:
-    for name in ("MVN", "GSM", "GMM", "MoGSM", "ICA"):
+    for name in MODELS:
         monkeypatch.setattr(fastgsm, name, FakeModel)
     return FakeModel
 

@@ -33,6 +33,7 @@ import numpy as np
 
 import fastgsm
 from fastgsm.io import read_pages
+from tests.helpers import new_models
 
 MAX_SECONDS = 20  # for one file; the slowest needs a hundredth of it
 MAX_GROWTH = 2**30  # bytes of address space on top of those for reading the seeds
@@ -61,17 +62,10 @@ WORDS = {
 def models() -> dict[str, bytes]:
     """Return a small file of every model."""
     X = np.random.default_rng(0).standard_t(4, (200, 4))
-    kinds = [
-        fastgsm.MVN(),
-        fastgsm.GSM(3, tol=0.1),
-        fastgsm.GMM(2, tol=0.1, random_state=0),
-        fastgsm.MoGSM(2, 2, tol=0.1, random_state=0),
-        fastgsm.ICA(2, tol=0.1),
-    ]
     files = {}
     with tempfile.TemporaryDirectory() as folder:
-        for model in kinds:
-            path = Path(folder, f"{type(model).__name__}.npz")
+        for name, model in new_models(2, tol=0.1, random_state=0).items():
+            path = Path(folder, f"{name}.npz")
             model.fit(X).save(path)
             files[path.name] = path.read_bytes()
     return files

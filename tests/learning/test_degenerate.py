@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastgsm
-from tests.helpers import fit_quietly, heavy_tailed
+from fastgsm import _registry as registry
+from tests.helpers import fit_quietly, heavy_tailed, new_model
 
 Model = fastgsm.models.PatchModel
 MODELS: dict[str, Callable[..., Model]] = {
-    "MVN": fastgsm.MVN,
-    "GSM": lambda **options: fastgsm.GSM(3, **options),
-    "GMM": lambda **options: fastgsm.GMM(3, **options),
-    "GMM at random": lambda **options: fastgsm.GMM(3, init_params="random", **options),
-    "GMM without means": lambda **options: fastgsm.GMM(3, fit_means=False, **options),
-    "MoGSM": lambda **options: fastgsm.MoGSM(3, 2, **options),
-    "ICA": lambda **options: fastgsm.ICA(3, **options),
+    **{name: partial(new_model, name) for name in registry.MODELS},
+    "GMM at random": partial(fastgsm.GMM, 3, init_params="random"),
+    "GMM without means": partial(fastgsm.GMM, 3, fit_means=False),
 }
-SHAPES = ["GMM", "GMM without means", "MoGSM"]
+SHAPES = [name for name, new in MODELS.items() if "n_components" in new().get_params()]
 
 
 def with_outliers() -> np.ndarray:
@@ -111,7 +109,7 @@ def test_outliers_of_weight_zero_cost_no_digits(name: str) -> None:
 def test_zero_weights_may_leave_fewer_samples_than_dimensions() -> None:
     weights = np.zeros(200)
     weights[:3] = 1
-    for name in ("MVN", "GSM", "ICA"):
+    for name in set(MODELS) - set(SHAPES):
         model = fit_quietly(MODELS[name](random_state=0), X, weights)
         assert_sound(model, X[:3])
         assert model.eigenvalues_.shape[-1] <= 3

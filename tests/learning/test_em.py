@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from scipy.special import logsumexp
+from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
 import fastgsm
+from fastgsm import _registry as registry
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.learning import steps as _steps
 from fastgsm.learning.em import run_em
 from fastgsm.learning.support import raised
-from tests.helpers import fit_quietly, heavy_tailed
+from fastgsm.models._scale_groups import ScaleGroupModel
+from tests.helpers import CLOSED_FORM, fit_quietly, heavy_tailed, new_model
 
 Model = fastgsm.models.PatchModel
 MODELS: dict[str, Callable[..., Model]] = {
-    "MVN": fastgsm.MVN,
-    "GSM": lambda **options: fastgsm.GSM(4, **options),
-    "GMM": lambda **options: fastgsm.GMM(4, **options),
-    "GMM without means": lambda **options: fastgsm.GMM(4, fit_means=False, **options),
-    "MoGSM": lambda **options: fastgsm.MoGSM(3, 3, **options),
-    "ICA": lambda **options: fastgsm.ICA(3, **options),
+    **{name: partial(new_model, name) for name in registry.MODELS},
+    "GMM without means": partial(fastgsm.GMM, 4, fit_means=False),
 }
-ITERATIVE = [name for name in MODELS if name != "MVN"]
+ITERATIVE = [name for name in MODELS if name not in CLOSED_FORM]
 
 
 def centred(X: np.ndarray) -> np.ndarray:
@@ -58,7 +57,7 @@ def test_likelihood_never_falls(name: str, dc_removed: bool, weighted: bool, dty
     rounding = 10 * np.finfo(dtype).eps * max(1.0, float(np.abs(bounds).max()))
     falls = -np.diff(bounds)
     assert falls.max(initial=0.0) <= rounding
-    assert name == "MVN" or bounds[-1] > bounds[0] + 1e-3
+    assert name not in ITERATIVE or bounds[-1] > bounds[0] + 1e-3
 
 
 @cache
@@ -81,7 +80,7 @@ def test_likelihood_of_patches_never_falls(
     weights = np.random.default_rng(1).uniform(0, 2, len(X)) if weighted else None
     model = fit_quietly(MODELS[name](max_iter=12, tol=0.0, random_state=0), X, weights)
     bounds = np.array(model.lower_bounds_)
-    assert len(bounds) == (1 if name == "MVN" else 12)
+    assert len(bounds) == (12 if name in ITERATIVE else 1)
     rounding = 10 * np.finfo(dtype).eps * float(np.abs(bounds).max())
     assert (-np.diff(bounds)).max(initial=0.0) <= rounding
 
@@ -166,7 +165,7 @@ def test_likelihood_never_falls_where_floors_bind(name: str, reg_covar: float) -
 def test_lower_bound_is_the_score_of_what_was_learned(name: str) -> None:
     X = heavy_tailed(2000, 6)
     weights = np.random.default_rng(1).uniform(0, 2, 2000)
-    options = {} if name == "MVN" else {"tol": 1e-2, "max_iter": 500}
+    options = {"tol": 1e-2, "max_iter": 500} if name in ITERATIVE else {}
     model = MODELS[name](random_state=0, **options).fit(X, sample_weight=weights)
     assert model.converged_
     assert model.n_iter_ == len(model.lower_bounds_)
@@ -282,23 +281,17 @@ def test_gmm_reaches_scikit_learns_likelihood(fit_iterations: int) -> None:
 def test_integer_weights_equal_repeated_samples(name: str) -> None:
     X = heavy_tailed(600, 5)
     counts = np.random.default_rng(1).integers(0, 4, 600)
-    shapes = np.stack([np.diag(np.arange(1.0, 6) ** power) for power in (-1, 0, 1, 2)])
-    weights = [0.1, 0.2, 0.3, 0.4]
-    given: dict[str, Any] = {
-        "GMM": {"weights_init": weights, "means_init": X[:4], "covariances_init": shapes},
-        "GMM without means": {"weights_init": weights, "covariances_init": shapes},
-        "MoGSM": {
-            "weights_init": np.full((3, 3), 1 / 9),
-            "covariances_init": shapes[:3],
-            "scales_init": np.geomspace(0.1, 10, 9).reshape(3, 3),
-        },
-        "GSM": {"scales_init": [0.1, 0.5, 2.0, 9.0]},
-        "ICA": {"scales_init": np.tile([0.1, 1.0, 5.0], (5, 1))},
-        "MVN": {},
-    }[name]
-    weighted = fit_quietly(MODELS[name](max_iter=5, tol=0.0, random_state=0, **given), X, counts)
-    repeated = fit_quietly(
-        MODELS[name](max_iter=5, tol=0.0, random_state=0, **given), np.repeat(X, counts, axis=0)
+    # From one start, as samples drawn at random would differ.
+    start = fit_quietly(MODELS[name](max_iter=1, random_state=0), X)
+    given = {
+        option: getattr(start, option.removesuffix("init"))
+        for option in start.get_params()
+        if option.endswith("_init") and (option != "means_init" or start.fit_means)
+    }
+    model = MODELS[name](max_iter=5, tol=0.0, random_state=0, **given)
+    weighted, repeated = (
+        fit_quietly(clone(model), X, counts),
+        fit_quietly(clone(model), np.repeat(X, counts, axis=0)),
     )
     np.testing.assert_allclose(weighted.lower_bounds_, repeated.lower_bounds_, rtol=1e-8)
     np.testing.assert_allclose(weighted.score_samples(X), repeated.score_samples(X), rtol=1e-4)
@@ -340,7 +333,7 @@ def test_warm_start_continues(name: str) -> None:
     bounds = list(fit_quietly(parts, X).lower_bounds_)
     bounds += fit_quietly(parts, X).lower_bounds_
     # EM on scales prolongs its steps by those before, which a new fit does not know of.
-    same = 6 if name in ("GSM", "ICA") else 10
+    same = 6 if isinstance(parts, ScaleGroupModel) else 10
     # In between, covariances went through their eigenvectors, which rounds.
     np.testing.assert_allclose(bounds[:same], whole.lower_bounds_[:same], rtol=1e-10)
     assert (np.diff(bounds) > 0).all()

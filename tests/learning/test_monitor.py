@@ -13,20 +13,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastgsm
+from tests.helpers import ITERATIVE, new_model
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((300, 4)) * RNG.choice([0.5, 1.0, 3.0], (300, 1))
 
-MODELS = [
-    fastgsm.GSM(3, tol=0.0),
-    fastgsm.GMM(2, tol=0.0, random_state=0),
-    fastgsm.MoGSM(2, 2, tol=0.0, random_state=0),
-    fastgsm.ICA(2, tol=0.0),
-]
-
-
-def with_each_model(test: Any) -> Any:
-    return pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)(test)
+with_each_model = pytest.mark.parametrize(
+    "model",
+    [new_model(name, 2, tol=0.0, random_state=0) for name in ITERATIVE],
+    ids=ITERATIVE,
+)
 
 
 @with_each_model

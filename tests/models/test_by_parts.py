@@ -14,17 +14,15 @@ from fastgsm.learning.chunks import Chunk, InProcess, KeptDistances, Moments
 from fastgsm.learning.data import Data, drawn
 from fastgsm.learning.density import ScaleGroups
 from fastgsm.learning.whitened import WhitenedMixture, mahalanobis_distances
-from tests.helpers import fit_quietly
+from fastgsm.models._scale_groups import ScaleGroupModel
+from tests.helpers import CLOSED_FORM, ITERATIVE, fit_quietly, new_models
 
 MODELS: dict[str, Any] = {
-    "MVN": fastgsm.MVN(),
-    "GSM": fastgsm.GSM(n_scales=4),
-    "GMM": fastgsm.GMM(n_components=3, random_state=0, tol=1e-2),
+    **new_models(random_state=0, tol=1e-2),
     "GMM about 0": fastgsm.GMM(n_components=3, fit_means=False, random_state=0, tol=1e-2),
-    "MoGSM": fastgsm.MoGSM(n_components=3, n_scales=3, random_state=0, tol=1e-2),
-    "ICA": fastgsm.ICA(n_scales=3, tol=1e-2),
 }
 KEYS = list(MODELS)
+GROUPS = [key for key, model in MODELS.items() if isinstance(model, ScaleGroupModel)]
 
 
 def patches(n: int, seed: int = 0, dtype: Any = np.float64) -> Any:
@@ -43,7 +41,7 @@ def new(key: str, **options: Any) -> Any:
 
 
 def fitted(key: str, X: Any) -> Any:
-    return fit_quietly(new(key, **({} if key == "MVN" else {"max_iter": 4})), X)
+    return fit_quietly(new(key, **({} if key in CLOSED_FORM else {"max_iter": 4})), X)
 
 
 def by_hand(model: Any, X: Any, weights: Any) -> dict[str, Any]:
@@ -63,7 +61,7 @@ def by_hand(model: Any, X: Any, weights: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("key", ["MVN", "GMM", "GMM about 0", "MoGSM"])
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in GROUPS])
 def test_statistics_are_what_the_formulas_say(key: str, X: Any) -> None:
     model = fitted(key, X)
     weights = np.random.default_rng(0).uniform(0, 3, len(X))
@@ -81,14 +79,14 @@ def test_statistics_are_what_the_formulas_say(key: str, X: Any) -> None:
         np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("key", ["GSM", "ICA"])
+@pytest.mark.parametrize("key", GROUPS)
 def test_statistics_of_the_samples_covariance(key: str, X: Any) -> None:
     model = fitted(key, X)
     weights = np.random.default_rng(0).uniform(0, 3, len(X))
     found = model.sufficient_statistics(X, weights)
     assert found.log_likelihood == pytest.approx((weights * model.score_samples(X)).sum())
     c = model.predict_proba(X)
-    if key == "GSM":
+    if not model.separable:
         c = c[:, None, :]
         squares = model._density.distances(X).T
     else:
@@ -140,7 +138,7 @@ def test_more_samples_than_a_block(key: str, X: Any, monkeypatch: Any) -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_em_by_parts_climbs_to_where_fit_does(key: str, X: Any) -> None:
     model = fitted(key, X)
-    for _ in range(1 if key == "MVN" else 60):
+    for _ in range(1 if key in CLOSED_FORM else 60):
         parts = [model.sufficient_statistics(part) for part in (X[:1000], X[1000:])]
         model.m_step(parts[0] + parts[1])
     climbed = model.lower_bounds_[-50:]
@@ -186,7 +184,7 @@ def test_partial_fit_of_a_normal_is_fit(X: Any) -> None:
     assert model.n_iter_ == 4
 
 
-@pytest.mark.parametrize("key", ["GSM", "GMM", "MoGSM", "ICA"])
+@pytest.mark.parametrize("key", ITERATIVE)
 def test_partial_fit_learns_from_later_batches(key: str) -> None:
     unseen = patches(3000, seed=99)
     model = new(key)
@@ -294,7 +292,7 @@ def test_a_fit_in_chunks_is_one_of_all(key: str, X: Any) -> None:
     np.testing.assert_allclose(model.covariances_, whole.covariances_, atol=1e-6)
 
 
-@pytest.mark.parametrize("key", ["GSM", "GMM", "MoGSM", "ICA"])
+@pytest.mark.parametrize("key", ITERATIVE)
 def test_batches_made_on_the_way_are_one_chunk_in_memory(key: str, X: Any) -> None:
     """The starting values are those of all samples, so both go through the same iterations."""
 
@@ -332,7 +330,7 @@ def test_distances_kept_between_passes_change_no_bit(X: Any, monkeypatch: Any) -
         np.testing.assert_array_equal(density.scales, all_kept.scales)
 
 
-@pytest.mark.parametrize("key", ["GSM", "ICA"])
+@pytest.mark.parametrize("key", GROUPS)
 def test_distances_of_scales_are_computed_once(key: str, X: Any, monkeypatch: Any) -> None:
     calls = []
     computed = ScaleGroups.distances
@@ -479,7 +477,7 @@ class Interruption(Exception):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("key", ["GSM", "GMM", "MoGSM", "ICA"])
+@pytest.mark.parametrize("key", ITERATIVE)
 def test_an_interrupted_fit_goes_on_to_the_same_bits(
     key: str, chunked: bool, X: Any, tmp_path: Any, monkeypatch: Any
 ) -> None:

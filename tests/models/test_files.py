@@ -14,18 +14,12 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm.models import _registry
+from fastgsm._registry import MODELS
+from tests.helpers import fit_quietly, new_models
 
 X = np.random.default_rng(0).standard_t(4, (400, 4)) @ np.diag([1.0, 2.0, 3.0, 4.0])
 OPTIONS: dict[str, Any] = {"tol": 0.05, "max_iter": 500, "random_state": 0}
-MODELS: list[Any] = [
-    fastgsm.MVN(),
-    fastgsm.GSM(3, **OPTIONS),
-    fastgsm.GMM(2, **OPTIONS),
-    fastgsm.MoGSM(2, 2, **OPTIONS),
-    fastgsm.ICA(2, **OPTIONS),
-]
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+every_model = pytest.mark.parametrize("model", new_models(2, **OPTIONS).values(), ids=MODELS)
 
 
 @pytest.fixture
@@ -339,13 +333,18 @@ def test_unknown_option() -> None:
 def test_the_registry_has_every_model() -> None:
     models = [getattr(fastgsm.models, name) for name in fastgsm.models.__all__]
     classes = [each for each in models if hasattr(each, "_set_arrays")]
-    listed = {name: entry.model for name, entry in _registry.MODELS.items()}
+    listed = {name: entry.model for name, entry in MODELS.items()}
     assert listed == {
         each.__name__: each for each in classes if each is not fastgsm.models.PatchModel
     }
-    for entry in _registry.MODELS.values():
+    for entry in MODELS.values():
+        sizes = entry.tiny.keys()
+        assert sizes == {"n_components", "n_scales"} & entry.model().get_params().keys()
         for options in (entry.tiny, entry.modest):
-            assert entry.model(**options).get_params().items() >= options.items()
+            assert options.keys() == sizes
+            assert entry.new(options).get_params().items() >= options.items()
+        fitted = fit_quietly(entry.new(entry.tiny, tol=0.0, max_iter=2, random_state=0), X)
+        assert entry.iterates == (fitted.n_iter_ > 1)
 
 
 def test_nobody_else_sees_what_is_done_to_a_bundled_prior() -> None:

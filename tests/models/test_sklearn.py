@@ -15,16 +15,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastgsm
+from fastgsm._registry import MODELS
+from tests.helpers import new_models
 
 ESTIMATORS = [
-    fastgsm.MVN(),
-    fastgsm.GSM(n_scales=3),
-    fastgsm.GMM(n_components=2),
-    fastgsm.MoGSM(n_components=2, n_scales=2),
-    fastgsm.ICA(n_scales=2),
+    *new_models(2).values(),
     fastgsm.PatchSampler(patch_size=2, n_patches=20, random_state=0),
 ]
-MODELS = ESTIMATORS[:-1]
 
 
 @pytest.fixture
@@ -47,7 +44,7 @@ with warnings.catch_warnings():
         ESTIMATORS,
         expected_failed_checks=lambda estimator: (
             {"check_sample_weight_equivalence_on_dense_data": "starts from samples drawn at random"}
-            if isinstance(estimator, (fastgsm.GMM, fastgsm.MoGSM))
+            if "n_components" in estimator.get_params()
             else {}
         ),
     )
@@ -59,7 +56,7 @@ def test_conventions(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", MODELS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("estimator", new_models(2).values(), ids=MODELS)
 def test_clone_is_unfitted_with_the_same_options(estimator: Any) -> None:
     X = np.random.default_rng(0).standard_normal((200, 3))
     estimator = clone(estimator).set_params(tol=0.5, max_iter=50).fit(X)

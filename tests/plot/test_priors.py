@@ -11,16 +11,13 @@ from matplotlib.figure import Figure
 
 import fastgsm
 from fastgsm import plot
+from tests.helpers import new_models
 
 IMAGE = fastgsm.datasets.dead_leaves((40, 48), random_state=0).astype(np.float64)
 X = fastgsm.sample_patches(IMAGE, 4, 800, random_state=0)
-MODELS = {
-    "MVN": fastgsm.MVN().fit(X),
-    "GSM": fastgsm.GSM(3).fit(X),
-    "GMM": fastgsm.GMM(3, tol=0.1, random_state=0).fit(X),
-    "MoGSM": fastgsm.MoGSM(3, 2, tol=0.1, random_state=0).fit(X),
-    "ICA": fastgsm.ICA(2, tol=0.1).fit(X),
-}
+MODELS = {name: model.fit(X) for name, model in new_models(tol=0.1, random_state=0).items()}
+SHAPES = [name for name, model in MODELS.items() if len(model.covariances_) > 1]
+ONE_SHAPE = [name for name in MODELS if not (name in SHAPES or MODELS[name].separable)]
 each_model = pytest.mark.parametrize("name", MODELS)
 each_figure_of_a_model = pytest.mark.parametrize(
     "draw", [plot.plot_scales, plot.plot_eigenvectors, plot.plot_samples]
@@ -44,7 +41,7 @@ def drawn_inside(figure: Figure) -> None:
     assert drawn.x1 <= width + 0.01 and drawn.y1 <= height + 0.01, drawn
 
 
-@pytest.mark.parametrize("name", ["MVN", "GSM"])
+@pytest.mark.parametrize("name", ONE_SHAPE)
 def test_scales_of_one_shape_are_stems(name: str) -> None:
     model = MODELS[name]
     (line,) = plot.plot_scales(model).lines
@@ -53,7 +50,7 @@ def test_scales_of_one_shape_are_stems(name: str) -> None:
     np.testing.assert_array_equal(line.get_ydata(), model.weights_)
 
 
-@pytest.mark.parametrize("name", ["GMM", "MoGSM", "ICA"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ONE_SHAPE])
 def test_scales_of_several_shapes_are_discs_by_weight(name: str) -> None:
     model = MODELS[name]
     (discs,) = plot.plot_scales(model).collections
@@ -61,9 +58,11 @@ def test_scales_of_several_shapes_are_discs_by_weight(name: str) -> None:
         np.reshape(a, (len(model.weights_), -1)) for a in (model.weights_, model.scales_)
     )
     variances = (
-        model.eigenvalues_ if name == "ICA" else np.trace(model.covariances_, axis1=1, axis2=2) / 16
+        model.eigenvalues_
+        if model.separable
+        else np.trace(model.covariances_, axis1=1, axis2=2) / 16
     )
-    order = np.arange(15) if name == "ICA" else np.argsort(-weights.sum(axis=1))
+    order = np.arange(15) if model.separable else np.argsort(-weights.sum(axis=1))
     contrasts = np.sqrt(scales * variances[:, None])[order]
     lines = np.repeat(np.arange(1, len(order) + 1), weights.shape[1])
     np.testing.assert_allclose(discs.get_offsets(), np.column_stack([contrasts.ravel(), lines]))
@@ -76,11 +75,11 @@ def test_eigenvectors_are_those_of_the_heaviest_shapes(name: str) -> None:
     model = MODELS[name]
     ax = plot.plot_eigenvectors(model, n_shapes=2, n_vectors=5)
     tiles = shown(ax)
-    single = name in ("MVN", "GSM", "ICA")
+    single = name not in SHAPES
     assert tiles.shape == (1 if single else 2, 5, 4, 4)
     shapes = model.weights_.reshape(len(model.means_), -1).sum(axis=1) if not single else [1.0]
     heaviest = int(np.argmax(shapes))
-    vectors = model.eigenvectors_ if name == "ICA" else model.eigenvectors_[heaviest]
+    vectors = model.eigenvectors_ if model.separable else model.eigenvectors_[heaviest]
     for i in range(5):
         v = vectors[:, i].reshape(4, 4)
         np.testing.assert_allclose(tiles[0, i], v / np.abs(v).max())
@@ -118,7 +117,7 @@ def test_responsibilities_of_scales_from_the_least_contrast(image: Any) -> None:
     np.testing.assert_allclose(axes[0].images[0].get_array(), unit[2:39, 2:47], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["GMM", "MoGSM"])
+@pytest.mark.parametrize("name", SHAPES)
 def test_responsibilities_of_shapes_from_the_greatest_share(name: str) -> None:
     model = MODELS[name]
     axes = plot.plot_responsibilities(model, IMAGE, n_panels=2)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import fastgsm
+from fastgsm._registry import MODELS
 from fastgsm.metrics import mse
 from fastgsm.report import compare, demo, sample_images
 from fastgsm.study import measure, page
@@ -67,9 +68,9 @@ def test_sample_images_need_no_network(monkeypatch):
         assert 0 <= image.min() < 0.3 < 0.7 < image.max() <= 1
 
 
-def test_the_five_models():
+def test_every_model():
     models = measure.default_models(seed=7)
-    assert list(models) == ["MVN", "GSM", "GMM", "MoGSM", "ICA"]
+    assert list(models) == list(MODELS)
     for name, model in models.items():
         assert type(model) is getattr(fastgsm, name)
     assert models["GSM"].n_scales == 6

@@ -1,0 +1,72 @@
+"""The list of models. A new model is one file in `models` and one entry here.
+
+A model is imported only when it is asked for: ``import fastgsm`` and the help of the command, which
+must be quick, need no more than this list.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model, and the sizes at which it is used.
+
+    Attributes
+    ----------
+    name : str
+        Name of the class, by which files name the model. In lower case, it is the name of its
+        module and of its kind on the command line.
+    tiny : mapping
+        Options of the smallest model that runs all of its kernels: all that set a size.
+    modest : mapping
+        Options of a model that 10,000 patches can teach, as in the study and the benchmarks. With
+        more components it would learn the training patches by heart, which costs held-out
+        likelihood.
+    iterates : bool
+        False for a model that is learned in closed form, without iterations of EM.
+    """
+
+    name: str
+    tiny: Mapping[str, int]
+    modest: Mapping[str, int]
+    iterates: bool = True
+
+    @property
+    def model(self) -> type[Any]:
+        """The class, a `PatchModel`."""
+        model: type[Any] = getattr(
+            importlib.import_module(f"fastgsm.models.{self.name.lower()}"), self.name
+        )
+        return model
+
+    def takes(self, option: str) -> bool:
+        """Return whether a size, or the number of iterations, means anything to the model."""
+        return self.iterates if option == "max_iter" else option in self.tiny
+
+    def new(self, sizes: Mapping[str, int], **options: Any) -> Any:
+        """Return a model with `tiny` or `modest` sizes, not yet fitted."""
+        return self.model(**sizes, **options)
+
+
+MODELS = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            Entry("MVN", {}, {}, iterates=False),
+            Entry("GSM", {"n_scales": 2}, {"n_scales": 6}),
+            Entry("GMM", {"n_components": 2}, {"n_components": 16}),
+            Entry(
+                "MoGSM",
+                {"n_components": 2, "n_scales": 2},
+                {"n_components": 8, "n_scales": 6},
+            ),
+            Entry("ICA", {"n_scales": 2}, {"n_scales": 6}),
+        )
+    }
+)
