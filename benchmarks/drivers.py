@@ -11,12 +11,12 @@ from fastgsm.kernels.rotation import rotate
 
 
 @Kernel
-def rotate_tiles(A, tiles, repeats, out):
-    """Set ``out[i] = A @ tiles[i]``, ``repeats`` times; a pair of tiles stays in the L2 cache."""
-    for task in prange(tiles.shape[0]):
-        tile = np.intp(task)
+def rotate_all(A, columns, repeats, out):
+    """Set ``out[i] = A @ columns[i]``, ``repeats`` times; each pair stays in the L2 cache."""
+    for task in prange(columns.shape[0]):
+        i = np.intp(task)
         for _ in range(repeats):
-            rotate(A, tiles[tile], out[tile])
+            rotate(A, columns[i], out[i])
 
 
 @Kernel

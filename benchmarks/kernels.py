@@ -3,7 +3,7 @@
 ``CASES`` is the one list of them: asv times them, `benchmarks.ratios` compares them with NumPy,
 `benchmarks.roofline` with the machine's limits, and the tests compare the results and the bits.
 Every `Kernel` of fastgsm is here under its own name; `rotation`, `exp` and `log` are functions
-that only kernels call.
+that only kernels call, `aggregate` is `add_patches` with the division behind it.
 """
 
 from __future__ import annotations

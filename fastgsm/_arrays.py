@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +16,15 @@ from fastgsm._types import FloatArray
 PILLOW_MODES = ("L", "I", "F", "RGB", "I;16", "I;16L", "I;16B", "I;16N")
 
 
-def check_pillow_mode(values: Any, name: str) -> None:
-    """Raise TypeError for a Pillow image whose pixels are neither grey nor RGB."""
-    pillow = sys.modules.get("PIL.Image")
-    if pillow is None or not isinstance(values, pillow.Image) or values.mode in PILLOW_MODES:
-        return
-    raise TypeError(
-        f"{name} is a Pillow image of mode {values.mode!r}; wanted grey or RGB pixels: use "
-        f"{name}.convert('L') or {name}.convert('RGB')."
-    )
+def is_from(module: str, kind: str, value: Any) -> bool:
+    """Return whether a value is an instance of the class ``kind`` of a package's module."""
+    imported = sys.modules.get(module)
+    return imported is not None and isinstance(value, getattr(imported, kind))
 
 
 def is_dask(image: Any) -> bool:
     """Return whether an image is a Dask array."""
-    dask = sys.modules.get("dask.array")
-    return dask is not None and isinstance(image, dask.Array)
+    return is_from("dask.array", "Array", image)
 
 
 def is_stored(image: Any) -> bool:
@@ -38,48 +32,36 @@ def is_stored(image: Any) -> bool:
 
     Such an array has `shape`, `dtype` and indexing, and is not one of NumPy or xarray.
     """
-    xarray = sys.modules.get("xarray")
     return (
         isinstance(getattr(image, "dtype", None), np.dtype)
         and hasattr(image, "shape")
         and hasattr(image, "__getitem__")
         and not isinstance(image, (np.ndarray, np.generic))
-        and (xarray is None or not isinstance(image, xarray.DataArray))
+        and not is_from("xarray", "DataArray", image)
     )
 
 
 def as_given(image: Any, result: NDArray[Any]) -> Any:
-    """Return ``result``, as a DataArray if ``image`` is one.
-
-    It then has the dimensions, coordinates, name and attributes of ``image``, whose shape it has.
-    """
-    xarray = sys.modules.get("xarray")
-    if xarray is None or not isinstance(image, xarray.DataArray):
-        return result
-    return image.copy(data=result)
+    """Return ``result``, as a DataArray with the coordinates of ``image`` if that is one."""
+    return image.copy(data=result) if is_from("xarray", "DataArray", image) else result
 
 
 def plain_array(values: Any, name: str) -> NDArray[Any]:
-    """Return ``values`` as an ndarray of any type; an ndarray is not copied.
-
-    Raises
-    ------
-    TypeError
-        If it is a masked array with masked values, which would lose its mask, or a Pillow image
-        whose pixels are neither grey nor RGB.
-    ValueError
-        If it is a sequence of sequences of different lengths.
-    """
+    """Return ``values`` as an ndarray of any type; an ndarray is not copied."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise TypeError(
             f"{name} is a masked array, with {np.count_nonzero(values.mask)} values masked; wanted "
             f"a plain one. For an image give {name}.filled(0) to denoise, and "
             f"mask=~np.ma.getmaskarray({name}); elsewhere leave masked values out first."
         )
-    check_pillow_mode(values, name)
+    if is_from("PIL.Image", "Image", values) and values.mode not in PILLOW_MODES:
+        raise TypeError(
+            f"{name} is a Pillow image of mode {values.mode!r}; wanted grey or RGB pixels: use "
+            f"{name}.convert('L') or {name}.convert('RGB')."
+        )
     try:
         return np.asarray(values)
-    except ValueError as error:
+    except ValueError as error:  # of sequences of different lengths
         raise ValueError(f"{name} is not an array of numbers: {error}.") from None
 
 
@@ -111,8 +93,7 @@ def share_pixels(one: Any, other: Any) -> bool:
         return True
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return np.may_share_memory(one, other) or _map_the_same(one, other)
-    h5py = sys.modules.get("h5py")
-    if h5py is not None and isinstance(one, h5py.Dataset) and isinstance(other, h5py.Dataset):
+    if all(is_from("h5py", "Dataset", each) for each in (one, other)):
         return bool(one == other)
     place = _place_in_zarr(one)
     return place is not None and place == _place_in_zarr(other)
@@ -120,10 +101,10 @@ def share_pixels(one: Any, other: Any) -> bool:
 
 def _map_the_same(one: np.ndarray, other: np.ndarray) -> bool:
     """Return whether two arrays are mapped from overlapping bytes of one file."""
-    places = [_place_in_file(array) for array in (one, other)]
-    if None in places:
+    place, place_2 = _place_in_file(one), _place_in_file(other)
+    if place is None or place_2 is None:
         return False
-    (file, first, end), (file_2, first_2, end_2) = cast(Any, places)
+    (file, first, end), (file_2, first_2, end_2) = place, place_2
     if not (first < end_2 and first_2 < end):
         return False
     try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgsm._arrays import is_dask
+from fastgsm._arrays import is_dask, is_from
 from fastgsm._checks import check_shape_2d
 from fastgsm._extras import import_extra
 from fastgsm._images import as_float_image
@@ -88,35 +87,27 @@ def _images(images: Any, tile: int) -> Iterator[tuple[str, Any]]:
         raise TypeError(f"images is the path {images!r}; wanted arrays: open it with Zarr or Dask.")
     if hasattr(images, "array_keys"):  # a Zarr group
         for key in sorted(images.array_keys()):
-            yield f"images[{key!r}]", _of_zarr(images[key])
+            yield f"images[{key!r}]", _plain(images[key])
         return
     n_axes = getattr(images, "ndim", None)
     if n_axes == 2:
-        yield "images", _of_zarr(images.data if _is_xarray(images) else images)
+        yield "images", _plain(images)
         return
-    if n_axes == 3 and _is_zarr(images):
+    if n_axes == 3 and is_from("zarr", "Array", images):
         for number in range(images.shape[0]):
             yield f"images[{number}]", _Plane(images, number)
         return
     if n_axes == 3 and not is_dask(images):  # otherwise iterating would read it
         images = import_extra("dask.array", "dask").from_array(images, chunks=(1, tile, tile))
     for number, image in enumerate(images):
-        yield f"images[{number}]", _of_zarr(image.data if _is_xarray(image) else image)
+        yield f"images[{number}]", _plain(image)
 
 
-def _of_zarr(image: Any) -> Any:
-    """Return a grey Zarr array as a `_Plane`, and any other image as it is."""
-    return _Plane(image) if _is_zarr(image) and image.ndim == 2 else image
-
-
-def _is_xarray(image: Any) -> bool:
-    xarray = sys.modules.get("xarray")
-    return xarray is not None and isinstance(image, xarray.DataArray)
-
-
-def _is_zarr(image: Any) -> bool:
-    zarr = sys.modules.get("zarr")
-    return zarr is not None and isinstance(image, zarr.Array)
+def _plain(image: Any) -> Any:
+    """Return a grey Zarr array as a `_Plane`, and the array inside a DataArray."""
+    if is_from("xarray", "DataArray", image):
+        image = image.data
+    return _Plane(image) if is_from("zarr", "Array", image) and image.ndim == 2 else image
 
 
 def _blocks(image: Any, tile: int, patch_size: int) -> Iterator[tuple[tuple[Any, ...], int]]:

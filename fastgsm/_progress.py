@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from types import TracebackType
 from typing import Any
 
 REFRESH_SECONDS = 0.25
@@ -53,16 +52,7 @@ def _new_bar(total: int | None, label: str) -> Any:
 class Progress:
     """Context manager that counts finished steps on standard error.
 
-    Nothing goes to standard output. If disabled, it does nothing and does not even import tqdm.
-
-    Parameters
-    ----------
-    total : int or None
-        Number of steps; None if unknown.
-    label : str
-        Words in front of the count.
-    enabled : bool
-        False shows nothing.
+    ``total`` is None if unknown. If not enabled, it does nothing and does not even import tqdm.
 
     Examples
     --------
@@ -88,12 +78,7 @@ class Progress:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(n)
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None

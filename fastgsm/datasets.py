@@ -167,20 +167,15 @@ def add_noise(
     return (clean + deviation * noise).astype(clean.dtype)
 
 
-def _radii(n: int, r_min: float, r_max: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def _radii(n: int, r_min: float, r_max: float, rng: np.random.Generator) -> FloatArray:
     """Return `n` radii between `r_min` and `r_max`, with a density proportional to r^-3."""
     # The distribution function is linear in r^-2. This is its inverse at uniform numbers.
     return (r_min**-2 - rng.random(n) * (r_min**-2 - r_max**-2)) ** -0.5
 
 
 def _fall(
-    height: int,
-    width: int,
-    r_min: float,
-    r_max: float,
-    texture: float,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], ...]:
+    height: int, width: int, r_min: float, r_max: float, texture: float, rng: np.random.Generator
+) -> tuple[FloatArray, ...]:
     """Return centres y and x, radii, grey levels and texture contrasts of a group of leaves."""
     n = max(height * width // PIXELS_PER_LEAF, MIN_LEAVES)
     # Centres lie up to r_max outside, or fewer leaves would reach the borders than the middle.
@@ -189,9 +184,7 @@ def _fall(
     return y, x, _radii(n, r_min, r_max, rng), rng.random(n), 2 * texture * rng.random(n)
 
 
-def _box(
-    centre: NDArray[np.float64], radius: NDArray[np.float64], size: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _box(centre: FloatArray, radius: FloatArray, size: int) -> tuple[NDArray[np.intp], ...]:
     """Return the first pixel that a leaf can touch along one axis, and the one after the last."""
     first = np.clip(np.floor(centre - radius), 0, size).astype(np.intp)
     stop = np.clip(np.ceil(centre + radius) + 1, 0, size).astype(np.intp)
@@ -199,10 +192,7 @@ def _box(
 
 
 def _over_open_pixel(
-    is_open: NDArray[np.bool_],
-    y: NDArray[np.float64],
-    x: NDArray[np.float64],
-    radius: NDArray[np.float64],
+    is_open: NDArray[np.bool_], y: FloatArray, x: FloatArray, radius: FloatArray
 ) -> NDArray[np.bool_]:
     """Return which leaves have an open pixel in their bounding box."""
     height, width = is_open.shape
@@ -215,9 +205,9 @@ def _over_open_pixel(
 
 
 def _paint(
-    image: NDArray[np.float64],
-    through: NDArray[np.float64],
-    clouds: NDArray[np.float64],
+    image: FloatArray,
+    through: FloatArray,
+    clouds: FloatArray,
     y: float,
     x: float,
     radius: float,
@@ -238,11 +228,11 @@ def _paint(
     behind -= cover
 
 
-def _clouds(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _clouds(height: int, width: int, rng: np.random.Generator) -> FloatArray:
     """Return noise with mean 0, variance 1 and power spectrum 1/f^2, as in photographs."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = math.inf
     spectrum = np.fft.rfft2(rng.standard_normal((height, width))) / frequency
-    clouds: NDArray[np.float64] = np.fft.irfft2(spectrum, (height, width))
+    clouds: FloatArray = np.fft.irfft2(spectrum, (height, width))
     clouds /= clouds.std() or 1.0  # a single pixel has no variance
     return clouds

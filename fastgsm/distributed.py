@@ -10,12 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastgsm._arrays import peak_of
-from fastgsm._checks import (
-    check_choice,
-    check_integer,
-    check_nonnegative,
-    check_random_state,
-)
+from fastgsm._checks import check_choice, check_integer, check_nonnegative, check_random_state
 from fastgsm._extras import import_extra
 from fastgsm._images import TOO_BRIGHT, check_channel_axis, warn_unlikely_range
 from fastgsm._parts import Tile, check_no_nan, index, pixel_shape, with_channels
@@ -125,7 +120,7 @@ def _denoise_lazily(image: Any, sigma: float | None, tile: int, options: Options
             part,
             assumed,
             dtype=image.dtype,
-            chunks=_chunks(image, part, axis),
+            chunks=_shape_of(part, options),
             meta=np.empty((0,) * image.ndim, image.dtype),
         )
         for part in tiles
@@ -136,11 +131,10 @@ def _denoise_lazily(image: Any, sigma: float | None, tile: int, options: Options
     return da.concatenate([da.concatenate(row, axis=across) for row in rows], axis=down)
 
 
-def _chunks(image: Any, part: Tile, channel_axis: int | None) -> tuple[int, ...]:
+def _shape_of(part: Tile, options: Options) -> tuple[int, ...]:
     """Return the shape of a tile of the result."""
     height, width = (each.stop - each.start for each in part.inner)
-    n_channels = 1 if channel_axis is None else image.shape[channel_axis]
-    return with_channels((height, width), n_channels, channel_axis)
+    return with_channels((height, width), options.n_channels, options.channel_axis)
 
 
 def _denoise_tile(noisy: Any, sigma: Any, options: Options, part: Tile, assumed: bool) -> Any:

@@ -99,8 +99,7 @@ def extract_patches(
     check_image_2d(plane, patch_size)
     stride = check_stride(stride, patch_size)
     check_choice(center, "center", CENTERS)
-    rows = grid_positions(plane.shape[0], patch_size, stride)
-    cols = grid_positions(plane.shape[1], patch_size, stride)
+    rows, cols = (grid_positions(side, patch_size, stride) for side in plane.shape)
     patches = np.empty((rows.size * cols.size, patch_size**2), plane.dtype)
     kernels.extract(np.ascontiguousarray(plane), rows, cols, patch_size, patches)
     return _centre(patches, center)
@@ -141,15 +140,16 @@ def aggregate_patches(
     stride = check_stride(stride, patch_size)
     height, width = check_shape_2d(image_shape, "image_shape", patch_size)
     values = check_samples(patches, patch_size**2, "patches")
-    rows = grid_positions(height, patch_size, stride)
-    cols = grid_positions(width, patch_size, stride)
+    rows, cols = (grid_positions(side, patch_size, stride) for side in (height, width))
     if values.shape[0] != rows.size * cols.size:
         raise ValueError(
             f"patches holds {values.shape[0]} patches; an image of {height}x{width} pixels has "
             f"{rows.size * cols.size} of {patch_size}x{patch_size} at stride {stride}."
         )
-    image = np.empty((height, width), values.dtype)
-    kernels.aggregate(values, rows, cols, patch_size, image)
+    image = np.zeros((height, width), values.dtype)
+    kernels.add_patches(values, rows, cols, patch_size, image)
+    down = coverage(rows, height, patch_size, image.dtype)
+    image /= down[:, None] * coverage(cols, width, patch_size, image.dtype)
     return image
 
 
@@ -213,17 +213,15 @@ def sample_patches(
     if not planes:
         raise ValueError("images is empty; wanted at least one grey image.")
     windows = [np.lib.stride_tricks.sliding_window_view(p, (patch_size,) * 2) for p in planes]
-    ends = np.cumsum([w.shape[0] * w.shape[1] for w in windows])
+    n_places = [w.shape[0] * w.shape[1] for w in windows]
+    ends = np.cumsum(n_places)
     places = rng.integers(ends[-1], size=n_patches)
     owners = np.searchsorted(ends, places, side="right")
-    patches = np.empty(
-        (n_patches, patch_size**2), np.result_type(*{plane.dtype for plane in planes})
-    )
+    patches = np.empty((n_patches, patch_size**2), np.result_type(*planes))
     for number, window in enumerate(windows):
         mine = owners == number
-        y, x = np.divmod(
-            places[mine] - ends[number] + window.shape[0] * window.shape[1], window.shape[1]
-        )
+        place = places[mine] - ends[number] + n_places[number]
+        y, x = np.divmod(place, window.shape[1])
         patches[mine] = window[y, x].reshape(-1, patch_size**2)
     return _centre(patches, center)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.rotation import LANES
 
 from .. import drivers
 from ..common import Array, shrunk
@@ -17,16 +17,16 @@ REPEATS = 128
 
 
 def rotation(dtype: str) -> Case:
-    """The micro-kernel on tiles in cache, against NumPy's own large product: equal flops."""
-    A, tiles = normal(dtype, D, D), normal(dtype, 16, D, TILE)
-    out = np.empty_like(tiles)
+    """The micro-kernel on data in cache, against NumPy's own large product: equal flops."""
+    A, columns = normal(dtype, D, D), normal(dtype, 16, D, LANES)
+    out = np.empty_like(columns)
     repeats = shrunk(REPEATS)
-    flops = 2.0 * D * repeats * tiles.size
+    flops = 2.0 * D * repeats * columns.size
     side = round((flops / 2) ** (1 / 3))
     B = normal(dtype, side, side)
 
     def ours() -> Array:
-        drivers.rotate_tiles(A, tiles, repeats, out)
+        drivers.rotate_all(A, columns, repeats, out)
         return out
 
     return Case(ours, lambda: B @ B, flops, 0, same=False)

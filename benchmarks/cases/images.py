@@ -7,12 +7,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import logsumexp, softmax
 
 import fastgsm
-from fastgsm.kernels.epll import add_patches as add_kernel
 from fastgsm.kernels.epll import restore_patches as restore_kernel
 from fastgsm.kernels.local_weights import local_weights as local_kernel
-from fastgsm.kernels.local_weights import shape_evidence as evidence_kernel
+from fastgsm.kernels.patches import add_patches as add_kernel
 from fastgsm.kernels.separable import shrink_coordinates as shrink_kernel
 from fastgsm.kernels.shapes import best_shapes as best_kernel
+from fastgsm.kernels.shapes import shape_evidence as evidence_kernel
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.patches import grid_positions
 from fastgsm.restore import local_weights as local
@@ -156,11 +156,11 @@ def restore_patches(dtype: str) -> Case:
     scene = _Scene(dtype)
     bank = scene.bank
     shapes = np.random.default_rng(0).integers(0, scene.n_shapes, scene.n_patches)
-    tiles = batches_of_one_shape(shapes.astype(np.int32))
+    batches = batches_of_one_shape(shapes.astype(np.int32))
     restored = np.empty((scene.n_patches, D), dtype)
 
     def ours() -> Array:
-        restore_kernel(*scene.grid, bank, *tiles, restored)
+        restore_kernel(*scene.grid, bank, *batches, restored)
         return restored
 
     def numpy() -> Array:

@@ -84,7 +84,7 @@ def scale_statistics(dtype: str) -> Case:
     n = shrunk(50_000, 400)
     distances, log_weights, precisions, sample_weight = _mixture(dtype, N_GROUPS, n)
     parts = distances[:, None], log_weights[:, None], precisions[:, None]
-    statistics = np.empty((N_GROUPS, -(-n // kernels.CHUNK), 2, N_SCALES + 1))
+    statistics = np.empty((N_GROUPS, -(-n // kernels.TASK_SAMPLES), 2, N_SCALES + 1))
 
     def ours() -> Arrays:
         kernels.scale_statistics(*parts, sample_weight, statistics)
@@ -107,7 +107,7 @@ def component_weights(dtype: str) -> Case:
     n = shrunk(100_000, 400)
     distances, log_weights, precisions, sample_weight = _mixture(dtype, N_SHAPES, n)
     weights, log_norm = np.empty((N_SHAPES, n), dtype), np.empty(n, dtype)
-    counts = np.empty((-(-n // kernels.CHUNK), N_SHAPES))
+    counts = np.empty((-(-n // kernels.TASK_SAMPLES), N_SHAPES))
 
     def ours() -> Arrays:
         kernels.component_weights(

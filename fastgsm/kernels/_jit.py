@@ -3,7 +3,7 @@
 This is the only module that applies Numba's ``njit``. Two decorators cover everything:
 
 ``jit``
-    a building block (micro-kernel, tile function) that other compiled code calls;
+    a building block (micro-kernel, function of one set of lanes) for other compiled code;
 ``Kernel``
     an entry point that Python calls, compiled twice from one source: a serial build that holds
     no lock and starts no thread, and a parallel one whose ``prange`` loops run on Numba's threads.
@@ -31,7 +31,7 @@ from fastgsm.kernels._cache import keep_on_disk
 # No "fastmath": its flags let LLVM choose, and it chooses differently in the two builds of a kernel
 # (tests/kernels/test_bits.py checks that none is left). "contract" fuses multiplications and
 # additions at will (see kernels/fma.py), "reassoc" sums in an order that depends on the vector
-# width and on a lane's place in its tile, and flags that assume the absence of NaN or infinity
+# width and on a lane's place among the others, and flags that assume the absence of NaN or infinity
 # break log-sum-exp, whose empty components are -inf.
 OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
@@ -68,13 +68,8 @@ def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Calla
     parallel build of one function would otherwise be served from the same entry.
     """
     assert isinstance(function, FunctionType)
-    copy = FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
+    copy = FunctionType(function.__code__, function.__globals__, closure=function.__closure__)
+    copy.__defaults__ = function.__defaults__
     copy.__qualname__ = f"{function.__qualname__}-{suffix}-{DIGEST}"
     copy.__module__ = function.__module__
     copy.__doc__ = function.__doc__
@@ -88,19 +83,14 @@ def jit(function: _Function) -> _Function:
     return _compile(function, "block")  # type: ignore[return-value]
 
 
-def compiled(plain: _Function, intrinsic: Any) -> _Function:
-    """Return ``intrinsic`` for compiled code, or ``plain`` if Numba is switched off."""
-    disabled: int = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
-    return plain if disabled else intrinsic
+def compiled(plain: _Function, intrinsic: Any, *, indexes: bool = False) -> _Function:
+    """Return ``intrinsic`` for compiled code, or ``plain`` if Numba is switched off.
 
-
-def compiled_or_checked(plain: _Function, intrinsic: Any) -> _Function:
-    """Return ``intrinsic`` for compiled code, or ``plain``, which is decorated with `jit`.
-
-    ``plain`` runs if Numba is switched off, and is compiled if bounds are checked: an intrinsic's
-    instructions check none.
+    Where bounds are checked, return ``plain`` also if it ``indexes`` arrays, since an intrinsic's
+    instructions check none. It is then decorated with `jit`.
     """
-    return plain if CHECKS_BOUNDS else compiled(plain, intrinsic)
+    disabled: int = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+    return plain if disabled or (indexes and CHECKS_BOUNDS) else intrinsic
 
 
 # Every entry point of this package by its name, once its module has been imported.
@@ -129,7 +119,13 @@ class Kernel:
         self.__name__ = function.__name__
         self.__wrapped__ = function
         if function.__module__.startswith(f"{__package__}."):  # and not of tests or benchmarks
-            KERNELS[self.__name__] = self
+            other = KERNELS.setdefault(self.__name__, self).__wrapped__.__module__
+            if other != function.__module__:
+                raise ValueError(
+                    f"{function.__module__} and {other} both define a kernel {self.__name__!r}; "
+                    f"wanted names that are unique in {__package__}. Rename one of them."
+                )
+            KERNELS[self.__name__] = self  # also where its module is loaded again
 
     @functools.cached_property
     def serial(self) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Weights of a mixture's shapes, learned for every block of an image.
 
-`shape_evidence` computes the densities of the patches, from which `local_weights` learns.
+`shape_evidence` in kernels/shapes.py computes the densities from which they are learned.
 """
 
 from __future__ import annotations
@@ -10,37 +10,6 @@ from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.fma import fma
-from fastgsm.kernels.rotation import TILE
-from fastgsm.kernels.shapes import patch_log_densities
-from fastgsm.kernels.vmath import exp
-
-
-@Kernel
-def shape_evidence(image, rows, cols, patch_size, remove_mean, bank, evidence):
-    """Fill ``evidence`` (K, n) with every patch's density with each shape, over its largest.
-
-    ``rows`` and ``cols`` are the grid (see ``kernels.patches``). A density is summed over scales
-    and includes the weight of the shape.
-    """
-    n_components, n = evidence.shape
-    for task in prange((n + TILE - 1) // TILE):
-        first = np.intp(task) * TILE
-        count = min(TILE, n - first)
-        log_densities = patch_log_densities(
-            image, rows, cols, first, count, patch_size, remove_mean, bank
-        )
-        peak = np.empty(TILE, image.dtype)
-        peak[:] = -np.inf
-        for k in range(n_components):
-            row = log_densities[k]
-            for t in range(TILE):
-                peak[t] = row[t] if row[t] > peak[t] else peak[t]
-        for k in range(n_components):
-            row = log_densities[k]
-            for t in range(TILE):
-                row[t] = exp(row[t] - peak[t])
-            for t in range(count):
-                evidence[k, first + t] = row[t]
 
 
 @jit

@@ -12,19 +12,19 @@ from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.products import ROWS
-from fastgsm.kernels.rotation import TILE, add_trapezoid_energy, new_tile
+from fastgsm.kernels.rotation import LANES, add_trapezoid_energy, new_lanes
 
 
 @jit
-def load_transposed(X, first, count, tile):
-    """Write the ``count`` samples of X (n, d) from ``first`` on into the lanes of ``tile``."""
+def load_transposed(X, first, count, lanes):
+    """Write the ``count`` samples of X (n, d) from ``first`` on into ``lanes``."""
     d = X.shape[1]
     for t in range(count):
         for i in range(d):
-            tile[i, t] = X[first + t, i]
+            lanes[i, t] = X[first + t, i]
     for i in range(d):
-        for t in range(count, tile.shape[1]):
-            tile[i, t] = 0.0
+        for t in range(count, lanes.shape[1]):
+            lanes[i, t] = 0.0
 
 
 @Kernel
@@ -36,24 +36,24 @@ def mahalanobis(X, means, whiteners, rank, distances):
     """
     n, d = X.shape
     n_components, _, room = whiteners.shape
-    for task in prange((n + TILE - 1) // TILE):
-        first = np.intp(task) * TILE
-        count = min(TILE, n - first)
-        tile = new_tile(room, X.dtype)
-        tile[:] = 0.0
-        centred = new_tile(room, X.dtype)
+    for task in prange((n + LANES - 1) // LANES):
+        first = np.intp(task) * LANES
+        count = min(LANES, n - first)
+        samples = new_lanes(room, X.dtype)
+        samples[:] = 0.0
+        centred = new_lanes(room, X.dtype)
         centred[:] = 0.0
-        scratch = new_tile(ROWS, X.dtype)
-        energy = np.empty(TILE, X.dtype)
-        load_transposed(X, first, count, tile)
+        scratch = new_lanes(ROWS, X.dtype)
+        energy = np.empty(LANES, X.dtype)
+        load_transposed(X, first, count, samples)
         for k in range(n_components):
-            deviation = tile
+            deviation = samples
             if np.any(means[k]):  # else no copy, which saves a sixth of the time
                 deviation = centred
                 for i in range(d):
                     mean = means[k, i]
-                    for t in range(TILE):
-                        centred[i, t] = tile[i, t] - mean
+                    for t in range(LANES):
+                        centred[i, t] = samples[i, t] - mean
             energy[:] = 0.0
             add_trapezoid_energy(whiteners[k], d - rank, deviation, scratch, energy)
             for t in range(count):

@@ -214,7 +214,7 @@ def select_nearest(n, n_lanes, own, found):
     for j in range(n_lanes):
         members[j, 0] = own
         counts[j] = 1
-    # Blocks of displacements whose distances stay in the L1 cache from lane to lane.
+    # Runs of displacements whose distances stay in the L1 cache from lane to lane.
     for start in range(0, n, 32):
         for j in range(n_lanes):
             limit, count, row = found.limits[j], counts[j], members[j]

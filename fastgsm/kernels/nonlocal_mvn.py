@@ -51,10 +51,10 @@ class Scratch(NamedTuple):
 
 
 @jit
-def _gather_rows(image, corners, p, tile):
-    """Write the patches at ``corners``, pixel numbers of ``image``, into the rows of ``tile``."""
+def _gather_rows(image, corners, p, samples):
+    """Write the patches at ``corners``, pixel numbers of ``image``, into rows of ``samples``."""
     width = image.shape[1]
-    pixels, entries = image.reshape(-1), tile.reshape(-1)
+    pixels, entries = image.reshape(-1), samples.reshape(-1)
     for t in range(corners.shape[0]):
         for y in range(p):
             begin = corners[t] + y * width
@@ -66,10 +66,10 @@ def _gather_rows(image, corners, p, tile):
 
 
 @jit
-def _gather_columns(image, corners, p, first, tile):
-    """Write the patches at ``corners`` into the columns of ``tile`` from ``first`` on."""
+def _gather_columns(image, corners, p, first, equations):
+    """Write the patches at ``corners`` into the columns of ``equations`` from ``first`` on."""
     width = image.shape[1]
-    pixels, entries = image.reshape(-1), tile.reshape(-1)
+    pixels, entries = image.reshape(-1), equations.reshape(-1)
     for y in range(p):
         for x in range(p):
             shifted = pixels[y * width + x :]
@@ -80,10 +80,10 @@ def _gather_columns(image, corners, p, first, tile):
 
 
 @jit
-def _subtract_mean(tile, n, d, mean):
-    """Remove the mean (d,) of the first n rows of ``tile``; zero rows up to a multiple of 4."""
-    n_rows = tile.dtype.type(n)  # an integer would make float64 of float32
-    entries = tile.reshape(-1)
+def _subtract_mean(samples, n, d, mean):
+    """Remove the mean (d,) of the first n rows of ``samples``; zero rows up to a multiple of 4."""
+    n_rows = samples.dtype.type(n)  # an integer would make float64 of float32
+    entries = samples.reshape(-1)
     for i in range(d):
         mean[i] = 0.0
     for t in range(n):
@@ -199,12 +199,8 @@ def _restore_run(noisy, pilot, top, cols, matching, found, scratch, shift, sums,
 def _refine_band(noisy, pilot, padded_pilot, rows, cols, matching, sums, coverage):
     """Fill ``sums`` and ``coverage`` from the references of the grid rows ``rows``."""
     shift = max(rows[0] - matching.radius, 0) * pilot.shape[2]
-    flat = sums.reshape(-1)
-    for i in range(flat.shape[0]):
-        flat[i] = 0.0
-    flat = coverage.reshape(-1)
-    for i in range(flat.shape[0]):
-        flat[i] = 0.0
+    sums.reshape(-1)[:] = 0.0
+    coverage.reshape(-1)[:] = 0.0
     longest = 0
     for first in range(0, cols.shape[0], LANES):
         run = cols[first : first + LANES]

@@ -6,12 +6,12 @@ registers until all terms are added, in vectors of 64 bytes, which LLVM cuts int
 has. Terms are added one after the other, by fused multiply-adds where the processor has them (see
 kernels/fma.py), so that an element's bits do not depend on the columns next to it.
 
-GFLOP/s on two cores for 64x64 by tiles of 128 columns, in float32 / float64, on an Intel Xeon with
+GFLOP/s on two cores for 64x64 by 128 columns, in float32 / float64, on an Intel Xeon with
 AVX-512, where NumPy's product of large matrices reaches 400 / 190, and on the same processor
 restricted to AVX2:
 
 ======================================================  =========  =========
-loops in Python, four rows by four terms, tiles of 256  173 / 88   165 / 88
+loops in Python, four rows by four terms, 256 columns   173 / 88   165 / 88
 four rows by four vectors of 64 bytes, as below         397 / 173  71 / 36
 four rows by two                                        332 / 164  122 / 47
 four rows by one                                        249 / 120  212 / 98
@@ -30,7 +30,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastgsm.kernels._jit import compiled_or_checked, jit
+from fastgsm.kernels._jit import compiled, jit
 from fastgsm.kernels.fma import emit_fma, fuses
 
 # Rows of one product; its number of columns has to be a multiple of COLUMNS.
@@ -184,10 +184,7 @@ def _can_multiply(a: Any, b: Any, c: Any) -> bool:
 def product_intrinsic(add: bool) -> Any:
     """Return the function for compiled code, which adds to C or sets it."""
 
-    def typed(
-        context: Any, a: Any, row_step: Any, term_step: Any, n_terms: Any, b: Any, b_step: Any,
-        c: Any, c_step: Any, n_columns: Any,
-    ) -> Any:  # fmt: skip
+    def typed(context, a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns):
         if not _can_multiply(a, b, c):
             return None  # the caller does not compile
         n = types.intp
@@ -221,10 +218,7 @@ def _run(x, start, n):
 
 
 @jit
-def set_products_plain(
-    a: Any, row_step: int, term_step: int, n_terms: int, b: Any, b_step: int,
-    c: Any, c_step: int, n_columns: int,
-) -> None:  # fmt: skip
+def set_products_plain(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns):
     """C (4, n_columns) = A (4, n_terms) @ B (n_terms, n_columns), in one-dimensional arrays.
 
     ``A[i, k]`` is ``a[i * row_step + k * term_step]``. Rows of B and C are ``b_step`` and
@@ -237,10 +231,7 @@ def set_products_plain(
 
 
 @jit
-def add_products_plain(
-    a: Any, row_step: int, term_step: int, n_terms: int, b: Any, b_step: int,
-    c: Any, c_step: int, n_columns: int,
-) -> None:  # fmt: skip
+def add_products_plain(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns):
     """C (4, n_columns) += A (4, n_terms) @ B (n_terms, n_columns); see `set_products`."""
     assert n_columns % COLUMNS == 0
     for row in range(ROWS):
@@ -249,5 +240,5 @@ def add_products_plain(
             total += a[row * row_step + k * term_step] * _run(b, k * b_step, n_columns)
 
 
-set_products = compiled_or_checked(set_products_plain, product_intrinsic(add=False))
-add_products = compiled_or_checked(add_products_plain, product_intrinsic(add=True))
+set_products = compiled(set_products_plain, product_intrinsic(add=False), indexes=True)
+add_products = compiled(add_products_plain, product_intrinsic(add=True), indexes=True)

@@ -13,10 +13,10 @@ from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.fma import fma
 from fastgsm.kernels.vmath import exp, log
 
-# Lanes of a tile here: all components of all lanes stay in the L1/L2 cache.
+# Samples side by side here: all components of all lanes stay in the L1/L2 cache.
 LANES = 64
 # Samples whose statistics one task sums; the tasks' sums are added in their order.
-CHUNK = 2048
+TASK_SAMPLES = 2048
 # A responsibility below this is left out of a covariance. That saves a quarter of the time of a
 # MoGSM(16, 8) on 50,000 Kodak patches, and after 30 iterations their mean log-likelihood is 2e-6
 # nats lower (held out: 1e-6 higher). 1e-4 would save 30 % for 1e-5 nats.
@@ -24,7 +24,7 @@ NEGLIGIBLE = 1e-6
 
 
 @jit
-def normalise_tile(log_prob, log_norm):
+def normalise_lanes(log_prob, log_norm):
     """Turn ``log_prob`` (M, T) into responsibilities; fill ``log_norm`` (T,) with its log-sum-exp.
 
     A lane whose components are all -inf has no density: its log sum is -inf and its
@@ -60,8 +60,8 @@ def normalise_tile(log_prob, log_norm):
 def load_lanes(values, first, count, lanes):
     """Copy columns ``first`` to ``first + count`` of ``values`` (K, n) into ``lanes`` (K, T).
 
-    Lanes beyond ``count`` are zeroed, so that every tile is computed at its full width: loops over
-    a constant number of lanes, in arrays that belong to the task, are SIMD without conditions. In
+    Lanes beyond ``count`` are zeroed, so that all are computed always: loops over a constant number
+    of lanes, in arrays that belong to the task, are SIMD without conditions. In
     ``scale_statistics`` (J = 6, float32) that took half of the time of loops over ``count``.
     """
     for k in range(values.shape[0]):
@@ -73,17 +73,23 @@ def load_lanes(values, first, count, lanes):
 
 
 @jit
-def scaled_log_prob(distances, log_weights, precisions, log_prob):
-    """Fill ``log_prob`` (K*J, T): ``log_weights[k, j] - precisions[k, j] * distances[k] / 2``."""
+def _load(distances, log_weights, precisions, first, count, near, posterior, log_norm):
+    """Fill arrays with what ``count`` samples from ``first`` on have: one lane for each sample.
+
+    These are the distances ``near`` (K, T), the responsibilities ``posterior`` (K*J, T) and the
+    log-likelihood ``log_norm`` (T,).
+    """
+    load_lanes(distances, first, count, near)
     n_components, n_scales = log_weights.shape
     for k in range(n_components):
-        row = distances[k]
+        row = near[k]
         for j in range(n_scales):
             log_weight = log_weights[k, j]
-            half = precisions[k, j] * log_prob.dtype.type(0.5)
-            target = log_prob[k * n_scales + j]
+            half = precisions[k, j] * posterior.dtype.type(0.5)
+            target = posterior[k * n_scales + j]
             for t in range(LANES):
                 target[t] = fma(-half, row[t], log_weight)
+    normalise_lanes(posterior, log_norm)
 
 
 @Kernel
@@ -100,21 +106,19 @@ def responsibilities(distances, log_weights, precisions, posterior, log_norm):
         first = np.intp(task) * LANES
         count = min(LANES, n - first)
         near = np.empty((distances.shape[0], LANES), distances.dtype)
-        tile = np.empty((size, LANES), distances.dtype)
+        mine = np.empty((size, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
-        load_lanes(distances, first, count, near)
-        scaled_log_prob(near, log_weights, precisions, tile)
-        normalise_tile(tile, total)
+        _load(distances, log_weights, precisions, first, count, near, mine, total)
         for t in range(count):
             log_norm[first + t] = total[t]
         for m in range(size):
             for t in range(count):
-                posterior[m, first + t] = tile[m, t]
+                posterior[m, first + t] = mine[m, t]
 
 
 @jit
 def _add_scale_statistics(distances, posterior, total, weight, likelihood, counts, weighted):
-    """Add a tile's part to ``likelihood`` (T,) and to ``counts`` and ``weighted`` (K*J, T)."""
+    """Add the samples' part to ``likelihood`` (T,) and to ``counts`` and ``weighted`` (K*J, T)."""
     n_scales = posterior.shape[0] // distances.shape[0]
     for t in range(LANES):
         likelihood[t] += weight[t] * total[t] if weight[t] > 0.0 else 0.0
@@ -133,32 +137,34 @@ def scale_statistics(distances, log_weights, precisions, sample_weight, statisti
     """Compute the sums that an EM step on scales needs, for G independent mixtures.
 
     ``distances`` is (G, K, n); ``log_weights`` and ``precisions`` are (G, K, J); ``sample_weight``
-    (n,). Fills ``statistics`` (G, chunks, 2, K*J + 1), float64, with one row of sums per CHUNK
-    samples: [0] the responsibilities and, last, the log-likelihood; [1] the responsibilities
-    times the distances.
+    (n,). Fills ``statistics`` (G, tasks, 2, K*J + 1), float64, with one row of sums for every
+    TASK_SAMPLES samples: [0] the responsibilities and, last, the log-likelihood; [1] the
+    responsibilities times the distances.
     """
     n_groups, n_components, n = distances.shape
     n_scales = log_weights.shape[2]
     size = n_components * n_scales
-    n_chunks = statistics.shape[1]
-    for task in prange(n_groups * n_chunks):
-        group, chunk = divmod(np.intp(task), n_chunks)
-        last = min(n, (chunk + 1) * CHUNK)
+    n_parts = statistics.shape[1]
+    for task in prange(n_groups * n_parts):
+        group, part = divmod(np.intp(task), n_parts)
+        begin = part * TASK_SAMPLES
+        last = min(n, begin + TASK_SAMPLES)
         near = np.empty((n_components, LANES), distances.dtype)
-        tile = np.empty((size, LANES), distances.dtype)
+        posterior = np.empty((size, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
         weight = np.empty((1, LANES), distances.dtype)
         likelihood = np.zeros(LANES, np.float64)
         counts = np.zeros((size, LANES), distances.dtype)
         weighted = np.zeros((size, LANES), distances.dtype)
-        for first in range(chunk * CHUNK, last, LANES):
+        for first in range(begin, last, LANES):
             count = min(LANES, last - first)
-            load_lanes(distances[group], first, count, near)
             load_lanes(sample_weight.reshape(1, n), first, count, weight)
-            scaled_log_prob(near, log_weights[group], precisions[group], tile)
-            normalise_tile(tile, total)
-            _add_scale_statistics(near, tile, total, weight[0], likelihood, counts, weighted)
-        sums = statistics[group, chunk]
+            _load(
+                distances[group], log_weights[group], precisions[group], first, count, near,
+                posterior, total,
+            )  # fmt: skip
+            _add_scale_statistics(near, posterior, total, weight[0], likelihood, counts, weighted)
+        sums = statistics[group, part]
         sums[:] = 0.0
         for t in range(LANES):
             sums[0, size] += likelihood[t]
@@ -174,17 +180,18 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
 
     Arguments as in ``responsibilities``. Fills ``weights`` (K, n), which may be ``distances``
     itself (for J = 1 and r2 = 1 it then holds the responsibilities), ``log_norm`` (n,) and
-    ``counts`` (chunks, K), float64: the sums of the responsibilities of CHUNK samples each.
+    ``counts`` (tasks, K), float64: the sums of the responsibilities of TASK_SAMPLES samples each.
     A component that is responsible for less than NEGLIGIBLE of a sample gives it weight 0, so that
     the moments skip it.
     """
     n_components, n = distances.shape
     n_scales = log_weights.shape[1]
     for task in prange(counts.shape[0]):
-        chunk = np.intp(task)
-        last = min(n, (chunk + 1) * CHUNK)
+        part = np.intp(task)
+        begin = part * TASK_SAMPLES
+        last = min(n, begin + TASK_SAMPLES)
         near = np.empty((n_components, LANES), distances.dtype)
-        tile = np.empty((n_components * n_scales, LANES), distances.dtype)
+        posterior = np.empty((n_components * n_scales, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
         given = np.empty((1, LANES), distances.dtype)
         responsibility = np.empty(LANES, distances.dtype)
@@ -192,19 +199,17 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
         held = np.zeros((n_components, LANES), distances.dtype)
         # In the type of the distances: Python's numbers would make float64 of float32.
         negligible, zero = distances.dtype.type(NEGLIGIBLE), distances.dtype.type(0.0)
-        for first in range(chunk * CHUNK, last, LANES):
+        for first in range(begin, last, LANES):
             count = min(LANES, last - first)
-            load_lanes(distances, first, count, near)
             load_lanes(sample_weight.reshape(1, n), first, count, given)
-            scaled_log_prob(near, log_weights, precisions, tile)
-            normalise_tile(tile, total)
+            _load(distances, log_weights, precisions, first, count, near, posterior, total)
             for t in range(count):
                 log_norm[first + t] = total[t]
             for k in range(n_components):
                 responsibility[:] = 0.0
                 weight[:] = 0.0
                 for j in range(n_scales):
-                    row, precision = tile[k * n_scales + j], precisions[k, j]
+                    row, precision = posterior[k * n_scales + j], precisions[k, j]
                     for t in range(LANES):
                         responsibility[t] += row[t]
                         weight[t] = fma(row[t], precision, weight[t])
@@ -216,6 +221,6 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
                 for t in range(count):
                     weights[k, first + t] = weight[t]
         for k in range(n_components):
-            counts[chunk, k] = 0.0
+            counts[part, k] = 0.0
             for t in range(LANES):
-                counts[chunk, k] += held[k, t]
+                counts[part, k] += held[k, t]

@@ -9,8 +9,7 @@ from fastgsm.kernels._jit import Kernel
 from fastgsm.kernels.fma import fma
 from fastgsm.kernels.vmath import exp
 
-# Samples that one task restores.
-CHUNK = 1024
+TASK_SAMPLES = 1024
 
 
 @Kernel
@@ -23,13 +22,13 @@ def shrink_coordinates(z, log_weights, half_precisions, shrinkages, restored):
     """
     n, r = z.shape
     n_scales = log_weights.shape[0]
-    for task in prange((n + CHUNK - 1) // CHUNK):
-        first = np.intp(task) * CHUNK
+    for task in prange((n + TASK_SAMPLES - 1) // TASK_SAMPLES):
+        first = np.intp(task) * TASK_SAMPLES
         log_prob = np.empty((n_scales, r), z.dtype)
         peak = np.empty(r, z.dtype)
         total = np.empty(r, z.dtype)
         blended = np.empty(r, z.dtype)
-        for sample in range(first, min(n, first + CHUNK)):
+        for sample in range(first, min(n, first + TASK_SAMPLES)):
             row = z[sample]
             for i in range(r):
                 log_prob[0, i] = fma(-half_precisions[0, i], row[i] * row[i], log_weights[0, i])

@@ -1,7 +1,7 @@
-"""The likeliest shape of every patch of an image.
+"""Densities of an image's patches with each shape.
 
-`best_shapes` chooses it, for EPLL. The log-densities that it compares are those from which
-kernels/local_weights.py learns the weights of the shapes.
+`best_shapes` chooses the likeliest shape of every patch, for EPLL. From the densities that
+`shape_evidence` returns, kernels/local_weights.py learns the weights of the shapes.
 """
 
 from __future__ import annotations
@@ -11,33 +11,34 @@ from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.patches import gather, subtract_mean
-from fastgsm.kernels.responsibilities import normalise_tile
-from fastgsm.kernels.rotation import TILE, new_tile
+from fastgsm.kernels.responsibilities import normalise_lanes
+from fastgsm.kernels.rotation import LANES, new_lanes
+from fastgsm.kernels.vmath import exp
 from fastgsm.kernels.wiener import new_scratch, rotate_in, shape_log_prob
 
 
 @jit
-def patch_log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank):
-    """Return a tile (K, T): log-densities of ``count`` patches with each shape, scales summed.
+def _log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank):
+    """Return (K, T): log-densities of ``count`` patches with each shape, scales summed.
 
     The patches are those from number ``first`` on of the grid ``rows`` and ``cols``. Lanes beyond
     ``count`` belong to no patch.
     """
     scratch = new_scratch(bank, 1, image.dtype)
-    noisy = new_tile(bank.forward.shape[2], image.dtype)
+    noisy = new_lanes(bank.forward.shape[2], image.dtype)
     noisy[:] = 0.0
-    mean = np.empty(TILE, image.dtype)
+    mean = np.empty(LANES, image.dtype)
     gather(image, rows, cols, first, count, patch_size, noisy)
     if remove_mean:
         subtract_mean(noisy, patch_size * patch_size, mean)
     n_components = bank.forward.shape[0]
-    result = new_tile(n_components, image.dtype)
+    result = new_lanes(n_components, image.dtype)
     log_norm = scratch.lane
     for k in range(n_components):
         centred = rotate_in(noisy, bank, k, scratch)
         shape_log_prob(centred, bank, k, scratch, scratch.log_prob)
-        normalise_tile(scratch.log_prob, log_norm)
-        for t in range(TILE):
+        normalise_lanes(scratch.log_prob, log_norm)
+        for t in range(LANES):
             result[k, t] = log_norm[t]
     return result
 
@@ -54,24 +55,48 @@ def best_shapes(
     """
     n, n_cols = shapes.shape[0], cols.shape[0]
     n_components = log_ratios.shape[2]
-    for task in prange((n + TILE - 1) // TILE):
-        first = np.intp(task) * TILE
-        count = min(TILE, n - first)
-        log_densities = patch_log_densities(
-            image, rows, cols, first, count, patch_size, remove_mean, bank
-        )
+    for task in prange((n + LANES - 1) // LANES):
+        first = np.intp(task) * LANES
+        count = min(LANES, n - first)
+        densities = _log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank)
         for t in range(count):
             i, j = divmod(first + t, n_cols)
             block = log_ratios[row_blocks[i], col_blocks[j]]
             for k in range(n_components):
-                log_densities[k, t] += block[k]
-        best = log_densities[0]
-        chosen = np.zeros(TILE, np.int32)
+                densities[k, t] += block[k]
+        best = densities[0]
+        chosen = np.zeros(LANES, np.int32)
         for k in range(1, n_components):
-            row = log_densities[k]
-            for t in range(TILE):
+            row = densities[k]
+            for t in range(LANES):
                 better = row[t] > best[t]
                 best[t] = row[t] if better else best[t]
                 chosen[t] = k if better else chosen[t]
         for t in range(count):
             shapes[first + t] = chosen[t]
+
+
+@Kernel
+def shape_evidence(image, rows, cols, patch_size, remove_mean, bank, evidence):
+    """Fill ``evidence`` (K, n) with every patch's density with each shape, over its largest.
+
+    ``rows`` and ``cols`` are the grid (see ``kernels.patches``). A density is summed over scales
+    and includes the weight of the shape.
+    """
+    n_components, n = evidence.shape
+    for task in prange((n + LANES - 1) // LANES):
+        first = np.intp(task) * LANES
+        count = min(LANES, n - first)
+        densities = _log_densities(image, rows, cols, first, count, patch_size, remove_mean, bank)
+        peak = np.empty(LANES, image.dtype)
+        peak[:] = -np.inf
+        for k in range(n_components):
+            row = densities[k]
+            for t in range(LANES):
+                peak[t] = row[t] if row[t] > peak[t] else peak[t]
+        for k in range(n_components):
+            row = densities[k]
+            for t in range(LANES):
+                row[t] = exp(row[t] - peak[t])
+            for t in range(count):
+                evidence[k, first + t] = row[t]

@@ -1,4 +1,4 @@
-"""A whole image in one pass: extraction, posterior mean and aggregation, tile by tile.
+"""A whole image in one pass: extraction, posterior mean and aggregation, LANES patches at a time.
 
 No array of all patches is made. A task owns a band of consecutive rows of the patch grid and
 sums the restored patches in its own buffer. The rows at its bottom that the next band covers too
@@ -12,8 +12,8 @@ from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
 from fastgsm.kernels.patches import gather, scatter_add, scatter_centres, subtract_mean
-from fastgsm.kernels.rotation import TILE, new_tile
-from fastgsm.kernels.wiener import add_posterior_mean, new_scratch, tile_precisions
+from fastgsm.kernels.rotation import LANES, new_lanes
+from fastgsm.kernels.wiener import add_posterior_mean, fill_precisions, new_scratch
 
 
 @jit
@@ -56,30 +56,30 @@ def _denoise_band(
     bottom = rows[last] if last < rows.shape[0] else image.shape[0]
     total = np.zeros((2, grid[-1] - top + patch_size, width), image.dtype)
     scratch = new_scratch(bank, bank.forward.shape[0], image.dtype)
-    noisy = new_tile(room, image.dtype)
+    noisy = new_lanes(room, image.dtype)
     noisy[:] = 0.0
-    clean = new_tile(room, image.dtype)
-    mean = np.zeros(TILE, image.dtype)
-    precision = np.empty(TILE, image.dtype)
+    clean = new_lanes(room, image.dtype)
+    mean = np.zeros(LANES, image.dtype)
+    precision = np.empty(LANES, image.dtype)
     traces = bank.traces.reshape(-1)
     n_patches = grid.shape[0] * cols.shape[0]
     weights = np.empty((grid.shape[0], cols.shape[0]), image.dtype)
     listed = weights.reshape(-1)
-    for start in range(0, n_patches, TILE):
-        count = min(TILE, n_patches - start)
+    for start in range(0, n_patches, LANES):
+        count = min(LANES, n_patches - start)
         gather(image, grid, cols, start, count, patch_size, noisy)
         if remove_mean:
             subtract_mean(noisy, d, mean)
         for i in range(room):
-            for t in range(TILE):
+            for t in range(LANES):
                 clean[i, t] = mean[t]
         add_posterior_mean(noisy, bank, scratch, clean)
         if center:
             scatter_centres(clean, grid, cols, start, count, patch_size, top, total[0])
         else:
-            tile_precisions(scratch.log_prob, traces, precision)
+            fill_precisions(scratch.log_prob, traces, precision)
             for i in range(d):
-                for t in range(TILE):
+                for t in range(LANES):
                     clean[i, t] *= precision[t]
             for t in range(count):
                 listed[start + t] = precision[t]

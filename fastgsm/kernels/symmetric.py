@@ -42,12 +42,8 @@ def _add_rows(coefficients, rows, count, out):
     out[:] = 0.0
     whole = count // 4 * 4
     for j in range(0, whole, 4):
-        c0, c1, c2, c3 = (
-            coefficients[j],
-            coefficients[j + 1],
-            coefficients[j + 2],
-            coefficients[j + 3],
-        )
+        c0, c1 = coefficients[j], coefficients[j + 1]
+        c2, c3 = coefficients[j + 2], coefficients[j + 3]
         r0, r1, r2, r3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
         for t in range(m):
             out[t] = fma(c3, r3[t], fma(c2, r2[t], fma(c1, r1[t], fma(c0, r0[t], out[t]))))

@@ -45,22 +45,30 @@ _SMALLEST_32, _SMALLEST_64 = np.finfo(_f32).tiny, np.finfo(_f64).tiny
 _INF_32, _INF_64 = _f32(np.inf), _f64(np.inf)
 _ONE_32, _TWO_32 = _f32(1.0), _f32(2.0)
 
-_A2, _A3, _A4, _A5, _A6 = map(
-    _f32,
-    (0.5, 0.1666657702559799, 0.041666554662050534, 0.008363173074513711, 0.001392617611993558),
-)
-_B2, _B3, _B4, _B5, _B6, _B7, _B8, _B9, _B10, _B11 = map(
-    _f64,
-    (0.5000000000000001, 0.16666666666666669, 0.041666666666624164, 0.008333333333330065,
-     0.0013888888917196719, 0.00019841269863040545, 2.4801521322368692e-05,
-     2.7557268480310024e-06, 2.7620075879983367e-07, 2.5100375832561234e-08),
+# Coefficients of the polynomials, from the highest power down: e^r and log(1 + f), in both types.
+_EXP_32 = (
+    _f32(0.001392617611993558), _f32(0.008363173074513711), _f32(0.041666554662050534),
+    _f32(0.1666657702559799), _f32(0.5),
 )  # fmt: skip
-_C1, _C2, _C3 = map(_f32, (0.6666668503957586, 0.3998878056602198, 0.2957994939197279))
-_D1, _D2, _D3, _D4, _D5, _D6, _D7 = map(
-    _f64,
-    (0.666666666666667, 0.39999999999899505, 0.28571428625975487, 0.2222221113479508,
-     0.18182889125261723, 0.15331721600556042, 0.14616449685043406),
+_EXP_64 = (
+    2.5100375832561234e-08, 2.7620075879983367e-07, 2.7557268480310024e-06, 2.4801521322368692e-05,
+    0.00019841269863040545, 0.0013888888917196719, 0.008333333333330065, 0.041666666666624164,
+    0.16666666666666669, 0.5000000000000001,
 )  # fmt: skip
+_LOG_32 = _f32(0.2957994939197279), _f32(0.3998878056602198), _f32(0.6666668503957586)
+_LOG_64 = (
+    0.14616449685043406, 0.15331721600556042, 0.18182889125261723, 0.2222221113479508,
+    0.28571428625975487, 0.39999999999899505, 0.666666666666667,
+)  # fmt: skip
+
+
+@jit
+def _polynomial(x, coefficients):
+    # LLVM unrolls the loop, as the length of a tuple is known.
+    p = coefficients[0]
+    for coefficient in coefficients[1:]:
+        p = fma(x, p, coefficient)
+    return p
 
 
 @jit
@@ -69,11 +77,7 @@ def _exp32(x):
     shifted = _f32(fma(x, _LOG2E_32, _ROUND_32))
     n = shifted - _ROUND_32
     r = fma(-n, _LN2_LOW_32, fma(-n, _LN2_HIGH_32, x))
-    p = fma(r, _A6, _A5)
-    p = fma(r, p, _A4)
-    p = fma(r, p, _A3)
-    p = fma(r, p, _A2)
-    p = _ONE_32 + fma(r * r, p, r)
+    p = _ONE_32 + fma(r * r, _polynomial(r, _EXP_32), r)
     return p * _i32(shifted.view(_i32) << 23).view(_f32)
 
 
@@ -83,16 +87,7 @@ def _exp64(x):
     shifted = _f64(fma(x, _LOG2E_64, _ROUND_64))
     n = shifted - _ROUND_64
     r = fma(-n, _LN2_LOW_64, fma(-n, _LN2_HIGH_64, x))
-    p = fma(r, _B11, _B10)
-    p = fma(r, p, _B9)
-    p = fma(r, p, _B8)
-    p = fma(r, p, _B7)
-    p = fma(r, p, _B6)
-    p = fma(r, p, _B5)
-    p = fma(r, p, _B4)
-    p = fma(r, p, _B3)
-    p = fma(r, p, _B2)
-    p = 1.0 + fma(r * r, p, r)
+    p = 1.0 + fma(r * r, _polynomial(r, _EXP_64), r)
     return p * _i64(shifted.view(_i64) << 52).view(_f64)
 
 
@@ -116,9 +111,7 @@ def _log32(x):
     f = _i32(bits - _i32(exponent << 23)).view(_f32) - _ONE_32
     s = f / (_TWO_32 + f)
     z = s * s
-    p = fma(z, _C3, _C2)
-    p = fma(z, p, _C1)
-    y = fma(-s, fma(-z, p, f), f)
+    y = fma(-s, fma(-z, _polynomial(z, _LOG_32), f), f)
     y = fma(n, _LN2_HIGH_32, fma(n, _LN2_LOW_32, y))
     y = y if x < _INF_32 else x
     return y if not x < _SMALLEST_32 else -_INF_32
@@ -132,13 +125,7 @@ def _log64(x):
     f = _i64(bits - (exponent << 52)).view(_f64) - 1.0
     s = f / (2.0 + f)
     z = s * s
-    p = fma(z, _D7, _D6)
-    p = fma(z, p, _D5)
-    p = fma(z, p, _D4)
-    p = fma(z, p, _D3)
-    p = fma(z, p, _D2)
-    p = fma(z, p, _D1)
-    y = fma(-s, fma(-z, p, f), f)
+    y = fma(-s, fma(-z, _polynomial(z, _LOG_64), f), f)
     y = fma(n, _LN2_HIGH_64, fma(n, _LN2_LOW_64, y))
     y = y if x < _INF_64 else x
     return y if not x < _SMALLEST_64 else -_INF_64

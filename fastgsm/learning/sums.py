@@ -32,8 +32,8 @@ def scale_statistics(
     """
     dtype = distances.dtype
     n_groups, _, n = distances.shape
-    n_chunks = -(-n // kernels.CHUNK)
-    sums = np.empty((n_groups, n_chunks, 2, log_weights[0].size + 1))
+    n_parts = -(-n // kernels.TASK_SAMPLES)
+    sums = np.empty((n_groups, n_parts, 2, log_weights[0].size + 1))
     kernel = kernels.scale_statistics
     run = kernel.serial if n * scales.size < SMALL_WORK else kernel
     log_weights, precisions = log_weights.astype(dtype), (1 / scales).astype(dtype)
@@ -55,7 +55,7 @@ def component_weights(
     """
     dtype, (n_components, n) = distances.dtype, distances.shape
     log_norm = np.empty(n, dtype)
-    counts = np.empty((-(-n // kernels.CHUNK), n_components))
+    counts = np.empty((-(-n // kernels.TASK_SAMPLES), n_components))
     kernels.component_weights(
         distances,
         log_weights.astype(dtype),

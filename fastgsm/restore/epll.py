@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
-from fastgsm.kernels.epll import add_patches, restore_patches
-from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.epll import restore_patches
+from fastgsm.kernels.patches import add_patches
+from fastgsm.kernels.rotation import LANES
 from fastgsm.kernels.shapes import best_shapes
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.restore.grid import Grid, bank_of, posterior_means
@@ -256,15 +257,15 @@ class Batches(NamedTuple):
 
 
 def batches_of_one_shape(shapes: NDArray[np.int32]) -> Batches:
-    """Sort patches by their ``shapes`` (n,) and cut them into batches of at most TILE patches."""
+    """Sort patches by their ``shapes`` (n,) and cut them into batches of at most LANES patches."""
     # Numbers of up to 16 bits are sorted by radix, in a sixth of the time; all threads wait for it.
     narrow = shapes.astype(np.min_scalar_type(shapes.max()))
     numbers = np.argsort(narrow, kind="stable")
     counts = np.bincount(shapes)
-    n_batches = -(-counts // TILE)
+    n_batches = -(-counts // LANES)
     batch_shapes = np.repeat(np.arange(counts.size), n_batches)
     first_batch = np.cumsum(n_batches) - n_batches
     first_patch = np.cumsum(counts) - counts
     within = np.arange(batch_shapes.size) - first_batch[batch_shapes]
-    starts = np.append(first_patch[batch_shapes] + within * TILE, shapes.size)
+    starts = np.append(first_patch[batch_shapes] + within * LANES, shapes.size)
     return Batches(numbers, starts, batch_shapes)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
-from fastgsm.kernels.local_weights import local_weights, shape_evidence
+from fastgsm.kernels.local_weights import local_weights
+from fastgsm.kernels.shapes import shape_evidence
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.restore.grid import Grid
 

@@ -1,4 +1,4 @@
-"""Restoring and adding patches against the same steps patch by patch."""
+"""Restoring patches against the same steps patch by patch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm.kernels.epll import add_patches, restore_patches
-from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.epll import restore_patches
+from fastgsm.kernels.rotation import LANES
 from fastgsm.kernels.shapes import best_shapes
 from fastgsm.restore.epll import batches_of_one_shape
 from tests.kernels import naive
-from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, filled, run
+from tests.kernels.helpers import DTYPES, assert_close, filled, run
 from tests.kernels.test_shapes import CASES, NOISE_VARIANCE, Case, blocks, chosen, scene
 
 
@@ -52,36 +52,17 @@ def test_the_mean_of_a_patch_is_kept() -> None:
         patches = np.empty((n, p * p))
         none = np.zeros((1, 1, len(density.weights)))
         best_shapes(image + level, rows, cols, p, True, bank, *blocks(rows, cols, none), shapes)
-        tiles = batches_of_one_shape(shapes)
-        restore_patches(image + level, rows, cols, p, True, bank, *tiles, patches)
+        batches = batches_of_one_shape(shapes)
+        restore_patches(image + level, rows, cols, p, True, bank, *batches, patches)
         restored.append(patches)
     np.testing.assert_allclose(restored[1], restored[0] + 7, atol=1e-9)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CASES)
-def test_add_patches_by_strips(case: Case, dtype: Any) -> None:
-    """The sum is the same to the bit however many rows of the grid are added at a time."""
-    image, rows, cols, p, _ = scene(case, dtype)
-    patches = naive.extract(image, rows, cols, p)
-
-    def fill(kernel: Any, n_strips: int = 1) -> tuple[Any, ...]:
-        sums = np.zeros_like(image)
-        for strip in np.array_split(np.arange(rows.size), n_strips):
-            mine = patches[strip[0] * cols.size : (strip[-1] + 1) * cols.size]
-            kernel(mine, rows[strip], cols, p, sums)
-        return (sums,)
-
-    sums = run(add_patches, fill)[0]
-    assert_close(sums, naive.sums(patches, rows, cols, p, image.shape), dtype)
-    assert_same_bits(fill(add_patches, min(3, rows.size))[0], sums)
-
-
-def test_tiles_hold_one_shape_each() -> None:
-    shapes = np.random.default_rng(0).choice([0, 2, 3], 3 * TILE).astype(np.int32)
+def test_batches_hold_one_shape_each() -> None:
+    shapes = np.random.default_rng(0).choice([0, 2, 3], 3 * LANES).astype(np.int32)
     numbers, starts, batch_shapes = batches_of_one_shape(shapes)
     np.testing.assert_array_equal(np.sort(numbers), np.arange(shapes.size))
     assert (np.diff(starts) > 0).all()
-    assert np.diff(starts).max() <= TILE
+    assert np.diff(starts).max() <= LANES
     assert (starts[0], starts[-1]) == (0, shapes.size)
     np.testing.assert_array_equal(np.repeat(batch_shapes, np.diff(starts)), shapes[numbers])

@@ -151,6 +151,23 @@ def test_forked_child_runs_the_serial_build(
     assert builds == [("serial", 8)]
 
 
+def test_two_kernels_cannot_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels: dict[str, Kernel] = {}
+    monkeypatch.setattr(_jit, "KERNELS", kernels)
+    for module, error in (("one", None), ("one", None), ("two", ValueError)):
+
+        def triple() -> None:
+            """Do nothing."""
+
+        triple.__module__ = f"{_jit.__package__}.{module}"
+        if error is None:
+            kernel = Kernel(triple)  # again: its module was loaded again
+        else:
+            with pytest.raises(error, match=r"two and fastgsm\.kernels\.one both define.*'triple'"):
+                Kernel(triple)
+    assert kernels == {"triple": kernel}
+
+
 # A fork after the parent's threads have started; GNU OpenMP would end or hang the child. The
 # program has no file, so that Numba can cache nothing.
 FORK = """

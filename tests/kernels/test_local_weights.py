@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm.kernels.local_weights import local_weights, shape_evidence
-from fastgsm.kernels.rotation import TILE
-from fastgsm.kernels.shapes import best_shapes
+from fastgsm.kernels.local_weights import local_weights
+from fastgsm.kernels.rotation import LANES
+from fastgsm.kernels.shapes import best_shapes, shape_evidence
 from fastgsm.restore import local_weights as module
 from fastgsm.restore.grid import Grid
 from fastgsm.restore.local_weights import (
@@ -69,7 +69,7 @@ def test_shape_evidence(case: Case, dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_components", [1, 5])
 def test_local_weights(n_components: int, dtype: Any) -> None:
-    n_rows, n_cols = pick((11, 2 * TILE // 11), (5, 6))
+    n_rows, n_cols = pick((11, 2 * LANES // 11), (5, 6))
     rng = np.random.default_rng(0)
     evidence = rng.random((n_components, n_rows * n_cols)).astype(dtype) ** 4
     weights = rng.dirichlet(np.ones(n_components))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastgsm.kernels.mahalanobis import load_transposed, mahalanobis
-from fastgsm.kernels.rotation import TILE, padded
+from fastgsm.kernels.rotation import LANES, padded
 from tests.kernels import naive
 from tests.kernels.helpers import (
     DTYPES,
@@ -23,9 +23,9 @@ from tests.kernels.helpers import (
 
 # Samples, dimension, rank, shapes.
 CASES = pick(
-    [(1, 1, 1, 1), (7, 4, 4, 1), (TILE, 9, 9, 3), (TILE + 1, 9, 8, 3), (3 * TILE, 25, 11, 2),
+    [(1, 1, 1, 1), (7, 4, 4, 1), (LANES, 9, 9, 3), (LANES + 1, 9, 8, 3), (3 * LANES, 25, 11, 2),
      (100, 64, 63, 4)],
-    [(3, 5, 5, 2), (TILE + 1, 5, 4, 1)],
+    [(3, 5, 5, 2), (LANES + 1, 5, 4, 1)],
 )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_mahalanobis(case: tuple[int, int, int, int], dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_sample_does_not_depend_on_its_place(dtype: Any) -> None:
-    case = CASES[-2] if CASES[-2][0] > TILE else CASES[-1]
+    case = CASES[-2] if CASES[-2][0] > LANES else CASES[-1]
     order = np.random.default_rng(5).permutation(case[0])
     plain, shuffled = distances(case, dtype)[0], distances(case, dtype, order)[0]
     assert_same_bits(shuffled, np.ascontiguousarray(plain[:, order]))

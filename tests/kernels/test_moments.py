@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm.kernels.moments import BATCH, moments
+from fastgsm.kernels.moments import GRAM_SAMPLES, moments
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, filled, pick, run
 
 # Samples, dimension, components, segments.
 CASES = pick(
-    [(1, 1, 1, 1), (5, 3, 2, 1), (BATCH, 4, 2, 1), (BATCH + 1, 9, 3, 2), (2 * BATCH + 90, 9, 3, 1),
-     (3000, 25, 4, 3), (700, 64, 2, 4), (3, 4, 2, 5),
+    [(1, 1, 1, 1), (5, 3, 2, 1), (GRAM_SAMPLES, 4, 2, 1), (GRAM_SAMPLES + 1, 9, 3, 2),
+     (2 * GRAM_SAMPLES + 90, 9, 3, 1), (3000, 25, 4, 3), (700, 64, 2, 4), (3, 4, 2, 5),
      (300, 100, 2, 1), (20, 144, 1, 1)],
-    [(BATCH + 60, 3, 1, 1), (10, 4, 2, 3), (5, 66, 1, 1)],
+    [(GRAM_SAMPLES + 60, 3, 1, 1), (10, 4, 2, 3), (5, 66, 1, 1)],
 )  # fmt: skip
 
 

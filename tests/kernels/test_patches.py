@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastgsm.kernels import patches as kernels
+from fastgsm.patches import aggregate_patches
 from tests.kernels import naive
 from tests.kernels.helpers import (
     DTYPES,
@@ -59,13 +60,28 @@ def test_aggregate(case: tuple[int, int, int, int], dtype: Any) -> None:
     shape = (rows.size * cols.size, p * p)
     patches = np.random.default_rng(1).standard_normal(shape).astype(dtype)
 
-    def fill(kernel: Any) -> tuple[np.ndarray, ...]:
-        mean = filled(image.shape, dtype)
-        kernel(patches, rows, cols, p, mean)
-        return (mean,)
-
     wanted = naive.aggregate(patches, rows, cols, p, image.shape)
-    assert_close(run(kernels.aggregate, fill)[0], wanted, dtype)
+    assert_close(aggregate_patches(patches, image.shape, p, case[3]), wanted, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_add_patches_by_strips(case: tuple[int, int, int, int], dtype: Any) -> None:
+    """The sum is the same to the bit however many rows of the grid are added at a time."""
+    image, rows, cols = scene(case, dtype)
+    p = case[2]
+    patches = naive.extract(image, rows, cols, p)
+
+    def fill(kernel: Any, n_strips: int = 1) -> tuple[np.ndarray, ...]:
+        sums = np.zeros_like(image)
+        for strip in np.array_split(np.arange(rows.size), n_strips):
+            mine = patches[strip[0] * cols.size : (strip[-1] + 1) * cols.size]
+            kernel(mine, rows[strip], cols, p, sums)
+        return (sums,)
+
+    sums = run(kernels.add_patches, fill)[0]
+    assert_close(sums, naive.sums(patches, rows, cols, p, image.shape), dtype)
+    assert_same_bits(fill(kernels.add_patches, min(3, rows.size))[0], sums)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -78,10 +94,10 @@ def test_gather_fills_the_lanes_and_zeroes_the_rest(
     wanted = naive.extract(image, rows, cols, p)
     for first in range(0, n, LANES):
         count = min(LANES, n - first)
-        tile = filled((p * p, LANES), dtype)
-        kernels.gather(image, rows, cols, first, count, p, tile)
-        np.testing.assert_array_equal(tile[:, :count].T, wanted[first : first + count])
-        assert not tile[:, count:].any()
+        lanes = filled((p * p, LANES), dtype)
+        kernels.gather(image, rows, cols, first, count, p, lanes)
+        np.testing.assert_array_equal(lanes[:, :count].T, wanted[first : first + count])
+        assert not lanes[:, count:].any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -99,24 +115,24 @@ def test_scatters(case: tuple[int, int, int, int], center: bool, dtype: Any) -> 
     assert_close(at_once, wanted, dtype)
 
     scatter = kernels.scatter_centres if center else kernels.scatter_add
-    for lanes in (LANES, LANES - 3):
-        tiled = np.zeros((image.shape[0] + 2, image.shape[1]), dtype)
-        for first in range(0, n, lanes):
-            tile = filled((p * p, LANES), dtype)
-            count = min(lanes, n - first)
-            tile[:, :count] = patches[first : first + count].T
-            scatter(tile, rows, cols, first, count, p, -2, tiled)
-        assert not tiled[:2].any()
-        # A pixel gets its patches in the order of their numbers, wherever the tiles begin.
-        assert_same_bits(tiled[2:], at_once)
+    for most in (LANES, LANES - 3):
+        summed = np.zeros((image.shape[0] + 2, image.shape[1]), dtype)
+        for first in range(0, n, most):
+            lanes = filled((p * p, LANES), dtype)
+            count = min(most, n - first)
+            lanes[:, :count] = patches[first : first + count].T
+            scatter(lanes, rows, cols, first, count, p, -2, summed)
+        assert not summed[:2].any()
+        # A pixel gets its patches in the order of their numbers, whichever are side by side.
+        assert_same_bits(summed[2:], at_once)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_subtract_mean(dtype: Any) -> None:
-    tile = np.random.default_rng(0).standard_normal((12, LANES)).astype(dtype)
-    before, mean = tile.copy(), filled((LANES,), dtype)
-    kernels.subtract_mean(tile, 9, mean)
+    lanes = np.random.default_rng(0).standard_normal((12, LANES)).astype(dtype)
+    before, mean = lanes.copy(), filled((LANES,), dtype)
+    kernels.subtract_mean(lanes, 9, mean)
     wanted = before[:9].mean(axis=0, dtype=np.float64)
     assert_close(mean, wanted, dtype)
-    assert_close(tile[:9], before[:9] - wanted, dtype)
-    assert_same_bits(tile[9:], before[9:])
+    assert_close(lanes[:9], before[:9] - wanted, dtype)
+    assert_same_bits(lanes[9:], before[9:])

@@ -15,7 +15,7 @@ from numba.core.registry import CPUDispatcher
 from fastgsm.kernels import products
 from fastgsm.kernels._jit import CHECKS_BOUNDS
 from fastgsm.kernels.products import COLUMNS, ROWS
-from fastgsm.kernels.rotation import TILE, rotate
+from fastgsm.kernels.rotation import LANES, rotate
 from tests.kernels.helpers import DTYPES, JIT, assert_close, assert_same_bits
 
 
@@ -162,9 +162,9 @@ def test_columns_are_whole_blocks(add: bool) -> None:
 @pytest.mark.parametrize(
     ("a", "b", "c"),
     [
-        ((ROWS, 4), (5, TILE), (ROWS, TILE)),
-        ((ROWS, 5), (5, TILE - 1), (ROWS, TILE)),
-        ((ROWS, 5), (5, TILE), (ROWS - 1, TILE)),
+        ((ROWS, 4), (5, LANES), (ROWS, LANES)),
+        ((ROWS, 5), (5, LANES - 1), (ROWS, LANES)),
+        ((ROWS, 5), (5, LANES), (ROWS - 1, LANES)),
     ],
 )
 def test_products_stay_inside_their_arrays(a: Any, b: Any, c: Any) -> None:

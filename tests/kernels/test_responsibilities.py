@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 
 from fastgsm.kernels import responsibilities as kernels
-from fastgsm.kernels.responsibilities import CHUNK, LANES, NEGLIGIBLE
+from fastgsm.kernels.responsibilities import LANES, NEGLIGIBLE, TASK_SAMPLES
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, filled, pick, run
 
 # Samples, shapes, scales.
 CASES = pick(
-    [(1, 1, 1), (LANES - 1, 2, 3), (LANES + 1, 4, 1), (CHUNK + 1, 1, 6), (3 * CHUNK + 70, 3, 8)],
-    [(LANES + 1, 2, 2), (CHUNK + 1, 1, 1)],
+    [
+        (1, 1, 1),
+        (LANES - 1, 2, 3),
+        (LANES + 1, 4, 1),
+        (TASK_SAMPLES + 1, 1, 6),
+        (3 * TASK_SAMPLES + 70, 3, 8),
+    ],
+    [(LANES + 1, 2, 2), (TASK_SAMPLES + 1, 1, 1)],
 )
 
 
@@ -67,7 +73,7 @@ def test_a_sample_does_not_depend_on_its_place(dtype: Any) -> None:
 def test_dead_components_and_hopeless_samples(dtype: Any) -> None:
     log_prob = np.array([[0, -np.inf, -1e30], [-np.inf, -np.inf, -np.inf]], dtype)
     log_norm = filled((3,), dtype)
-    kernels.normalise_tile(log_prob, log_norm)
+    kernels.normalise_lanes(log_prob, log_norm)
     np.testing.assert_array_equal(log_prob, [[1, 0, 1], [0, 0, 0]])
     np.testing.assert_array_equal(log_norm, np.array([0, -np.inf, -1e30], dtype))
 
@@ -76,7 +82,7 @@ def test_dead_components_and_hopeless_samples(dtype: Any) -> None:
 def test_nan_reaches_the_result(dtype: Any) -> None:
     log_prob = np.array([[0, np.nan], [-1, -1]], dtype)
     log_norm = filled((2,), dtype)
-    kernels.normalise_tile(log_prob, log_norm)
+    kernels.normalise_lanes(log_prob, log_norm)
     assert np.isnan(log_norm).tolist() == [False, True]
 
 
@@ -87,7 +93,7 @@ def test_scale_statistics(case: tuple[int, int, int], dtype: Any) -> None:
     groups = [np.stack([a, b]) for a, b in (
         (distances, distances[:, ::-1] / 2), (log_weights, log_weights - 1),
         (precisions, precisions * 2))]  # fmt: skip
-    n_chunks = -(-case[0] // CHUNK)
+    n_chunks = -(-case[0] // TASK_SAMPLES)
 
     def fill(kernel: Any) -> tuple[np.ndarray, ...]:
         statistics = filled((2, n_chunks, 2, log_weights.size + 1), np.float64)
@@ -119,7 +125,7 @@ def test_a_sample_of_weight_zero_does_not_enter_the_likelihood() -> None:
 def test_component_weights(case: tuple[int, int, int], in_place: bool, dtype: Any) -> None:
     distances, log_weights, precisions, sample_weight = problem(case, dtype)
     n, n_shapes, _ = case
-    n_chunks = -(-n // CHUNK)
+    n_chunks = -(-n // TASK_SAMPLES)
 
     def fill(kernel: Any) -> tuple[np.ndarray, ...]:
         d = distances.copy()
@@ -135,7 +141,7 @@ def test_component_weights(case: tuple[int, int, int], in_place: bool, dtype: An
     assert_close(weights, wanted_weights, dtype)
     assert_close(log_norm, wanted_norm, dtype)
     for chunk in range(n_chunks):
-        part = kept[:, chunk * CHUNK : (chunk + 1) * CHUNK]
+        part = kept[:, chunk * TASK_SAMPLES : (chunk + 1) * TASK_SAMPLES]
         assert_close(counts[chunk], part.sum(axis=1), dtype)
 
 

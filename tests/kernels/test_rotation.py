@@ -1,4 +1,4 @@
-"""The micro-kernels: products of a small matrix with a tile."""
+"""The micro-kernels: products of a small matrix with patches side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastgsm.kernels import rotation
-from fastgsm.kernels.rotation import PANEL, TILE
+from fastgsm.kernels.rotation import LANES, PANEL
 from tests.kernels.helpers import DTYPES, assert_close, assert_same_bits, pick
 
 SHAPES = pick([(4, 4), (4, 12), (12, 4), (36, 36), (64, 64), (20, 64)], [(4, 4), (8, 4)])
@@ -26,11 +26,11 @@ def test_padded_is_the_next_multiple_of_four() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rotate(shape: tuple[int, int], dtype: Any) -> None:
     A = matrix(*shape, dtype=dtype)
-    B = matrix(shape[1], TILE, dtype=dtype, seed=1)
-    C = np.full((shape[0], TILE), np.nan, dtype)
+    B = matrix(shape[1], LANES, dtype=dtype, seed=1)
+    C = np.full((shape[0], LANES), np.nan, dtype)
     rotation.rotate(A, B, C)
     assert_close(C, A.astype(np.float64) @ B, dtype)
-    rotation.rotate_add(A, B, C)
+    rotation.rotate(A, B, C, True)
     assert_close(C, 2 * A.astype(np.float64) @ B, dtype)
 
 
@@ -42,9 +42,9 @@ def test_rotate(shape: tuple[int, int], dtype: Any) -> None:
 def test_trapezoid_energy(rank: int, d: int, dtype: Any) -> None:
     A = np.zeros((rotation.padded(rank), rotation.padded(d)), dtype)
     A[:rank, :d] = np.tril(matrix(rank, d, dtype=dtype), d - rank)
-    B = matrix(rotation.padded(d), TILE, dtype=dtype, seed=1)
-    energy = np.ones(TILE, dtype)
-    rotation.add_trapezoid_energy(A, d - rank, B, np.empty((4, TILE), dtype), energy)
+    B = matrix(rotation.padded(d), LANES, dtype=dtype, seed=1)
+    energy = np.ones(LANES, dtype)
+    rotation.add_trapezoid_energy(A, d - rank, B, np.empty((4, LANES), dtype), energy)
     assert_close(energy, 1 + np.square(A.astype(np.float64) @ B).sum(axis=0), dtype)
 
 
@@ -67,8 +67,8 @@ def test_gram(n: int, m: int, start: int, dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_lane_does_not_depend_on_its_place(dtype: Any) -> None:
     d = pick(64, 4)
-    A, B = matrix(d, d, dtype=dtype), matrix(d, TILE, dtype=dtype, seed=1)
-    order = np.random.default_rng(2).permutation(TILE)
+    A, B = matrix(d, d, dtype=dtype), matrix(d, LANES, dtype=dtype, seed=1)
+    order = np.random.default_rng(2).permutation(LANES)
     C, shuffled = np.empty_like(B), np.empty_like(B)
     rotation.rotate(A, B, C)
     rotation.rotate(A, np.ascontiguousarray(B[:, order]), shuffled)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from fastgsm.kernels.separable import CHUNK, shrink_coordinates
+from fastgsm.kernels.separable import TASK_SAMPLES, shrink_coordinates
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "r", "n_scales"), [(1, 1, 1), (7, 3, 4), (CHUNK + 1, 2, 3)])
+@pytest.mark.parametrize(("n", "r", "n_scales"), [(1, 1, 1), (7, 3, 4), (TASK_SAMPLES + 1, 2, 3)])
 def test_equals_the_formula_and_the_bits_do_not_depend_on_the_build(dtype, n, r, n_scales):
     rng = np.random.default_rng(0)
     z = (3 * rng.standard_normal((n, r))).astype(dtype)

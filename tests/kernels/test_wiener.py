@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm.kernels.rotation import TILE
+from fastgsm.kernels.rotation import LANES
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
 from fastgsm.learning.density import ScaleMixtureDensity
 from tests.kernels import naive
@@ -27,9 +27,9 @@ NOISE_VARIANCE = 0.3
 
 # Patches, dimension, rank, eigenvectors kept, shapes, scales.
 CASES = pick(
-    [(1, 1, 1, 1, 1, 1), (5, 4, 4, 4, 1, 3), (TILE + 1, 9, 9, 9, 3, 2), (TILE - 1, 9, 8, 8, 2, 5),
-     (300, 9, 9, 4, 2, 3), (300, 9, 8, 5, 1, 4), (TILE, 25, 24, 24, 4, 1), (70, 64, 63, 32, 3, 6)],
-    [(3, 4, 4, 4, 1, 2), (5, 5, 4, 2, 2, 1), (TILE + 1, 3, 3, 3, 1, 1)],
+    [(1, 1, 1, 1, 1, 1), (5, 4, 4, 4, 1, 3), (LANES + 1, 9, 9, 9, 3, 2), (LANES - 1, 9, 8, 8, 2, 5),
+     (300, 9, 9, 4, 2, 3), (300, 9, 8, 5, 1, 4), (LANES, 25, 24, 24, 4, 1), (70, 64, 63, 32, 3, 6)],
+    [(3, 4, 4, 4, 1, 2), (5, 5, 4, 2, 2, 1), (LANES + 1, 3, 3, 3, 1, 1)],
 )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_a_patch_does_not_depend_on_its_place(kept: int, dtype: Any) -> None:
     density = mixture(5, pick(4, 2), pick(3, 1), means=True)
     # Far apart, so that most patches belong to one shape only.
     density = replace(density, means=density.means * 8)
-    n = TILE + pick(40, 3)
+    n = LANES + pick(40, 3)
     Y = samples(density, n, dtype)
     Y += density.means[np.arange(n) * len(density.means) // n].astype(dtype)
     order = np.random.default_rng(3).permutation(n)
