@@ -64,24 +64,24 @@ class Setting:
     result may hold anything."""
 
 
+@dataclass(frozen=True)
 class Within:
     """A method applied to a part of the planes; the rest stays as it is."""
 
-    def __init__(self, method: Method, part: Part) -> None:
-        self._method = method
-        self._part = (slice(None), *part)
+    method: Method
+    part: Part
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
-        return self._method.n_steps(shape_of(self._part, shape))
+        return self.method.n_steps(shape_of(self.part, shape))
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise the part of ``planes`` (n, height, width)."""
         result = planes.copy()
-        result[self._part] = self._method(planes[self._part], bar)
+        result[:, *self.part] = self.method(planes[:, *self.part], bar)
         return result
 
 
-def shape_of(part: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of ``array[part]`` for an array of ``shape``."""
-    return np.broadcast_to(0, shape)[part].shape
+def shape_of(part: Part, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a part of planes of ``shape`` (n, height, width)."""
+    return np.broadcast_to(0, shape)[:, *part].shape

@@ -81,12 +81,13 @@ def refined_reach(patch_size: int, stride: int) -> Reach:
 
 def new_refined(setting: Setting, level: float) -> Method:
     """Return "best": two-scale EPLL with thorough grids, and the refinement of its result."""
-    part = setting.inner
-    if part is not None:
-        step = refined_reach(setting.patch_size, setting.stride).step
-        part = grown(part, NonlocalMVN.reach().halo, step)
+    refinement = NonlocalMVN(level, setting.dtype)
+    if setting.inner is None:
+        return Refined(new_two_scale_epll(setting, level, THOROUGH_GRIDS), refinement)
+    step = refined_reach(setting.patch_size, setting.stride).step
+    part = grown(setting.inner, NonlocalMVN.reach().halo, step)
     pilot = new_two_scale_epll(replace(setting, inner=part), level, THOROUGH_GRIDS)
-    return Refined(pilot, NonlocalMVN(level, setting.dtype), part=part)
+    return Refined(pilot, refinement, part=part)
 
 
 def new_uneven_refined(setting: Setting, noise: FloatArray) -> Method:

@@ -8,6 +8,7 @@ area and the noise is half as strong, while natural images look the same at any 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
@@ -19,6 +20,7 @@ from fastgsm.restore.pyramid import enlarged, shrunk
 CORRECTION_HALO = 4
 
 
+@dataclass(frozen=True, eq=False)
 class TwoScales:
     """A method, with its result's low frequencies corrected at half of the size.
 
@@ -30,16 +32,6 @@ class TwoScales:
     would be -0.05, 0.00 and 0.16 dB, blurred twice as far 0.02, 0.05 and 0.12 dB, and with a third
     scale 0.02, 0.06 and 0.18 dB.
 
-    Parameters
-    ----------
-    fine, coarse : method
-        Made for the noise level of the image and for half of it.
-    least : int
-        Side of the smallest image that the methods restore; a smaller one has one scale.
-    shares : ndarray of shape (height, width), optional
-        For noise that differs from pixel to pixel: in S y, y is replaced by a mixture of y, with
-        these shares, and x.
-
     References
     ----------
     .. [1] V. Papyan and M. Elad, "Multi-scale patch-based image restoration", IEEE Trans. Image
@@ -48,17 +40,14 @@ class TwoScales:
        denoising", SIAM J. Imaging Sciences 10(3), 2017.
     """
 
-    def __init__(
-        self,
-        fine: Method,
-        coarse: Method,
-        least: int,
-        shares: FloatArray | None = None,
-    ) -> None:
-        self._fine = fine
-        self._coarse = coarse
-        self._least = least
-        self._shares = shares
+    fine: Method
+    coarse: Method
+    """Made for half of the noise level."""
+    least: int
+    """Side of the smallest image that the methods restore; a smaller one has one scale."""
+    shares: FloatArray | None = None
+    """For noise that differs from pixel to pixel: in S y, y is replaced by a mixture of y, with
+    these shares (height, width), and x."""
 
     @staticmethod
     def reach(fine: Reach, coarse: Reach) -> Reach:
@@ -73,19 +62,19 @@ class TwoScales:
     def _half(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """Return the shape of the planes at half of the size, if that is large enough."""
         half = (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2)
-        return half if min(half[1:]) >= self._least else None
+        return half if min(half[1:]) >= self.least else None
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
         half = self._half(shape)
-        return self._fine.n_steps(shape) + (self._coarse.n_steps(half) if half else 0)
+        return self.fine.n_steps(shape) + (self.coarse.n_steps(half) if half else 0)
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width)."""
-        restored = self._fine(planes, bar)
+        restored = self.fine(planes, bar)
         if self._half(planes.shape):
-            if self._shares is not None:
-                planes = restored + self._shares.astype(planes.dtype) * (planes - restored)
-            correction = self._coarse(shrunk(planes), bar) - shrunk(restored)
+            if self.shares is not None:
+                planes = restored + self.shares.astype(planes.dtype) * (planes - restored)
+            correction = self.coarse(shrunk(planes), bar) - shrunk(restored)
             restored += enlarged(correction, planes.shape)
         return restored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from fastgsm.colour import mixing_matrix
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.noise.anscombe import stabilised_image, unbiased_inverse
 from fastgsm.noise.white import sigma_of_planes
+from fastgsm.restore.method import Setting
 from fastgsm.restore.options import Options
 from fastgsm.restore.uneven import filled
 
@@ -101,20 +103,17 @@ def _restore(
     rng = options.rng if inner is None else copy.deepcopy(options.rng)
     setting, preset = options.setting(planes.dtype, rng, inner), options.preset
     level = level / math.sqrt(n_channels)
-    shown, variance = options.progress, None
+    make: Callable[[Setting, Any], Any] | None = preset.new
     if options.return_std:
-        assert preset.new_with_variance is not None
-        assert isinstance(level, float)
-        with_variance = preset.new_with_variance(setting, level)
-        with Progress(with_variance.n_steps(planes.shape), "denoising", enabled=shown) as bar:
-            restored, variance = with_variance.with_variance(mixed, bar)
-    else:
-        if isinstance(level, np.ndarray):
-            assert preset.new_uneven is not None
-            method = preset.new_uneven(setting, level)
+        make = preset.new_with_variance
+    elif isinstance(level, np.ndarray):
+        make = preset.new_uneven
+    assert make is not None
+    method, variance = make(setting, level), None
+    with Progress(method.n_steps(planes.shape), "denoising", enabled=options.progress) as bar:
+        if options.return_std:
+            restored, variance = method.with_variance(mixed, bar)
         else:
-            method = preset.new(setting, level)
-        with Progress(method.n_steps(planes.shape), "denoising", enabled=shown) as bar:
             restored = method(mixed, bar)
     if n_channels > 1:
         inverse = transform.T * n_channels
