@@ -37,27 +37,13 @@ def add_to(commands: Any) -> None:
         "--model", choices=KINDS, default="gsm", help="kind of model (default: %(default)s)"
     )
     positive = _options.positive
-    command.add_argument(
-        "--scales",
-        dest="n_scales",
-        type=positive,
-        metavar="J",
-        help=f"number of scales ({_kinds('n_scales')}; default: the model's)",
-    )
-    command.add_argument(
-        "--components",
-        dest="n_components",
-        type=positive,
-        metavar="K",
-        help=f"number of shapes ({_kinds('n_components')}; default: the model's)",
-    )
-    command.add_argument(
-        "--max-iter",
-        type=positive,
-        metavar="N",
-        help=f"largest number of EM iterations (all but "
-        f"{_kinds('max_iter', False)}; default: the model's)",
-    )
+    for flag, option, metavar, text in (
+        ("--scales", "n_scales", "J", f"number of scales ({_kinds('n_scales')}"),
+        ("--components", "n_components", "K", f"number of shapes ({_kinds('n_components')}"),
+        ("--max-iter", "max_iter", "N", f"largest number of EM iterations ({_kinds('max_iter')}"),
+    ):
+        text += "; default: the model's)"
+        command.add_argument(flag, dest=option, type=positive, metavar=metavar, help=text)
     command.add_argument(
         "--patch-size",
         type=positive,
@@ -84,9 +70,11 @@ def add_to(commands: Any) -> None:
     _options.add_quiet(command)
 
 
-def _kinds(option: str, takes: bool = True) -> str:
-    """Return the kinds of models that take an option, or that do not."""
-    return ", ".join(kind for kind, entry in KINDS.items() if entry.takes(option) == takes)
+def _kinds(option: str) -> str:
+    """Return the kinds of models that take an option: "gsm, ica", or "all but mvn"."""
+    kinds = [kind for kind, entry in KINDS.items() if entry.takes(option)]
+    others = [kind for kind in KINDS if kind not in kinds]
+    return f"all but {', '.join(others)}" if len(others) == 1 else ", ".join(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
