@@ -70,3 +70,9 @@ MODELS = MappingProxyType(
         )
     }
 )
+
+
+def names_of(base: type) -> str:
+    """Return the models that derive from a class, as in "MVN, GSM or ICA"."""
+    *most, last = (name for name, entry in MODELS.items() if issubclass(entry.model, base))
+    return f"{', '.join(most)} or {last}"

@@ -11,6 +11,7 @@ import numpy as np
 from fastgsm._checks import check_choice, check_integer
 from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
+from fastgsm._registry import names_of
 from fastgsm.models._base import PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.noise.anscombe import Noise
@@ -159,6 +160,6 @@ def _check_std(preset: Preset, model: PatchModel, quality: str, aggregation: str
         )
     if not isinstance(model, ScaleMixtureModel):
         raise ValueError(
-            f"prior is a {type(model).__name__}; return_std needs an MVN, GSM, GMM or MoGSM. Give "
-            f"one of these, or use the model's own denoise_patches(Y, sigma, return_std=True)."
+            f"prior is a {type(model).__name__}; return_std needs an "
+            f"{names_of(ScaleMixtureModel)}. Give one of these, or use the model's own denoise_patches(Y, sigma, return_std=True)."
         )
