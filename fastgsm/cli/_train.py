@@ -129,11 +129,10 @@ def _new_model(args: argparse.Namespace) -> Any:
     entry = KINDS[args.model]
     params = {"random_state": args.seed, "verbose": int(not args.quiet)}
     for name in ("n_components", "n_scales", "max_iter"):
-        value = getattr(args, name)
-        if value is None:
+        if getattr(args, name) is None:
             continue
         if not entry.takes(name):
             flag = "--" + name.removeprefix("n_").replace("_", "-")
             raise ValueError(f"{flag} does not apply to --model {args.model}; leave it out")
-        params[name] = value
+        params[name] = getattr(args, name)
     return getattr(fastgsm, entry.name)(**params)

@@ -250,8 +250,9 @@ def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> ND
     4
     """
     if not isinstance(model, ScaleMixtureModel):
-        kind, wanted = type(model).__name__, names_of(ScaleMixtureModel)
-        raise TypeError(f"model is a {kind}; wanted an {wanted}.")
+        raise TypeError(
+            f"model is a {type(model).__name__}; wanted an {names_of(ScaleMixtureModel)}."
+        )
     n_panels = check_integer(n_panels, "n_panels")
     weights, contrasts = _weights_and_contrasts(model, sort=False)
     side = patch_size_of(model)

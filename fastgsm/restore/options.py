@@ -161,5 +161,6 @@ def _check_std(preset: Preset, model: PatchModel, quality: str, aggregation: str
     if not isinstance(model, ScaleMixtureModel):
         raise ValueError(
             f"prior is a {type(model).__name__}; return_std needs an "
-            f"{names_of(ScaleMixtureModel)}. Give one of these, or use the model's own denoise_patches(Y, sigma, return_std=True)."
+            f"{names_of(ScaleMixtureModel)}. Give one of these, or use the model's own "
+            f"denoise_patches(Y, sigma, return_std=True)."
         )
