@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import fastgsm
+from fastgsm.restore.presets import PRESETS
 
 from .common import DTYPES, MODELS, SIGMA, THREADS, Array, add_noise, fit, image, patches, rms
 
@@ -91,7 +92,7 @@ class Quality(WithModels):
 class Presets:
     """Every quality with its bundled prior, in grey and in colour."""
 
-    params = (["fast", "balanced", "best"], [1, 3])
+    params = (list(PRESETS), [1, 3])
     param_names = ("quality", "channels")
 
     def setup(self, quality: str, channels: int) -> None:

@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import fastgsm
+from fastgsm._registry import MODELS
 
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+DOCS = Path(__file__).parent
+
+sys.path.insert(0, str(DOCS / "_ext"))
 
 project = "fastgsm"
 author = "The fastgsm developers"
@@ -24,7 +27,13 @@ extensions = [
     "command_help",
     "mathml",
 ]
-exclude_patterns = ["_build", "gallery", "generated/commands.md", "**/GALLERY_HEADER.rst"]
+exclude_patterns = [
+    "_build",
+    "gallery",
+    "generated/commands.md",
+    "models.md",
+    "**/GALLERY_HEADER.rst",
+]
 templates_path = ["_templates"]
 
 html_theme = "furo"
@@ -40,7 +49,18 @@ myst_heading_anchors = 3
 # In docstrings, `name` is a link if there is a target for it, and otherwise a parameter.
 default_role = "py:obj"
 autodoc_typehints = "none"  # they are in numpydoc's Parameters
-autosummary_generate = True
+# The list of models is written for api.md, which includes it, before autosummary looks for names.
+autosummary_generate = ["api.md", "models.md", *(f"api/{p.name}" for p in DOCS.glob("api/*.md"))]
+MODEL_LIST = """```{eval-rst}
+.. currentmodule:: fastgsm
+.. autosummary::
+   :toctree: generated
+   :nosignatures:
+
+   %s
+```
+"""
+(DOCS / "models.md").write_text(MODEL_LIST % "\n   ".join(MODELS), encoding="utf-8")
 numpydoc_show_class_members = False  # the template of a class lists them
 
 sphinx_gallery_conf = {

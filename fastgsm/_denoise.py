@@ -101,7 +101,7 @@ def denoise(
         Show progress on standard error.
     return_std : bool
         Also return the standard deviation of every pixel's error. It needs ``quality="fast"``,
-        ``aggregation="mean"`` and a prior that is an MVN, GSM, GMM or MoGSM.
+        ``aggregation="mean"`` and any prior but an ICA.
 
     Returns
     -------

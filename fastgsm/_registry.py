@@ -1,7 +1,6 @@
 """The list of models. A new model is one file in `models` and one entry here.
 
-A model is imported only when it is asked for: ``import fastgsm`` and the help of the command, which
-must be quick, need no more than this list.
+A model is imported only when it is asked for, as the help of the command needs the list at once.
 """
 
 from __future__ import annotations
@@ -40,13 +39,11 @@ class Entry:
     @property
     def model(self) -> type[Any]:
         """The class, a `PatchModel`."""
-        model: type[Any] = getattr(
-            importlib.import_module(f"fastgsm.models.{self.name.lower()}"), self.name
-        )
-        return model
+        module = importlib.import_module(f"fastgsm.models.{self.name.lower()}")
+        return getattr(module, self.name)
 
     def takes(self, option: str) -> bool:
-        """Return whether a size, or the number of iterations, means anything to the model."""
+        """Return whether a size, or ``max_iter``, changes the model."""
         return self.iterates if option == "max_iter" else option in self.tiny
 
     def new(self, sizes: Mapping[str, int], **options: Any) -> Any:
@@ -61,12 +58,14 @@ MODELS = MappingProxyType(
             Entry("MVN", {}, {}, iterates=False),
             Entry("GSM", {"n_scales": 2}, {"n_scales": 6}),
             Entry("GMM", {"n_components": 2}, {"n_components": 16}),
-            Entry(
-                "MoGSM",
-                {"n_components": 2, "n_scales": 2},
-                {"n_components": 8, "n_scales": 6},
-            ),
+            Entry("MoGSM", {"n_components": 2, "n_scales": 2}, {"n_components": 8, "n_scales": 6}),
             Entry("ICA", {"n_scales": 2}, {"n_scales": 6}),
         )
     }
 )
+
+
+def names_of(base: type) -> str:
+    """Return the models that derive from a class, as in "MVN, GSM or ICA"."""
+    *most, last = (name for name, entry in MODELS.items() if issubclass(entry.model, base))
+    return f"{', '.join(most)} or {last}"

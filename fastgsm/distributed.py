@@ -181,7 +181,7 @@ def fit_dask(
 
     Parameters
     ----------
-    model : MVN, GSM, GMM, MoGSM or ICA
+    model : any model of fastgsm
         To be fitted, with its options.
     X : dask.array.Array of shape (n_samples, n_features)
         One task holds a chunk in memory, so a chunk should have some 100,000 samples. Every
@@ -231,7 +231,7 @@ def statistics_dask(model: PatchModel, X: Any, sample_weight: Any = None) -> Suf
 
     Parameters
     ----------
-    model : MVN, GSM, GMM, MoGSM or ICA
+    model : any model of fastgsm
         Fitted.
     X, sample_weight
         As for `fit_dask`.
@@ -270,7 +270,7 @@ def fit_images(
 
     Parameters
     ----------
-    model : MVN, GSM, GMM, MoGSM or ICA
+    model : any model of fastgsm
         To be fitted, with its options.
     images : array of shape (height, width), iterable of them, or Zarr group
         Grey images: Dask arrays, Zarr arrays, or anything that Dask can make an array from. A stack

@@ -18,7 +18,7 @@ from fastgsm.noise.scan import estimate_sigma_by_tiles
 from fastgsm.restore import presets
 from fastgsm.restore.method import Reach
 from fastgsm.restore.presets import PRESETS
-from tests.helpers import noisy_leaves
+from tests.helpers import QUALITIES, noisy_leaves
 
 SIGMA = 0.1
 
@@ -33,7 +33,7 @@ def by_tiles(image: Any, sigma: Any = SIGMA, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("quality", "tile"), [("fast", 1), ("balanced", 70), ("best", 1), ("best", 50)]
+    ("quality", "tile"), [*((q, 70) for q in QUALITIES), ("fast", 1), ("best", 1), ("best", 50)]
 )
 def test_tiles_give_the_bits_of_the_whole_image(noisy: Any, quality: str, tile: int) -> None:
     image = noisy[:, :150]

@@ -65,8 +65,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--quality",
         choices=_options.QUALITIES,
-        help="speed or quality: fast restores every patch once, balanced (the default) makes "
-        "several passes, best then refines the result by comparing similar patches",
+        help=f"speed or quality: {', '.join(_options.QUALITIES.values())}",
     )
     command.add_argument(
         "--tile",

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from fastgsm.files.image_file import ImageFile
 
-# The presets of `fastgsm.denoise`. They are repeated here because importing them takes too long for
-# the help; a test compares them.
-QUALITIES = ("fast", "balanced", "best")
+# The presets of `fastgsm.denoise`, and what the help says of them. They are repeated here because
+# importing them takes too long for the help; a test compares them.
+QUALITIES = {
+    "fast": "fast restores every patch once",
+    "balanced": "balanced (the default) makes several passes",
+    "best": "best then refines the result by comparing similar patches",
+}
 
 
 class Parser(argparse.ArgumentParser):

@@ -126,5 +126,5 @@ def _new_model(args: argparse.Namespace) -> Any:
             continue
         if not entry.takes(name):
             raise ValueError(f"{flag} does not apply to --model {args.model}; leave it out")
-        params[name] = value
+        params[name] = getattr(args, name)
     return getattr(fastgsm, entry.name)(**params)

@@ -51,7 +51,7 @@ def load(path: str | os.PathLike[str]) -> PatchModel:
 
     Returns
     -------
-    model : MVN, GSM, GMM, MoGSM or ICA
+    model : any model of fastgsm
         Fitted.
 
     Raises

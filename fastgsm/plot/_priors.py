@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._checks import check_integer
 from fastgsm._images import as_float_image
+from fastgsm._registry import names_of
 from fastgsm._types import FloatArray
 from fastgsm.learning.density import in_blocks
 from fastgsm.models import ICA, PatchModel
@@ -206,7 +207,7 @@ def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> ND
 
     Parameters
     ----------
-    model : fitted MVN, GSM, GMM or MoGSM
+    model : any fitted model but an ICA
         A model with one shape is shown scale by scale, in ascending order of contrast. Any other
         is shown shape by shape, all scales of a shape together, in descending order of their share
         of the image.
@@ -243,7 +244,9 @@ def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> ND
     4
     """
     if not isinstance(model, ScaleMixtureModel):
-        raise TypeError(f"model is a {type(model).__name__}; wanted an MVN, GSM, GMM or MoGSM.")
+        raise TypeError(
+            f"model is a {type(model).__name__}; wanted an {names_of(ScaleMixtureModel)}."
+        )
     n_panels = check_integer(n_panels, "n_panels")
     weights, contrasts = _weights_and_contrasts(model, sort=False)
     side = patch_size_of(model)

@@ -11,6 +11,7 @@ import numpy as np
 from fastgsm._checks import check_choice, check_integer
 from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
+from fastgsm._registry import names_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.noise.anscombe import Noise
 from fastgsm.patches import check_stride
@@ -144,9 +145,9 @@ class Options:
         model = self.models[0]
         if not isinstance(model, ScaleMixtureModel):
             raise ValueError(
-                f"prior is a {type(model).__name__}; return_std needs an MVN, GSM, GMM or MoGSM. "
-                f"Give one of these, or use the model's own denoise_patches(Y, sigma, "
-                f"return_std=True)."
+                f"prior is a {type(model).__name__}; return_std needs an "
+                f"{names_of(ScaleMixtureModel)}. Give one of these, or use the model's own "
+                f"denoise_patches(Y, sigma, return_std=True)."
             )
 
 

@@ -252,9 +252,9 @@ def test_the_tables_of_quality_parse() -> None:
     first, beside_bm3d = (
         markdown.read_tables(markdown.read_part(markdown.QUALITY, part)) for part in quality.TABLES
     )
-    assert {row[2] for row in first[0][1:]} == {"fast", "balanced", "best"}
+    assert {row[2] for row in first[0][1:]} == set(quality.QUALITIES)
     for rows in beside_bm3d:  # none until it has been measured
-        assert {row[2] for row in rows[1:]} == {"fast", "balanced", "best", "bm3d"}
+        assert {row[2] for row in rows[1:]} == {*quality.QUALITIES, "bm3d"}
 
 
 def test_crooked_table_is_refused() -> None:

@@ -100,7 +100,7 @@ def test_help_and_version_import_nothing_but_the_standard_library(
 
 def test_what_the_parser_repeats_is_what_the_library_has() -> None:
     """The parser does not import the library, so that the help appears at once."""
-    assert tuple(PRESETS) == QUALITIES
+    assert list(PRESETS) == list(QUALITIES)
 
 
 def test_module_is_the_command(tmp_path: Path) -> None:

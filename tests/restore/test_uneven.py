@@ -11,6 +11,7 @@ from scipy.interpolate import griddata
 import fastgsm
 from fastgsm import denoise
 from fastgsm.metrics import psnr
+from fastgsm.restore.presets import PRESETS
 from fastgsm.restore.uneven import descending_levels, filled
 from tests.helpers import QUALITIES
 
@@ -66,7 +67,7 @@ def test_noise_is_removed_and_holes_are_filled(photograph: Any) -> None:
     assert psnr(result[~mask], photograph[~mask]) > psnr(whole[~mask], photograph[~mask]) - 2
 
 
-@pytest.mark.parametrize("quality", ["balanced", "best"])
+@pytest.mark.parametrize("quality", [q for q in QUALITIES if PRESETS[q].new_uneven])
 def test_one_masked_pixel_changes_little_elsewhere(photograph: Any, quality: str) -> None:
     noisy = fastgsm.datasets.add_noise(photograph, SIGMA, random_state=1)
     mask = np.ones(noisy.shape, bool)
