@@ -56,7 +56,7 @@ def _use_everything(image: FloatArray) -> None:
         denoise(image, SIGMA, quality=quality, mask=mask)
         if preset.keeps_centres:
             denoise(image, SIGMA, quality=quality, aggregation="center")
-        if preset.new_with_variance is not None:
+        if preset.has_variance:
             denoise(image, SIGMA, quality=quality, return_std=True)
     X = sample_patches(image, n_patches=SAMPLES, random_state=0)
     # So large a tol ends EM in the second iteration, after one of each step.

@@ -189,13 +189,8 @@ def denoise_tile(noisy: NDArray[Any], sigma: float, part: Tile, options: Options
 
 def _digest(image: Any, sigma: float, tiles: list[Tile], options: Options) -> str:
     """Return a digest that identifies a run."""
-    settings = {
-        "prior": options.prior,
-        "quality": options.quality,
-        "stride": options.stride,
-        "channel_axis": options.channel_axis,
-        "data_range": options.data_range,
-    }
+    names = "prior", "quality", "stride", "channel_axis", "data_range"
+    settings = {name: getattr(options, name) for name in names}
     described = [image.shape, str(image.dtype), sigma, tiles[0].inner[0].stop, str(settings)]
     digest = hashlib.sha256(f"{described} {options.rng.bit_generator.state}".encode())
     given = options.prior

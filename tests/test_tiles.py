@@ -181,7 +181,8 @@ def test_tiles_cover_every_pixel_once() -> None:
 
 def test_memory_does_not_grow_with_the_image(noisy: Any, tmp_path: Path) -> None:
     peaks = []
-    for n in (1, 1, 3):  # the first call prepares the prior
+    # The first call prepares the prior. Now and then a call's peak is a third lower.
+    for n in (1, 1, 1, 1, 1, 3):
         np.save(tmp_path / "noisy.npy", np.tile(noisy, (n, n)))
         image = np.load(tmp_path / "noisy.npy", mmap_mode="r")
         out = np.lib.format.open_memmap(
@@ -191,7 +192,7 @@ def test_memory_does_not_grow_with_the_image(noisy: Any, tmp_path: Path) -> None
         fastgsm.denoise_tiles(image, out, SIGMA, quality="fast", tile=96)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[2] < 1.2 * peaks[1]
+    assert peaks[-1] < 1.2 * max(peaks[1:-1])
 
 
 class Store:

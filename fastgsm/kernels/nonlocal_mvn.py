@@ -10,8 +10,9 @@ A task owns a band of rows of reference patches. For each run of references it
    a standard deviation, and never too little;
 3. adds the restored patches to sums of its own, which the caller adds in the order of the bands.
 
-For 6x6 patches, groups of 40 and 31x31 displacements, a reference takes 4 us to match, 4 us to
-select and 15 us to restore on one busy Zen 3 core: 5 the equations, 4 the covariance, 4 the sums.
+For 6x6 patches, groups of 40 and 31x31 displacements (the default is 25x25), a reference takes 4 us
+to match, 4 us to select and 15 us to restore on one busy Zen 3 core: 5 the equations, 4 the
+covariance, 4 the sums.
 """
 
 from __future__ import annotations

@@ -84,19 +84,11 @@ class EPLL:
     pass to pass. All planes use the shapes that are chosen in the first plane. The weights of the
     shapes are adapted to each part of the image (see `local_weights`).
 
-    Parameters
-    ----------
-    setting : Setting
-        A model without shapes (an ICA) restores every patch under all its components. With
-        ``chroma``, both models are mixtures with equally many shapes.
-    sigma : float
-        Standard deviation of the noise, in the units of the prior.
-    passes : sequence of Pass
-    precision : ndarray of shape (height, width), optional
-        For noise that differs from pixel to pixel: `sigma` squared over each pixel's own variance.
-        It multiplies the shares, which stay at most 1.
-    adapts : bool
-        Adapt the weights of the shapes. Not for noise that is far from even.
+    ``sigma`` is the noise, in the units of the prior. A model without shapes (an ICA) restores
+    every patch under all its components. With ``chroma``, both models are mixtures with equally
+    many shapes. For noise that differs from pixel to pixel, ``precision`` (height, width) is
+    `sigma` squared over each pixel's own variance. It multiplies the shares, which stay at most 1.
+    Where noise is far from even, the weights of the shapes are not adapted (``adapts``).
 
     References
     ----------
@@ -179,13 +171,10 @@ class EPLL:
 
     def _grid(self, shape: tuple[int, ...], number: int) -> Grid:
         """Return a grid that starts at its offset, with the first and last possible positions."""
+        lasts = (length - self._patch_size for length in shape[1:])
         rows, cols = (
             np.union1d(np.arange(offset, last, self._stride), [0, last]).astype(np.intp)
-            for offset, last in zip(
-                self._offsets[number],
-                (length - self._patch_size for length in shape[1:]),
-                strict=True,
-            )
+            for offset, last in zip(self._offsets[number], lasts, strict=True)
         )
         return Grid(rows, cols, self._patch_size, self._remove_mean)
 

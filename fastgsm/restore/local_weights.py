@@ -6,7 +6,6 @@ shapes occur. Expecting these there separates noise from texture where a single 
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,9 +26,7 @@ from fastgsm.restore.grid import Grid
 # a prototype's time:
 #
 #   block 24, 8 outside                         0.081 / 0.120 / 0.162   10 %
-#   block 24, 4 outside                         0.081 / 0.116 / 0.153    9 %
 #   block 16, 8 outside                         0.081 / 0.120 / 0.156   11 %
-#   block 12, 10 outside                        0.081 / 0.118 / 0.160   16 %
 #   block 32, 8 outside                         0.082 / 0.118 / 0.165    7 %
 #   block 32, 0 outside                         0.078 / 0.109 / 0.144    5 %
 #   block 32, 8 outside, learned in each pass   0.081 / 0.121 / 0.176   14 %
@@ -93,11 +90,11 @@ def learn_local_weights(
     with np.errstate(divide="ignore", over="ignore"):
         inverse_weights = (1 / weights).astype(dtype)
     inverse_weights[np.isinf(inverse_weights)] = 0  # for shapes of weight 0
-    groups = _row_groups(row_blocks, n_cols)
-    most = max(row_blocks[group][-1, 3] - row_blocks[group][0, 0] for group in groups)
+    n_groups = min(-(-grid.n_patches // PATCHES_PER_CALL), len(row_blocks))
+    groups = np.array_split(row_blocks, n_groups)
+    most = max(mine[-1, 3] - mine[0, 0] for mine in groups)
     room = np.empty(most * n_cols * n_shapes, dtype)
-    for group in groups:
-        mine = row_blocks[group]
+    for mine, its_ratios in zip(groups, np.array_split(ratios, n_groups), strict=True):
         top, first, last, bottom = mine[0, 0], mine[0, 1], mine[-1, 2], mine[-1, 3]
         window = grid.part(slice(top, bottom))
         n = window.n_patches
@@ -106,7 +103,7 @@ def learn_local_weights(
         chosen = np.empty(n, np.int32)
         local_weights(
             evidence, n_cols, mine - top, col_blocks, inverse_weights,
-            dtype.type(CONCENTRATION), STEPS, ratios[group], chosen,
+            dtype.type(CONCENTRATION), STEPS, its_ratios, chosen,
         )  # fmt: skip
         own = chosen[(first - top) * n_cols : (last - top) * n_cols]
         shapes[first * n_cols : last * n_cols] = own
@@ -122,11 +119,3 @@ def _blocks(positions: NDArray[np.intp]) -> NDArray[np.intp]:
     starts = BLOCK_PIXELS * np.arange(positions[-1] // BLOCK_PIXELS + 1)
     edges = [-MARGIN_PIXELS, 0, BLOCK_PIXELS, BLOCK_PIXELS + MARGIN_PIXELS]
     return np.searchsorted(positions, np.add.outer(starts, edges))
-
-
-def _row_groups(row_blocks: NDArray[np.intp], n_cols: int) -> list[slice]:
-    """Cut rows of blocks into slices whose windows hold about PATCHES_PER_CALL patches."""
-    n_patches = row_blocks[-1, 3] * n_cols
-    n_groups = min(-(-n_patches // PATCHES_PER_CALL), len(row_blocks))
-    edges = np.linspace(0, len(row_blocks), n_groups + 1).astype(int)
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]

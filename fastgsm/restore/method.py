@@ -37,13 +37,6 @@ class Method(Protocol):
         """Denoise ``planes`` (n, height, width) in the units of the prior."""
 
 
-class VarianceMethod(Method, Protocol):
-    """A method that also knows how large an error to expect at every pixel."""
-
-    def with_variance(self, planes: FloatArray, bar: Progress) -> tuple[FloatArray, FloatArray]:
-        """Denoise ``planes`` (n, height, width); return the expected squared errors too."""
-
-
 @dataclass(frozen=True)
 class Setting:
     """Everything that a method is made for, apart from the noise."""

@@ -75,11 +75,6 @@ class NonlocalMVN:
         Factor on the pilot's covariances, which its own smoothing has made too small. By default
         it grows with the noise.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If `patch_size`, `stride` or `group_size` is out of range, or the stride not an integer.
-
     References
     ----------
     .. [1] M. Lebrun, A. Buades, J.-M. Morel, "A nonlocal Bayesian image denoising algorithm",
@@ -149,8 +144,7 @@ class NonlocalMVN:
         p, radius = self._matching.patch_size, self._matching.radius
         n_planes, height, width = noisy.shape
         padded = np.pad(pilot[0], ((0, 0), (radius, radius + VECTOR)), constant_values=np.inf)
-        rows = grid_positions(height, p, self._stride)
-        cols = grid_positions(width, p, self._stride)
+        rows, cols = (grid_positions(n, p, self._stride) for n in (height, width))
         bands = _bands(rows)
         room = min((BAND_ROWS - 1) * self._stride + 2 * radius + p, height)
         total = np.zeros(noisy.shape, noisy.dtype)

@@ -135,8 +135,8 @@ class Options:
         """Raise ValueError where no expected error of a pixel is known."""
         if self.camera is not None:
             _refuse_std()
-        if self.preset.new_with_variance is None or self.center:
-            able = [repr(name) for name, each in PRESETS.items() if each.new_with_variance]
+        if not self.preset.has_variance or self.center:
+            able = [repr(name) for name, each in PRESETS.items() if each.has_variance]
             raise ValueError(
                 f"quality is {self.quality!r} and aggregation {self.aggregation!r}; return_std "
                 f"needs quality={' or '.join(able)} and aggregation='mean', which average patches "

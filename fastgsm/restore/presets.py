@@ -12,7 +12,7 @@ import numpy as np
 from fastgsm._parts import grown
 from fastgsm._types import FloatArray
 from fastgsm.restore.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
-from fastgsm.restore.method import Method, Reach, Setting, VarianceMethod, Within
+from fastgsm.restore.method import Method, Reach, Setting, Within
 from fastgsm.restore.nonlocal_mvn import NonlocalMVN, Refined
 from fastgsm.restore.single_pass import SinglePass
 from fastgsm.restore.two_scales import CORRECTION_HALO, TwoScales
@@ -42,8 +42,8 @@ class Preset:
     """The two models of a pair must have equally many shapes, which correspond one to one."""
     keeps_centres: bool = False
     """``aggregation="center"`` is supported."""
-    new_with_variance: Callable[[Setting, float], VarianceMethod] | None = None
-    """Like `new`, for ``return_std=True``."""
+    has_variance: bool = False
+    """``return_std=True`` is supported: `with_variance` also returns expected squared errors."""
 
 
 def half_a_patch(patch_size: int) -> int:
@@ -113,7 +113,7 @@ PRESETS = {
         SinglePass,
         shapes_correspond=False,
         keeps_centres=True,
-        new_with_variance=SinglePass,
+        has_variance=True,
     ),
     "balanced": Preset(
         "mogsm",

@@ -27,8 +27,7 @@ def enlarged(planes: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     weights = [planes.dtype.type(w / 16) for w in (1, 5, 7, 3, 0)]
     for axis in (1, 2):
         n = planes.shape[axis]
-        padding = [(0, 0)] * 3
-        padding[axis] = (2, 2)
+        padding = [(2, 2) if a == axis else (0, 0) for a in range(3)]
         padded = np.pad(planes, padding, mode="edge")
         around = [_part(padded, axis, slice(i, i + n)) for i in range(5)]
         larger = list(planes.shape)

@@ -68,14 +68,9 @@ class Filters(NamedTuple):
 
 
 class SinglePass:
-    """Posterior mean of every patch of a grid, averaged by precision, at one noise level.
+    """Posterior mean of every patch of a grid, averaged by precision, at noise ``sigma``.
 
-    Parameters
-    ----------
-    setting : Setting
-        With ``center``, the image is mirrored beyond its borders.
-    sigma : float
-        Standard deviation of the noise, in the units of the prior.
+    If only patches' centres are kept, the image is mirrored beyond its borders.
     """
 
     def __init__(self, setting: Setting, sigma: float) -> None:

@@ -103,13 +103,11 @@ def _restore(
     rng = options.rng if inner is None else copy.deepcopy(options.rng)
     setting, preset = options.setting(planes.dtype, rng, inner), options.preset
     level = level / math.sqrt(n_channels)
-    make: Callable[[Setting, Any], Any] | None = preset.new
-    if options.return_std:
-        make = preset.new_with_variance
-    elif isinstance(level, np.ndarray):
-        make = preset.new_uneven
-    assert make is not None
-    method, variance = make(setting, level), None
+    new: Callable[[Setting, Any], Any] | None = preset.new
+    if isinstance(level, np.ndarray):
+        new = preset.new_uneven
+    assert new is not None
+    method, variance = new(setting, level), None
     with Progress(method.n_steps(planes.shape), "denoising", enabled=options.progress) as bar:
         if options.return_std:
             restored, variance = method.with_variance(mixed, bar)
