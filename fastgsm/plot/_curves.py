@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgsm.plot._layout import COLOURS, new_figure
+from fastgsm.plot._layout import COLOURS, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,8 +52,7 @@ def plot_likelihood(models: Mapping[str, Any], ax: Axes | None = None) -> Axes:
     if not models:
         raise ValueError("models is empty: give at least one fitted model by name")
     curves = {name: _lower_bounds(name, model) for name, model in models.items()}
-    if ax is None:
-        ax = new_figure(8, 4.5, layout="constrained").add_subplot()
+    ax = ax or new_axes(8, 4.5)
     longest = max(curve.size for curve in curves.values())
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(curves)}
     # The legend lists the curves in the order of their ends, from top to bottom.

@@ -125,15 +125,7 @@ def plot_removed(
     rms = float(np.sqrt(np.mean(removed**2)))
     greys = 0.5 + removed / (6 * rms) if rms else np.full(removed.shape, 0.5)
     titles = {"before": noisy, "after": denoised, f"removed: {rms:.3f} rms": greys}
-    height, width = noisy.shape[:2]
-    n_rows = 1 if zoom is None else 2
-    _, axes = panels(n_rows, 3, aspect=height / width, panel=3.2, top=0.4, below=0.0)
-    for column, (title, image) in enumerate(titles.items()):
-        show(axes[0][column], image)
-        axes[0][column].set_title(title, fontsize=13, fontweight="bold")
-        if zoom is not None:
-            show_part(axes[0][column], axes[1][column], image, zoom)
-    return np.array(axes)
+    return _enlarged(titles, zoom)[1]
 
 
 def plot_before_after(
@@ -168,14 +160,24 @@ def plot_before_after(
     >>> [ax.get_title() for ax in figure.axes[:3]]
     ['clean', 'noisy, 20.00 dB', 'denoised, inf dB']
     """
-    height, width = clean.shape[:2]
-    figure, axes = panels(2, 3, aspect=height / width, panel=3.2, top=0.4, below=0.0)
-    for column, (name, image) in enumerate(
-        {"clean": clean, "noisy": noisy, "denoised": denoised}.items()
-    ):
-        whole, part = axes[0][column], axes[1][column]
-        show(whole, image)
-        show_part(whole, part, image, zoom)
-        quality = "" if name == "clean" else f", {psnr(clean, image):.2f} dB"
-        whole.set_title(name + quality, fontsize=13, fontweight="bold")
-    return figure
+    titles = {
+        "clean": clean,
+        f"noisy, {psnr(clean, noisy):.2f} dB": noisy,
+        f"denoised, {psnr(clean, denoised):.2f} dB": denoised,
+    }
+    return _enlarged(titles, zoom)[0]
+
+
+def _enlarged(
+    images: Mapping[str, NDArray[Any]], zoom: Window | None
+) -> tuple[Figure, NDArray[Any]]:
+    """Draw images of one size side by side under their titles, and their parts in a second row."""
+    height, width = next(iter(images.values())).shape[:2]
+    n_rows = 1 if zoom is None else 2
+    figure, axes = panels(n_rows, len(images), aspect=height / width, panel=3.2, top=0.4, below=0.0)
+    for column, (title, image) in enumerate(images.items()):
+        show(axes[0, column], image)
+        axes[0, column].set_title(title, fontsize=13, fontweight="bold")
+        if zoom is not None:
+            show_part(axes[0, column], axes[1, column], image, zoom)
+    return figure, axes

@@ -28,6 +28,11 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
     return Figure(figsize=(width, height), facecolor="white", layout=layout)
 
 
+def new_axes(width: float, height: float) -> Axes:
+    """Return the axes of a new figure, which leaves room for their labels."""
+    return new_figure(width, height, layout="constrained").add_subplot()
+
+
 def panels(
     n_rows: int,
     n_columns: int,
@@ -37,30 +42,22 @@ def panels(
     left: float = 0.08,
     top: float,
     below: float = 0.24,
-) -> tuple[Figure, list[list[Axes]]]:
+) -> tuple[Figure, NDArray[Any]]:
     """Lay out equal panels edge to edge, each ``panel`` inches wide and ``aspect`` times as high.
 
     All sizes are in inches, so that an image fills its panel exactly and nothing overlaps.
     """
+    # Not with matplotlib's grid, whose rounding shifts some edges by a pixel.
     gap, edge = 0.07, 0.08
     step_x, step_y = panel + gap, panel * aspect + gap + below
     width = left + n_columns * step_x - gap + edge
     height = top + n_rows * step_y - gap + edge
     figure = new_figure(width, height)
-    axes = [
-        [
-            figure.add_axes(
-                (
-                    (left + column * step_x) / width,
-                    1 - (top + row * step_y + panel * aspect) / height,
-                    panel / width,
-                    panel * aspect / height,
-                )
-            )
-            for column in range(n_columns)
-        ]
-        for row in range(n_rows)
-    ]
+    axes = np.empty((n_rows, n_columns), object)
+    for row, column in np.ndindex(axes.shape):
+        x = (left + column * step_x) / width
+        y = 1 - (top + row * step_y + panel * aspect) / height
+        axes[row, column] = figure.add_axes((x, y, panel / width, panel * aspect / height))
     return figure, axes
 
 
@@ -69,8 +66,7 @@ def show(ax: Axes, image: NDArray[Any], cmap: str = "gray") -> None:
     # Clipped here, because matplotlib would clip colour images with a warning.
     ax.imshow(np.clip(image, 0, 1), cmap=cmap, vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[], aspect="equal")
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
 
 
 def show_part(whole: Axes, part: Axes, image: NDArray[Any], window: Window) -> None:
@@ -83,25 +79,14 @@ def show_part(whole: Axes, part: Axes, image: NDArray[Any], window: Window) -> N
     corner = (left - 0.5, top - 0.5)  # pixels have their centres at integers
     size = (right - left, bottom - top)
     whole.add_patch(Rectangle(corner, *size, fill=False, edgecolor=FRAME, linewidth=1.6))
-    for spine in part.spines.values():
-        spine.set(visible=True, color=FRAME, linewidth=1.6)
+    part.spines[:].set(visible=True, color=FRAME, linewidth=1.6)
 
 
 def caption(ax: Axes, text: str, *, bold: bool) -> None:
     """Write a line below a panel."""
-    weight = "bold" if bold else "normal"
-    colour = "black" if bold else GREY
-    ax.text(
-        0.5,
-        -0.02,
-        text,
-        transform=ax.transAxes,
-        ha="center",
-        va="top",
-        fontsize=10,
-        fontweight=weight,
-        color=colour,
-    )
+    style: dict[str, Any] = {"fontweight": "bold"} if bold else {"color": GREY}
+    style |= {"transform": ax.transAxes, "ha": "center", "va": "top", "fontsize": 10}
+    ax.text(0.5, -0.02, text, **style)
 
 
 def mosaic(images: NDArray[Any]) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from fastgsm.learning.density import in_blocks
 from fastgsm.models import ICA, PatchModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import extract_patches
-from fastgsm.plot._layout import COLOURS, caption, new_figure, panels, show, show_mosaic
+from fastgsm.plot._layout import COLOURS, caption, new_axes, panels, show, show_mosaic
 from fastgsm.restore.priors import centring, patch_size_of
 
 if TYPE_CHECKING:
@@ -59,12 +59,9 @@ def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
     'weight'
     """
     weights, contrasts = _weights_and_contrasts(model)
-    if ax is None:
-        ax = new_figure(7, 4.5, layout="constrained").add_subplot()
-    from matplotlib.ticker import (
-        LogLocator,
-        MaxNLocator,
-    )  # new_figure says how to install matplotlib
+    ax = ax or new_axes(7, 4.5)
+    # After `new_axes`, which says how to install matplotlib.
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     if len(weights) == 1:
         ax.vlines(contrasts[0], 0, weights[0], color=COLOURS[0], linewidth=2.2)
@@ -137,9 +134,8 @@ def plot_eigenvectors(
     vectors = eigenvectors[chosen, :, :n_vectors].transpose(0, 2, 1)
     vectors = vectors / np.abs(vectors).max(axis=2, keepdims=True)
     images = vectors.reshape(*vectors.shape[:2], side, side)
-    if ax is None:
-        width = 0.6 * images.shape[1] + (2.2 if len(weights) > 1 else 0.4)
-        ax = new_figure(width, 0.6 * images.shape[0] + 0.7, layout="constrained").add_subplot()
+    width = 0.6 * images.shape[1] + (2.2 if len(weights) > 1 else 0.4)
+    ax = ax or new_axes(width, 0.6 * images.shape[0] + 0.7)
     show_mosaic(ax, images, 1.0)
     step, middle = side + 1, (side + 1) / 2
     if len(weights) > 1:
@@ -198,9 +194,7 @@ def plot_samples(
     n_rows = -(-n_samples // n_columns)
     images = np.full((n_rows * n_columns, side, side), np.nan)
     images[:n_samples] = X.reshape(-1, side, side)
-    if ax is None:
-        figure = new_figure(5, 5 * n_rows / n_columns + 0.4, layout="constrained")
-        ax = figure.add_subplot()
+    ax = ax or new_axes(5, 5 * n_rows / n_columns + 0.4)
     limit = float(np.quantile(np.abs(X), 0.99))
     show_mosaic(ax, images.reshape(n_rows, n_columns, side, side), limit)
     ax.set_title(f"{n_samples} samples from {type(model).__name__}", fontsize=12)
@@ -268,17 +262,16 @@ def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> ND
     n_rows = -(-(1 + len(chosen)) // n_columns)
     aspect = inside.shape[0] / inside.shape[1]
     figure, grid = panels(n_rows, n_columns, aspect=aspect, panel=2.3, top=0.35, below=0.5)
-    axes = [ax for row in grid for ax in row]
+    axes, unused = np.split(grid.ravel(), [1 + len(chosen)])
     show(axes[0], inside)
     axes[0].set_title("image", fontsize=11)
-    for ax, title, index in zip(axes[1:], titles, chosen, strict=False):
-        shown = responsibilities[:, index].reshape(inside.shape)
-        show(ax, shown, cmap="viridis")
+    for ax, title, index in zip(axes[1:], titles, chosen, strict=True):
+        show(ax, responsibilities[:, index].reshape(inside.shape), cmap="viridis")
         ax.set_title(title, fontsize=11)
         caption(ax, f"{100 * shares[index]:.1f} % of the patches", bold=False)
-    for ax in axes[1 + len(chosen) :]:
+    for ax in unused:
         figure.delaxes(ax)
-    return np.array(axes[: 1 + len(chosen)])
+    return axes
 
 
 def _responsibilities(model: ScaleMixtureModel, image: FloatArray, axis: int) -> FloatArray:
@@ -288,13 +281,11 @@ def _responsibilities(model: ScaleMixtureModel, image: FloatArray, axis: int) ->
         image = image - image.mean()
     center = "patch" if remove_mean else None
     X = extract_patches(image, patch_size_of(model), center=center)
-    n_shapes = len(model.means_)
-    return np.concatenate(
-        [
-            model.predict_proba(part).reshape(len(part), n_shapes, -1).sum(axis=axis)
-            for part in in_blocks(X)
-        ]
-    )
+    parts = [
+        model.predict_proba(part).reshape(len(part), len(model.means_), -1).sum(axis=axis)
+        for part in in_blocks(X)
+    ]
+    return np.concatenate(parts)
 
 
 def _weights_and_contrasts(model: PatchModel, sort: bool = True) -> tuple[FloatArray, FloatArray]:
