@@ -107,7 +107,6 @@ def compare(
     started = perf_counter()
     levels = _check_levels(noise_levels)
     folder = _output_folder(out)
-    plot.new_figure(1, 1)  # if matplotlib is missing, fail now rather than after the study
     named = sample_images() if images is None else _folder_images(Path(images))
     if len(named) < 2:
         raise ValueError(
@@ -187,7 +186,6 @@ def demo(out: str | Path) -> dict[str, Any]:
     True
     """
     folder = _output_folder(out)
-    plot.new_figure(1, 1)  # if matplotlib is missing, fail before the work
     name, sigma = "astronaut", 25 / 255
     clean = (measure.sample(name) / 255).astype(np.float32)
     noise = np.random.default_rng(0).standard_normal(clean.shape)
@@ -245,13 +243,14 @@ def _folder_images(folder: Path) -> dict[str, Image]:
 
 
 def _output_folder(out: str | Path) -> Path:
-    """Create the folder, and check before the work that files can be written to it."""
+    """Create the folder, and check before the work that figures can be written to it."""
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: give a folder to write to")
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder):
-        return folder
+        plot.new_figure(1, 1)  # fails if matplotlib is missing
+    return folder
 
 
 def _results(
@@ -265,8 +264,7 @@ def _results(
         "settings": settings,
         "noisy": denoised.noisy,
         "models": {
-            name: figures | {"denoising": denoised.models[name]}
-            for name, figures in learning.items()
+            name: learning[name] | {"denoising": denoised.models[name]} for name in learning
         },
     }
     results["contrasts"] = verdict.contrasts(results)
@@ -281,12 +279,8 @@ def _contents(
     window = measure.most_detailed_window(clean, CROP)
     curves = plot.new_figure(8, 4.5, layout="constrained")
     plot.plot_likelihood(models, curves.add_subplot())
-    pictures = {
-        "denoised.png": _png(
-            plot.plot_denoised(clean, denoised.noisy_pictures, denoised.pictures, crop=window)
-        ),
-        "likelihood.png": _png(curves),
-    }
+    panels = plot.plot_denoised(clean, denoised.noisy_pictures, denoised.pictures, crop=window)
+    pictures = {"denoised.png": _png(panels), "likelihood.png": _png(curves)}
     return {
         "results.json": json.dumps(results, indent=1, allow_nan=False).encode(),
         **pictures,
@@ -299,24 +293,20 @@ def _slides(clean: Image, denoised: Denoised) -> page.Slides:
     window = measure.most_detailed_window(clean, SLIDE)
     return {
         level: {
-            name: _grey_png(image[window])
+            name: _png(image[window])
             for name, image in {"": denoised.noisy_pictures[level], **pictures}.items()
         }
         for level, pictures in denoised.pictures.items()
     }
 
 
-def _grey_png(image: Image) -> bytes:
-    """Return an image in [0, 1] as the content of a PNG file; values outside are clipped."""
+def _png(picture: Figure | Image) -> bytes:
+    """Return a figure or an image in [0, 1] as the content of a PNG file."""
     buffer = BytesIO()
-    pillow.write(buffer, "PNG", np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8))
-    return buffer.getvalue()
-
-
-def _png(figure: Figure) -> bytes:
-    """Return a figure as the content of a PNG file."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    if isinstance(picture, np.ndarray):
+        pillow.write(buffer, "PNG", np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8))
+    else:
+        picture.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()
 
 

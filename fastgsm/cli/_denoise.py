@@ -157,11 +157,11 @@ def _sources(inputs: list[str]) -> list[Path]:
     """Return the files and the images in folders, each once, in the order given."""
     from fastgsm.io import image_files
 
-    files = list(dict.fromkeys(file for name in inputs for file in image_files(Path(name))))
+    files = dict.fromkeys(file for name in inputs for file in image_files(Path(name)))
     for file in files:
         if not file.exists():
             raise FileNotFoundError(f"no such file or folder: {file}")
-    return files
+    return list(files)
 
 
 def _outputs(sources: list[Path], folder: Path) -> list[Path]:
@@ -277,8 +277,7 @@ def _read_mask(args: argparse.Namespace) -> np.ndarray:
             f"--mask {args.mask} has {len(values)} values{'' if grey else ', and colour or alpha'};"
             f" wanted a grey image of two: 0 where a pixel is missing, another value elsewhere"
         )
-    trusted: np.ndarray = channels[..., 0] != 0
-    return trusted
+    return channels[..., 0] != 0
 
 
 def _noise(text: str) -> str | tuple[float, ...]:

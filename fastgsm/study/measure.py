@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -153,7 +154,7 @@ def denoise_all(
     Their order is random, so that no model always pays for memory that another one released.
     """
     names = list(models)
-    turns = [(a, m) for a in range(len(AGGREGATIONS)) for m in range(len(names))]
+    turns = list(np.ndindex(len(AGGREGATIONS), len(names)))
     order = np.random.default_rng(seed)
     shape = len(AGGREGATIONS), len(models), len(levels), len(images)
     errors, seconds = np.empty(shape), np.empty(shape)
@@ -161,7 +162,8 @@ def denoise_all(
     noisy_pictures: dict[float, Image] = {}
     pictures = {level: dict.fromkeys(names, images[shown]) for level in levels}
     with Progress(errors.size, "denoising", progress) as bar:
-        _denoise_once(models, images[shown])
+        for model, aggregation in product(models.values(), AGGREGATIONS):
+            _denoise(images[shown], 0.1, model, aggregation)  # so that compiling is not timed
         for i, (number, clean) in enumerate(images.items()):
             noise = np.random.default_rng(seed + number).standard_normal(clean.shape)
             for s, sigma in enumerate(levels):
@@ -187,19 +189,9 @@ def denoise_all(
     return Denoised(_quality(noisy_errors), figures, noisy_pictures, pictures)
 
 
-def _denoise_once(models: Mapping[str, Any], image: Image) -> None:
-    """Denoise an image once in every way, so that compiling is not timed later."""
-    for model in models.values():
-        for aggregation in AGGREGATIONS:
-            _denoise(image, 0.1, model, aggregation)
-
-
 def _denoise(image: Image, sigma: float, model: Any, aggregation: str) -> Image:
     """Denoise in a single pass, where the models differ in nothing but the prior."""
-    denoised: Image = fastgsm.denoise(
-        image, sigma, prior=model, quality="fast", aggregation=aggregation
-    )
-    return denoised
+    return fastgsm.denoise(image, sigma, prior=model, quality="fast", aggregation=aggregation)
 
 
 def _quality(errors: NDArray[np.float64]) -> dict[str, Any]:
@@ -217,11 +209,8 @@ def most_detailed_window(image: Image, size: int) -> Window:
     height, width = image.shape
     size = min(size, height, width)
     step = max(size // 4, 1)
-    windows = [
-        (slice(top, top + size), slice(left, left + size))
-        for top in range(0, height - size + 1, step)
-        for left in range(0, width - size + 1, step)
-    ]
+    corners = product(range(0, height - size + 1, step), range(0, width - size + 1, step))
+    windows = [(slice(top, top + size), slice(left, left + size)) for top, left in corners]
     return max(windows, key=lambda window: float(image[window].std()))
 
 

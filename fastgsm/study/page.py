@@ -152,11 +152,9 @@ def _slider(results: Results, slides: Slides) -> str:
 
 
 def _select(values: list[str], chosen: str) -> str:
-    options = "".join(
-        f"<option{' selected' if value == chosen else ''}>{escape(value)}</option>"
-        for value in values
-    )
-    return f"<select>{options}</select>"
+    marks = {chosen: " selected"}
+    options = (f"<option{marks.get(value, '')}>{escape(value)}</option>" for value in values)
+    return f"<select>{''.join(options)}</select>"
 
 
 def _describe(results: Results, level: float, name: str) -> str:
@@ -168,8 +166,7 @@ def _psnr(results: Results, level: float, name: str) -> float:
     settings = results["settings"]
     figures = results["models"][name]["denoising"]["mean"] if name else results["noisy"]
     image = settings["test"].index(settings["pictured"])
-    decibels: float = figures["psnr_per_image"][settings["noise_levels"].index(level)][image]
-    return decibels
+    return figures["psnr_per_image"][settings["noise_levels"].index(level)][image]
 
 
 def _figure(png: bytes, caption: str, kind: str = "photographs") -> str:

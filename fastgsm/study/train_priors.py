@@ -34,26 +34,6 @@ SIGMA = 25 / 255
 Images = Sequence[NDArray[Any]]
 
 
-class Recipe(NamedTuple):
-    """How a prior is trained."""
-
-    patches: Callable[[Images, int], Any]
-    """Draws patches from colour images at so many places; see `luminance_patches`."""
-    n_places: int
-    n_held_out: int
-    """Number of places for the patches that are scored."""
-    new_model: Callable[[Path], Any]
-    """Makes the model, given the folder of the priors trained before."""
-    quality: str
-    """The preset that uses the prior."""
-    subject: str
-    """What the patches show."""
-    each: str = ""
-    """What is drawn at each place, if it is not one patch."""
-    caveat: str = ""
-    """A remark on the held-out score."""
-
-
 def luminance_patches(images: Images, n_places: int) -> NDArray[np.float32]:
     """Draw patches (n, d) without their mean."""
     return draw([grey(image, "image") for image in images], n_places)
@@ -127,52 +107,52 @@ class ChromaUnderShapes:
         return model
 
 
+class Recipe(NamedTuple):
+    """How a prior is trained."""
+
+    n_places: int
+    new_model: Callable[[Path], Any]
+    """Makes the model, given the folder of the priors trained before."""
+    quality: str
+    """The preset that uses the prior."""
+    patches: Callable[[Images, int], Any] = luminance_patches
+    """Draws patches from colour images at so many places."""
+    n_held_out: int = 50_000
+    """Number of places for the patches that are scored."""
+    subject: str = "luminance"
+    """What the patches show."""
+    each: str = ""
+    """What is drawn at each place, if it is not one patch."""
+    caveat: str = ""
+    """A remark on the held-out score."""
+
+
 BOTH = ", one of each opponent colour at each"
 
 RECIPES = {
-    "gsm": Recipe(
-        patches=luminance_patches,
-        n_places=400_000,
-        n_held_out=50_000,
-        new_model=lambda folder: GSM(n_scales=8),
-        quality="fast",
-        subject="luminance",
-    ),
+    "gsm": Recipe(400_000, lambda folder: GSM(n_scales=8), "fast"),
     "gsm-chroma": Recipe(
+        200_000,
+        lambda folder: GSM(n_scales=8),
+        "fast",
         patches=chroma_patches,
-        n_places=200_000,
         n_held_out=25_000,
-        new_model=lambda folder: GSM(n_scales=8),
-        quality="fast",
         subject="opponent colours",
         each=BOTH,
     ),
-    "mogsm": Recipe(
-        patches=luminance_patches,
-        n_places=600_000,
-        n_held_out=50_000,
-        new_model=lambda folder: MoGSM(n_components=64, n_scales=8, random_state=SEED, verbose=1),
-        quality="balanced",
-        subject="luminance",
-    ),
+    "mogsm": Recipe(600_000, lambda folder: MoGSM(64, 8, random_state=SEED, verbose=1), "balanced"),
     "mogsm-chroma": Recipe(
+        600_000,
+        lambda folder: ChromaUnderShapes(cast(MoGSM, trained("mogsm", folder))),
+        "balanced",
         patches=opponent_patches,
-        n_places=600_000,
-        n_held_out=50_000,
-        new_model=lambda folder: ChromaUnderShapes(cast(MoGSM, trained("mogsm", folder))),
-        quality="balanced",
         subject="opponent colours, given the shape of the luminance under `mogsm`",
         each=BOTH,
         caveat="\n  So is the `mogsm` whose shapes choose the patches: in that the score is not "
         "held out.",
     ),
     "mogsm-large": Recipe(
-        patches=luminance_patches,
-        n_places=1_000_000,
-        n_held_out=50_000,
-        new_model=lambda folder: MoGSM(n_components=128, n_scales=8, random_state=SEED, verbose=1),
-        quality="best",
-        subject="luminance",
+        1_000_000, lambda folder: MoGSM(128, 8, random_state=SEED, verbose=1), "best"
     ),
 }
 
@@ -249,12 +229,13 @@ def restored(name: str, folder: Path) -> float:
     """Return the PSNR, in dB, of a sample image after denoising with the prior in the folder."""
     clean = sample(sample_of(name)) / 255
     prior: Any = trained(name, folder)
+    channel_axis = None
     if name in PARTNERS:
-        prior = trained(PARTNERS[name], folder), prior
-    options: dict[str, Any] = {"prior": prior, "quality": RECIPES[name].quality}
-    channel_axis = -1 if name in PARTNERS else None
+        prior, channel_axis = (trained(PARTNERS[name], folder), prior), -1
     noisy = add_noise(clean, SIGMA, random_state=SEED)
-    return psnr(clean, denoise(noisy, SIGMA, channel_axis=channel_axis, **options))
+    quality: Any = RECIPES[name].quality
+    denoised = denoise(noisy, SIGMA, channel_axis=channel_axis, prior=prior, quality=quality)
+    return psnr(clean, denoised)
 
 
 def sample_of(name: str) -> str:

@@ -6,7 +6,7 @@ So another winner gives another text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -96,25 +96,25 @@ def _best_denoiser(results: Results) -> str:
     quality = {name: psnr(results, name) for name in results["models"]}
     winners = [max(quality, key=lambda name: quality[name][i]) for i in range(len(levels))]
     ranking = sorted(quality, key=lambda name: -quality[name].mean())
-    first = ranking[0]
+    first, second = ranking[0], ranking[min(1, len(ranking) - 1)]
     if len(set(winners)) > 1:
-        won = "; ".join(
-            f"{name} at {_levels(s for s, w in zip(levels, winners, strict=True) if w == name)}"
-            for name in dict.fromkeys(winners)
-        )
-        lead = quality[first].mean() - quality[ranking[1]].mean()
+        won = {name: np.array(winners) == name for name in dict.fromkeys(winners)}
+        lead = quality[first].mean() - quality[second].mean()
         return (
-            f"No model denoises best at every noise level: {won}. Averaged over the levels, "
-            f"{first} is best, {lead:.2f} dB above {ranking[1]}."
+            f"No model denoises best at every noise level: {_cases(results, won)}. Averaged over "
+            f"the levels, {first} is best, {lead:.2f} dB above {second}."
         )
-    best = f"{first} denoises best at {_levels(levels)}"
+    best = f"{first} denoises best at {_levels(results)}"
     if len(ranking) == 1:
         return f"{best}: no other model took part."
-    second = ranking[1]
-    wins, total = _wins(results, first, second)
+    ours, theirs = (
+        np.array(results["models"][name]["denoising"]["mean"]["psnr_per_image"])
+        for name in (first, second)
+    )
     return (
         f"{best}. Its PSNR is {_range(quality[first] - quality[second], 'dB')} above that of the "
-        f"second, {second}, and is the higher one for {wins} of the {total} noisy test images."
+        f"second, {second}, and is the higher one for {(ours > theirs).sum()} of the {ours.size} "
+        f"noisy test images."
     )
 
 
@@ -136,7 +136,6 @@ def _best_likelihood(results: Results) -> str:
 def _reason(results: Results, contrast: Mapping[str, Any]) -> str:
     """Return how the ingredient that two models differ in changes the results, and why it helps."""
     a, b = contrast["with"], contrast["without"]
-    levels = results["settings"]["noise_levels"]
     gains, nats = np.array(contrast["psnr"]), contrast["log_likelihood"]
     likelihood = (
         f"held-out patches are {abs(nats):.1f} nats {'more' if nats > 0 else 'less'} likely"
@@ -152,8 +151,7 @@ def _reason(results: Results, contrast: Mapping[str, Any]) -> str:
             f"{a} does not beat {b}: it is {_range(-gains, 'dB')} below, {joint} {likelihood}. "
             f"What sets it apart ({contrast['ingredient']}) does not pay here."
         )
-    better = _levels(s for s, gain in zip(levels, gains, strict=True) if gain > 0)
-    worse = _levels(s for s, gain in zip(levels, gains, strict=True) if gain <= 0)
+    better, worse = _levels(results, gains > 0), _levels(results, gains <= 0)
     return (
         f"{a} beats {b} at {better} (by up to {gains.max():.2f} dB) but not at {worse} (up to "
         f"{-gains.min():.2f} dB below); {likelihood}."
@@ -197,21 +195,18 @@ def _generalisation(results: Results) -> str:
 
 def _against_noise(results: Results) -> str:
     """Return whether denoising lowers the error."""
-    levels = results["settings"]["noise_levels"]
     noisy = np.array(results["noisy"]["mse"])
-    failures = []
-    for name, figures in results["models"].items():
-        errors = np.array(figures["denoising"]["mean"]["mse"])
-        worse = [s for s, above in zip(levels, errors >= noisy, strict=True) if above]
-        failures += [f"{name} at {_levels(worse)}"] if worse else []
-    if failures:
-        return f"Not every model lowers the error; the exceptions: {'; '.join(failures)}."
-    return f"Every model lowers the error at {_levels(levels)}."
+    failures = {
+        name: np.array(figures["denoising"]["mean"]["mse"]) >= noisy
+        for name, figures in results["models"].items()
+    }
+    if exceptions := _cases(results, failures):
+        return f"Not every model lowers the error; the exceptions: {exceptions}."
+    return f"Every model lowers the error at {_levels(results)}."
 
 
 def _against_center(results: Results) -> str:
     """Compare averaging all estimates of a pixel with using only one."""
-    levels = results["settings"]["noise_levels"]
     gains = {
         name: psnr(results, name) - psnr(results, name, "center") for name in results["models"]
     }
@@ -221,15 +216,11 @@ def _against_center(results: Results) -> str:
             "Averaging the estimates of all patches that cover a pixel beats using only the patch "
             f"centred on it, for every model, by {_range(np.array([low, high]), 'dB')}."
         )
-    exceptions = [
-        f"{name} at {_levels(s for s, gain in zip(levels, g, strict=True) if gain <= 0)}"
-        for name, g in gains.items()
-        if (g <= 0).any()
-    ]
+    exceptions = _cases(results, {name: gain <= 0 for name, gain in gains.items()})
     return (
         f"Averaging the estimates of all patches that cover a pixel gains up to {high:.2f} dB over "
         f"using only the patch centred on it, but loses up to {-low + 0.0:.2f} dB with "
-        f"{'; '.join(exceptions)}."
+        f"{exceptions}."
     )
 
 
@@ -252,17 +243,15 @@ def _cost(results: Results) -> str:
     )
 
 
-def _wins(results: Results, a: str, b: str) -> tuple[int, int]:
-    """Return how many noisy test images ``a`` denoises better than ``b``, and their number."""
-    ours, theirs = (
-        np.array(results["models"][name]["denoising"]["mean"]["psnr_per_image"]) for name in (a, b)
-    )
-    return int((ours > theirs).sum()), ours.size
+def _cases(results: Results, where: Mapping[str, NDArray[np.bool_]]) -> str:
+    """Return the models and the noise levels at which something is true of them."""
+    true = {name: at for name, at in where.items() if at.any()}
+    return "; ".join(f"{name} at {_levels(results, at)}" for name, at in true.items())
 
 
-def _levels(levels: Iterable[float]) -> str:
+def _levels(results: Results, at: NDArray[np.bool_] | slice = slice(None)) -> str:
     """Return 'noise 0.1', 'noise 0.1 and 0.2', 'noise 0.01, 0.1 and 0.2'."""
-    *most, last = [f"{level:g}" for level in levels]
+    *most, last = [f"{level:g}" for level in np.array(results["settings"]["noise_levels"])[at]]
     return f"noise {', '.join(most)} and {last}" if most else f"noise {last}"
 
 
