@@ -47,20 +47,18 @@ def panels(
 
     All sizes are in inches, so that an image fills its panel exactly and nothing overlaps.
     """
+    # Not with matplotlib's grid, whose rounding shifts some edges by a pixel.
     gap, edge = 0.07, 0.08
-    high = panel * aspect
-    width = left + n_columns * (panel + gap) - gap + edge
-    height = top + n_rows * (high + below + gap) - gap + edge
+    step_x, step_y = panel + gap, panel * aspect + gap + below
+    width = left + n_columns * step_x - gap + edge
+    height = top + n_rows * step_y - gap + edge
     figure = new_figure(width, height)
-    place = {
-        "left": left / width,
-        "right": 1 - edge / width,
-        "top": 1 - top / height,
-        "bottom": (below + edge) / height,
-        "wspace": gap / panel,
-        "hspace": (below + gap) / high,
-    }
-    return figure, figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw=place)
+    axes = np.empty((n_rows, n_columns), object)
+    for row, column in np.ndindex(axes.shape):
+        x = (left + column * step_x) / width
+        y = 1 - (top + row * step_y + panel * aspect) / height
+        axes[row, column] = figure.add_axes((x, y, panel / width, panel * aspect / height))
+    return figure, axes
 
 
 def show(ax: Axes, image: NDArray[Any], cmap: str = "gray") -> None:
