@@ -17,7 +17,7 @@ from fastgsm._images import (
     trusted_pixels,
 )
 from fastgsm.distributed import denoise_dask
-from fastgsm.noise.anscombe import check_noise
+from fastgsm.noise.kinds import check_noise
 from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors
 from fastgsm.restore.whole import denoise_array
@@ -32,7 +32,7 @@ def denoise(
     sigma: float | ArrayLike | None = None,
     *,
     prior: Priors | None = None,
-    noise: str | tuple[float, float, float] | None = None,
+    noise: str | tuple[float, float, float] | None = "white",
     quality: str = "balanced",
     aggregation: str = "mean",
     stride: int | None = None,
@@ -49,6 +49,7 @@ def denoise(
 
     - ``denoise(noisy)`` estimates the noise level; ``denoise(noisy, sigma=0.1)`` uses yours.
     - ``denoise(photo, channel_axis=-1)`` denoises a colour image.
+    - ``denoise(photo, noise="camera", channel_axis=-1)`` removes the noise of a real photograph.
     - ``denoise(counts, noise="poisson")`` removes the noise of photon counts.
     - ``quality="fast"`` is faster; ``quality="best"`` is slower and better.
 
@@ -67,9 +68,12 @@ def denoise(
         Model of the patches, or name of a bundled one (see `list_priors`). In a pair, the second
         model is for the colour differences; except for "fast", its shapes correspond one-to-one to
         those of the first. By default the bundled priors that go with `quality`.
-    noise : "poisson" or (gain, offset, read_noise), optional
-        Noise that grows with the light, instead of `sigma`. "poisson" is for photon counts, whose
-        variance is their mean. The triple, in the image's own units, is for a camera's values
+    noise : {"white", "camera", "poisson"} or (gain, offset, read_noise)
+        Kind of noise. "white", the default, is independent from pixel to pixel and of one level,
+        `sigma`. The others go without `sigma`. "camera" is what a camera leaves in a finished
+        photograph: correlated between pixels and channels, and measured in the photograph itself.
+        "poisson" is for photon counts, whose variance is their mean. The triple, in the image's own
+        units, is for a sensor's values
         ``gain * Poisson(photons) + offset + N(0, read_noise^2)``; "poisson" is (1, 0, 0).
     quality : {"fast", "balanced", "best"}
         Method, and the bundled prior that goes with it; see Notes.
@@ -85,7 +89,8 @@ def denoise(
     data_range : float, optional
         Value that corresponds to the prior's 1.0. By default 1.0 for floats and the type's maximum
         for integers, with a warning where that is far from the values of the image. With `noise` it
-        counts from the offset, and by default the image's own range is used.
+        counts from the offset, and by default the image's own range is used, unless the noise is
+        "white" or "camera".
     mask : array_like of bool, shape (height, width) or the image's, optional
         True where a pixel is to be trusted. The others are filled in, whatever they hold. NaN
         pixels count as masked. A pixel that is masked in one channel is masked in all.
@@ -124,7 +129,7 @@ def denoise(
         sigma exceeds a billion times the data range; if every pixel is masked or NaN; if sigma is
         negative, NaN or infinite; if sigma or the mask has another shape; if sigma is to be
         estimated and too few patches are free of masked pixels; if the prior is unknown; if `noise`
-        is given together with `sigma`, is neither "poisson" nor three finite numbers, or has a gain
+        is given together with `sigma`, is neither one of the words nor three numbers, or has a gain
         of 0 or less or a negative read noise; if `return_std` is asked for with a quality, an
         aggregation or a prior that does not support it, or with `noise`, masked pixels or a sigma
         map; or if an option is given that tiles or Dask do not support.
@@ -149,6 +154,13 @@ def denoise(
 
     *Photon counts.* With `noise`, the image is stabilised [4]_, denoised, and transformed back by
     the exact unbiased inverse [5]_. The result is never below `offset`.
+
+    *Photographs.* With ``noise="camera"``, the channels are mixed so that the first plane has the
+    least noise and the noise of the planes is uncorrelated. Each plane is restored at a level of
+    its own, estimated from the middle frequencies of the luminance and the low frequencies of the
+    chroma, in the patches that look least like texture. "fast" then has a second scale, for the low
+    frequencies. Fine texture without noise is taken for noise, at most the level of 8x8 patches
+    that hold least of it.
 
     *Masked pixels and sigma maps* need EPLL: patches are restored at falling noise levels, and a
     pixel uses less of the noisy image the noisier it is, and nothing where it is masked. The
@@ -199,7 +211,7 @@ def denoise(
     True
     """
     never_elsewhere = {
-        "noise": noise is not None,
+        "noise": noise is not None and not (isinstance(noise, str) and noise == "white"),
         "aggregation": aggregation != "mean",
         "mask": mask is not None,
         "return_std": bool(return_std),
@@ -226,7 +238,7 @@ def denoise(
             channel_axis=channel_axis, data_range=data_range, workers=workers,
             random_state=random_state, progress=progress,
         )  # fmt: skip
-    camera = None if noise is None else check_noise(noise, sigma)
+    kind = check_noise(noise, sigma)
     original = real_array(image, "image")
     channels = channels_first(original, channel_axis)
     options = Options(
@@ -238,7 +250,7 @@ def denoise(
         given_stride=stride,
         channel_axis=channel_axis,
         data_range=data_range,
-        camera=camera,
+        noise=kind,
         workers=workers,
         progress=bool(progress),
         return_std=bool(return_std),

@@ -78,3 +78,28 @@ def mixing_matrix(n_channels: int) -> FloatArray:
     have the contrast of a grey image, as the priors expect.
     """
     return decorrelating_matrix(n_channels) / math.sqrt(n_channels)
+
+
+def noise_adapted_matrix(covariance: FloatArray) -> FloatArray:
+    """Return a matrix (n, n) that mixes channels by the covariance (n, n) of their noise.
+
+    The first row estimates, with the least noise, what is the same in all channels: it is the
+    generalised least-squares estimate. The other rows vanish for equal channels. The noise of the
+    rows is uncorrelated. For noise that is uncorrelated and equal in all channels, the matrix is
+    `mixing_matrix`.
+
+    Where noise is (nearly) the same in all channels, the covariance is singular: its eigenvalues
+    count as at least a thousandth of the largest.
+    """
+    n = len(covariance)
+    variances, axes = np.linalg.eigh(covariance)
+    variances = np.maximum(variances, 1e-3 * variances[-1])
+    whitener = (axes / np.sqrt(variances)) @ axes.T
+    opponent = mixing_matrix(n)
+    # The rows of the mixing matrix, made orthogonal one after the other where the noise is white.
+    orthonormal, _ = np.linalg.qr(whitener @ opponent.T)
+    rows = orthonormal.T @ whitener
+    rows *= np.sign((rows * opponent).sum(axis=1, keepdims=True))
+    rows /= math.sqrt(n) * np.linalg.norm(rows, axis=1, keepdims=True)
+    rows[0] /= rows[0].sum()
+    return np.asarray(rows)

@@ -18,7 +18,7 @@ from fastgsm._checks import (
 )
 from fastgsm._types import FloatArray
 
-__all__ = ["add_noise", "dead_leaves"]
+__all__ = ["add_noise", "camera_noise", "dead_leaves"]
 
 # Leaves are drawn, and hidden ones dropped, in groups of one leaf per so many pixels. Then the
 # search for open pixels costs no more than painting.
@@ -26,6 +26,12 @@ PIXELS_PER_LEAF = 64
 MIN_LEAVES = 64
 # A pixel is open while leaves leave more than this share of it uncovered.
 OPEN = 1e-2
+
+# The simulated camera: read noise in electrons, amplification of red, green and blue for white,
+# and the exponent of its gamma curve.
+READ_NOISE = 2.0
+WHITE_BALANCE = (2.0, 1.0, 1.6)
+GAMMA = 2.2
 
 
 def dead_leaves(
@@ -165,6 +171,81 @@ def add_noise(
         )
     noise = check_random_state(random_state).standard_normal(clean.shape)
     return (clean + deviation * noise).astype(clean.dtype)
+
+
+def camera_noise(
+    image: ArrayLike, photons: float = 400.0, smoothing: float = 0.7, random_state: Any = None
+) -> FloatArray:
+    """Photograph an image: return it with the noise that a camera leaves in a finished picture.
+
+    The image is made linear and seen through a Bayer mosaic, with the noise of photons and of
+    reading; then colours are interpolated bilinearly, balanced and gamma-corrected, and brightness
+    and, twice as far, colours are smoothed. So the noise is correlated between pixels and channels.
+
+    Parameters
+    ----------
+    image : array_like of floats, shape (height, width, 3)
+        Clean colour image in [0, 1].
+    photons : float
+        Number of photons that make a green pixel white; ``numpy.inf`` for a picture without noise.
+    smoothing : float
+        Standard deviation of the Gaussian that smooths the brightness, in pixels; 0 for none.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Seed. The same seed gives the same noise.
+
+    Returns
+    -------
+    ndarray
+        Of the image's shape and type, in [0, 1].
+
+    Raises
+    ------
+    TypeError
+        If the image is not of floats.
+    ValueError
+        If it has another shape or leaves [0, 1], or if `photons` is not above 0 or `smoothing`
+        negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgsm.datasets import camera_noise, dead_leaves
+    >>> clean = np.stack([dead_leaves((64, 64), random_state=0)] * 3, axis=-1)
+    >>> noisy = camera_noise(clean, random_state=1)
+    >>> bool((noisy - camera_noise(clean, np.inf)).std() > 0.01)
+    True
+    """
+    from scipy.ndimage import convolve1d, gaussian_filter  # here, because it is slow to import
+
+    clean = plain_array(image, "image")
+    if clean.dtype.kind != "f":
+        raise TypeError(f"image has dtype {clean.dtype}; wanted floats in [0, 1].")
+    if clean.ndim != 3 or clean.shape[2] != 3:
+        raise ValueError(f"image has shape {clean.shape}; wanted (height, width, 3).")
+    if not (clean.min() >= 0 and clean.max() <= 1):
+        raise ValueError(
+            f"image has values from {clean.min():g} to {clean.max():g}; wanted [0, 1]."
+        )
+    if not photons > 0:
+        raise ValueError(f"photons is {photons}; wanted a number above 0.")
+    smoothing = check_nonnegative(smoothing, "smoothing")
+    sensor = (np.indices(clean.shape[:2]) % 2).sum(axis=0)  # RGGB
+    gains = np.array(WHITE_BALANCE)[sensor]
+    light = np.take_along_axis(clean.astype(np.float64) ** GAMMA, sensor[..., None], 2)[..., 0]
+    if math.isfinite(photons):
+        rng = check_random_state(random_state)
+        electrons = rng.poisson(photons * light / gains)
+        electrons = electrons + READ_NOISE * rng.standard_normal(light.shape)
+        light = electrons * gains / photons
+    of_channels = [(sensor == channel).astype(float) for channel in range(3)]
+    planes = np.stack([own * light for own in of_channels] + of_channels)
+    for axis in (1, 2):  # bilinear: means over the neighbours that have the colour
+        planes = convolve1d(planes, [0.5, 1, 0.5], axis, mode="mirror")
+    picture = np.moveaxis(np.clip(planes[:3] / planes[3:], 0, 1) ** (1 / GAMMA), 0, -1)
+    brightness = picture.mean(axis=2, keepdims=True)
+    colours = gaussian_filter(picture - brightness, 2 * smoothing, axes=(0, 1))
+    brightness = gaussian_filter(brightness, smoothing, axes=(0, 1))
+    return np.clip(brightness + colours, 0, 1).astype(clean.dtype)
 
 
 def _radii(n: int, r_min: float, r_max: float, rng: np.random.Generator) -> FloatArray:

@@ -95,10 +95,11 @@ def _add_noise_and_mask(command: argparse.ArgumentParser) -> None:
     noise.add_argument(
         "--noise",
         type=_noise,
-        metavar="poisson|GAIN,OFFSET,READ_NOISE",
-        help="noise that grows with the light: 'poisson' if pixels are photon counts; or a "
-        "camera's grey levels per photon, its value without light, and the standard deviation of "
-        "its read noise, separated by commas",
+        metavar="white|camera|poisson|GAIN,OFFSET,READ_NOISE",
+        help="kind of noise: 'white' (the default); 'camera' for a finished photograph, whose "
+        "noise is correlated between pixels; 'poisson' if pixels are photon counts; or a sensor's "
+        "grey levels per photon, its value without light, and the standard deviation of its read "
+        "noise, separated by commas",
     )
     command.add_argument(
         "--mask",
@@ -232,7 +233,7 @@ def _restore(
     with Progress(len(pages), "denoising pages", progress and several) as bar:
         for page in pages:
             sigma = args.sigma
-            if sigma is None and args.noise is None:
+            if sigma is None and args.noise in (None, "white"):
                 sigma = _estimate(page, options.get("mask"))
             array = fastgsm.denoise(
                 page.array,
@@ -281,12 +282,12 @@ def _read_mask(args: argparse.Namespace) -> np.ndarray:
 
 def _noise(text: str) -> str | tuple[float, ...]:
     """Convert the argument of --noise; `fastgsm.denoise` checks the numbers."""
-    if text == "poisson":
+    if text in ("white", "camera", "poisson"):
         return text
     try:
         gain, offset, read_noise = map(float, text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither poisson nor three numbers GAIN,OFFSET,READ_NOISE"
+            f"{text!r} is neither white, camera, poisson nor three numbers GAIN,OFFSET,READ_NOISE"
         ) from None
     return gain, offset, read_noise

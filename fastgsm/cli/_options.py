@@ -119,6 +119,7 @@ def figures(
     """Return what to report about a denoised image, in types that JSON can hold."""
     array = pages[0].array
     origin = "estimated" if args.sigma is None else "given"
+    noise = args.noise if args.noise in ("white", "camera") else "photon"
     return {
         "input": str(source),
         "output": str(output),
@@ -127,6 +128,7 @@ def figures(
         "height": array.shape[0],
         "channels": 1 if array.ndim == 2 else 3,
         "dtype": str(array.dtype),
+        "noise": "white" if args.noise is None else noise,
         "sigma": sigmas,
         "sigma_origin": None if sigmas[0] is None else origin,
         "seconds": seconds,
@@ -148,7 +150,7 @@ def sentence(figures: dict[str, Any]) -> str:
     if figures["pages"] > 1:
         size = f"{figures['pages']} pages, the first {size}"
     if figures["sigma_origin"] is None:
-        return f"{size}: photon noise, {figures['seconds']:.2f} s"
+        return f"{size}: {figures['noise']} noise, {figures['seconds']:.2f} s"
     low, high = (f"{extreme(figures['sigma']):.4g}" for extreme in (min, max))
     sigma = low if low == high else f"{low} to {high}"
     unit = "" if figures["dtype"].startswith("float") else " grey levels"

@@ -16,7 +16,7 @@ from fastgsm._types import FloatArray
 
 __all__ = ["exact_unbiased_inverse", "stabilise"]
 
-Noise = tuple[float, float, float]
+Photons = tuple[float, float, float]
 
 # Side of the box over which the stabilised image is averaged before its range is taken: the noise,
 # of standard deviation 1, then adds some 1.5 to it instead of 8.
@@ -73,10 +73,10 @@ def stabilise(
     >>> [round(float(stabilise(rng.poisson(p, 100_000)).std()), 1) for p in (5, 50, 500)]
     [1.0, 1.0, 1.0]
     """
-    return _stabilised(image, _check_triple((gain, offset, read_noise)))
+    return _stabilised(image, check_triple((gain, offset, read_noise)))
 
 
-def _stabilised(image: ArrayLike, noise: Noise) -> FloatArray:
+def _stabilised(image: ArrayLike, noise: Photons) -> FloatArray:
     """Transform like `stabilise`, with a checked triple."""
     gain, offset, read_noise = noise
     values, _ = as_float_image(image, data_range=1.0)
@@ -141,12 +141,12 @@ def exact_unbiased_inverse(
     >>> round(float(exact_unbiased_inverse(D)), 1), round(float((D / 2) ** 2 - 3 / 8), 1)
     (3.0, 2.8)
     """
-    noise = _check_triple((gain, offset, read_noise))
+    noise = check_triple((gain, offset, read_noise))
     values, _ = as_float_image(stabilised, "stabilised", data_range=1.0)
     return unbiased_inverse(values, noise)
 
 
-def unbiased_inverse(values: FloatArray, noise: Noise) -> FloatArray:
+def unbiased_inverse(values: FloatArray, noise: Photons) -> FloatArray:
     """Transform like `exact_unbiased_inverse`, with checked values and a checked triple."""
     gain, offset, read_noise = noise
     # Below the transform of 0 photons, where the formula gives 0, its poles take over.
@@ -158,26 +158,8 @@ def unbiased_inverse(values: FloatArray, noise: Noise) -> FloatArray:
     return np.asarray(gain * photons + offset, dtype=values.dtype)
 
 
-def check_noise(noise: Any, sigma: Any) -> Noise:
-    """Return (gain, offset, read noise) for the argument ``noise`` of `denoise`."""
-    if sigma is not None:
-        raise ValueError(
-            f"sigma is {sigma!r} and noise is {noise!r}; wanted one of them. Leave sigma out if "
-            f"the noise grows with the light, and noise if it is the same everywhere."
-        )
-    if isinstance(noise, str) and noise == "poisson":
-        return 1.0, 0.0, 0.0
-    values = list(noise) if np.iterable(noise) and not isinstance(noise, str) else []
-    if len(values) != 3:
-        raise ValueError(
-            f"noise is {noise!r}; wanted 'poisson' for photon counts, or three numbers (gain, "
-            f"offset, read_noise) in the image's own units."
-        )
-    return _check_triple(values)
-
-
 def stabilised_image(
-    image: NDArray[Any], noise: Noise, channel_axis: int | None, data_range: float | None
+    image: NDArray[Any], noise: Photons, channel_axis: int | None, data_range: float | None
 ) -> tuple[FloatArray, float]:
     """Return a stabilised image in units of the range of the signal under its noise, and the range.
 
@@ -204,7 +186,8 @@ def stabilised_image(
     return pixels / pixels.dtype.type(data_range), data_range
 
 
-def _check_triple(noise: Sequence[Any]) -> Noise:
+def check_triple(noise: Sequence[Any]) -> Photons:
+    """Return a checked (gain, offset, read noise)."""
     gain, offset, read_noise = noise
     return (
         check_positive(gain, "gain of the noise"),

@@ -111,6 +111,7 @@ class EPLL:
         self._model = model = setting.model
         self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]
         self._chroma = model if setting.chroma is None else setting.chroma
+        self._levels = setting.levels
         self._patch_size = setting.patch_size
         self._stride = stride = setting.stride
         self._remove_mean, self._remove_global_mean = centring(model)
@@ -221,12 +222,16 @@ class EPLL:
         is scratch memory.
         """
         models = [self._model] + [self._chroma] * (len(planes) - 1)
-        banks = [bank_of(model, sigma, planes.dtype, FLAT_TAIL_LOSS) for model in models]
+        levels = self._levels(sigma, len(planes))
+        banks = [
+            bank_of(model, level, planes.dtype, FLAT_TAIL_LOSS)
+            for model, level in zip(models, levels, strict=True)
+        ]
         sums = np.zeros(planes.shape, planes.dtype)
         for i, group in enumerate(grid.groups(PATCHES_PER_CALL)):
-            for plane, bank, total in zip(planes, banks, sums, strict=True):
+            for plane, level, bank, total in zip(planes, levels, banks, sums, strict=True):
                 if bank is None:
-                    patches = posterior_means(self._model, sigma, plane, group)
+                    patches = posterior_means(self._model, level, plane, group)
                 else:
                     restore_patches(plane, *group, bank, *batches[i], patches)
                 add_patches(patches, *group[:3], total)

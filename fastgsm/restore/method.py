@@ -52,9 +52,18 @@ class Setting:
     """Draws the positions of the patch grids."""
     center: bool = False
     """Keep only each patch's central pixel."""
+    ratios: tuple[float, ...] | None = None
+    """The noise of every plane relative to that of the first; None if all are equal."""
+    correlated: bool = False
+    """The noise is correlated between pixels, and so is strong at low frequencies."""
     inner: Part | None = None
     """Part of the planes that is wanted, from multiples of the preset's step on; the rest of the
     result may hold anything."""
+
+    def levels(self, sigma: float, n_planes: int) -> list[float]:
+        """Return the noise of all planes where that of the first is ``sigma``."""
+        ratios = (1.0,) * n_planes if self.ratios is None else self.ratios
+        return [sigma * ratio for ratio in ratios]
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,8 @@ class Refined:
     missing: NDArray[np.bool_] | None = None
     """Where (height, width) the method's result replaces the noisy image."""
     part: Part = (slice(None), slice(None))
+    ratios: tuple[float, ...] | None = None
+    """The noise of every plane relative to that of the first, which the refinement is made for."""
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
@@ -193,7 +195,11 @@ class Refined:
         if self.missing is not None:
             planes = np.where(self.missing, restored, planes)
         part = (slice(None), *self.part)
-        restored[part] = self.refinement(planes[part], restored[part], bar)
+        if self.ratios is None:
+            restored[part] = self.refinement(planes[part], restored[part], bar)
+            return restored
+        scale = np.array(self.ratios, planes.dtype)[:, None, None]  # to planes of equal noise
+        restored[part] = self.refinement(planes[part] / scale, restored[part] / scale, bar) * scale
         return restored
 
     def _refines(self, shape: tuple[int, ...]) -> bool:

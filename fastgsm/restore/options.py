@@ -13,7 +13,7 @@ from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
 from fastgsm._registry import names_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
-from fastgsm.noise.anscombe import Noise
+from fastgsm.noise.kinds import Noise
 from fastgsm.patches import check_stride
 from fastgsm.restore.method import Reach, Setting
 from fastgsm.restore.presets import DEFAULT_QUALITY, PRESETS, Preset
@@ -40,8 +40,8 @@ class Options:
     """The stride that was asked for; see `stride`."""
     channel_axis: int | None = None
     data_range: float | None = None
-    camera: Noise | None = None
-    """Noise that grows with the light."""
+    noise: Noise = "white"
+    """Its kind."""
     workers: int | None = None
     progress: bool = False
     return_std: bool = False
@@ -96,11 +96,26 @@ class Options:
         return self.preset.reach(self.patch_size, self.stride)
 
     def setting(
-        self, dtype: np.dtype[Any], rng: np.random.Generator, inner: Part | None
+        self,
+        dtype: np.dtype[Any],
+        rng: np.random.Generator,
+        inner: Part | None,
+        ratios: tuple[float, ...] | None,
     ) -> Setting:
         """Return what a method is made for, with planes of type ``dtype``."""
         model, chroma = self.models
-        return Setting(model, chroma, self.patch_size, self.stride, dtype, rng, self.center, inner)
+        return Setting(
+            model,
+            chroma,
+            self.patch_size,
+            self.stride,
+            dtype,
+            rng,
+            center=self.center,
+            ratios=ratios,
+            correlated=self.noise == "camera",
+            inner=inner,
+        )
 
     def for_uneven_noise(self) -> Options:
         """Return the options for masked pixels or a noise level for each pixel.
@@ -133,7 +148,7 @@ class Options:
 
     def _check_std(self) -> None:
         """Raise ValueError where no expected error of a pixel is known."""
-        if self.camera is not None:
+        if self.noise != "white":
             _refuse_std()
         if not self.preset.has_variance or self.center:
             able = [repr(name) for name, each in PRESETS.items() if each.has_variance]

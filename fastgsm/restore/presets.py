@@ -51,6 +51,19 @@ def half_a_patch(patch_size: int) -> int:
     return max(1, patch_size // 2)
 
 
+def new_single_pass(setting: Setting, level: float) -> Method:
+    """Return "fast": the single pass, at two scales for noise that is strong at low frequencies.
+
+    On real photographs (cc15) the second scale gains 0.3 dB. Twice the stride does as well there.
+    """
+    fine = SinglePass(setting, level)
+    if not setting.correlated or setting.center:
+        return fine
+    stride = min(2 * setting.stride, setting.patch_size)
+    coarse = SinglePass(replace(setting, stride=stride), level / 2)
+    return TwoScales(fine, coarse, setting.patch_size)
+
+
 def fine_halo(patch_size: int, stride: int) -> int:
     """Return how far EPLL at full size looks, with the correction of low frequencies."""
     return EPLL.reach(patch_size, stride).halo + CORRECTION_HALO
@@ -81,13 +94,13 @@ def refined_reach(patch_size: int, stride: int) -> Reach:
 
 def new_refined(setting: Setting, level: float) -> Method:
     """Return "best": two-scale EPLL with thorough grids, and the refinement of its result."""
-    refinement = NonlocalMVN(level, setting.dtype)
+    refined = partial(Refined, refinement=NonlocalMVN(level, setting.dtype), ratios=setting.ratios)
     if setting.inner is None:
-        return Refined(new_two_scale_epll(setting, level, THOROUGH_GRIDS), refinement)
+        return refined(new_two_scale_epll(setting, level, THOROUGH_GRIDS))
     step = refined_reach(setting.patch_size, setting.stride).step
     part = grown(setting.inner, NonlocalMVN.reach().halo, step)
     pilot = new_two_scale_epll(replace(setting, inner=part), level, THOROUGH_GRIDS)
-    return Refined(pilot, refinement, part=part)
+    return refined(pilot, part=part)
 
 
 def new_uneven_refined(setting: Setting, noise: FloatArray) -> Method:
@@ -97,7 +110,8 @@ def new_uneven_refined(setting: Setting, noise: FloatArray) -> Method:
     levels = np.unique(noise[~missing])
     if levels.size > 1 or levels[0] == 0:  # no one level to refine at
         return pilot
-    return Refined(pilot, NonlocalMVN(float(levels[0]), setting.dtype), missing)
+    refinement = NonlocalMVN(float(levels[0]), setting.dtype)
+    return Refined(pilot, refinement, missing, ratios=setting.ratios)
 
 
 # Gains of separate priors for the opponent colours, on crops of 256x256 pixels of every second
@@ -110,7 +124,7 @@ PRESETS = {
         "gsm-chroma",
         lambda patch_size: 1,
         SinglePass.reach,
-        SinglePass,
+        new_single_pass,
         shapes_correspond=False,
         keeps_centres=True,
         has_variance=True,

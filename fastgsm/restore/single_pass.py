@@ -53,6 +53,7 @@ class Filters(NamedTuple):
     """A model at one noise level, and how its patches are centred."""
 
     model: PatchModel
+    sigma: float
     bank: WienerBank | None
     remove_mean: bool
     remove_global_mean: bool
@@ -64,7 +65,7 @@ class Filters(NamedTuple):
         bank = bank_of(model, sigma, dtype, FLAT_TAIL_LOSS)
         n_shapes = 1 if bank is None else len(bank.forward)
         bands_per_call = max(BANDS_PER_CALL // n_shapes, 4 * usable_threads())
-        return cls(model, bank, *centring(model), bands_per_call)
+        return cls(model, sigma, bank, *centring(model), bands_per_call)
 
 
 class SinglePass:
@@ -75,12 +76,10 @@ class SinglePass:
 
     def __init__(self, setting: Setting, sigma: float) -> None:
         self._sigma = sigma
+        self._setting = setting
         self._patch_size = setting.patch_size
         self._stride = setting.stride
         self._center = setting.center
-        self._first = self._others = Filters.of(setting.model, sigma, setting.dtype)
-        if setting.chroma is not None:
-            self._others = Filters.of(setting.chroma, sigma, setting.dtype)
 
     @staticmethod
     def reach(patch_size: int, stride: int) -> Reach:
@@ -109,19 +108,22 @@ class SinglePass:
         restored, variance = np.empty((2, *planes.shape), planes.dtype)
         every = zip(self._filters(len(planes)), planes, restored, strict=True)
         for each, errors in zip(every, variance, strict=True):
-            errors[:] = self._expected_errors(self._restore(*each, bar))
+            errors[:] = self._expected_errors(self._restore(*each, bar), each[0].sigma)
         return restored, variance
 
     def _filters(self, n_planes: int) -> list[Filters]:
         """Return the filters of the luminance, the first plane, and of the other planes."""
-        return [self._first] + [self._others] * (n_planes - 1)
+        model, chroma, dtype = self._setting.model, self._setting.chroma, self._setting.dtype
+        models = [model] + [model if chroma is None else chroma] * (n_planes - 1)
+        levels = self._setting.levels(self._sigma, n_planes)
+        return [Filters.of(each, s, dtype) for each, s in zip(models, levels, strict=True)]
 
     def _grid(self, shape: tuple[int, ...], remove_mean: bool = False) -> Grid:
         """Return the patches of an image of ``shape`` (height, width)."""
         rows, cols = (grid_positions(n, self._patch_size, self._stride) for n in shape)
         return Grid(rows, cols, self._patch_size, remove_mean)
 
-    def _expected_errors(self, weights: FloatArray) -> FloatArray:
+    def _expected_errors(self, weights: FloatArray, sigma: float) -> FloatArray:
         """Return every pixel's expected squared error, from the ``weights`` of its patches.
 
         A patch of weight w = 1 / t, t the trace of its filter, expects s2 t / d a pixel. Of the n
@@ -141,7 +143,7 @@ class SinglePass:
         error = trace - (1 - left) * dtype.type(AVERAGED_TRACE)
         error *= dtype.type(TRACE_SLOPE)
         np.maximum(error, left * trace, out=error)
-        error *= dtype.type(self._sigma**2 / p**2)
+        error *= dtype.type(sigma**2 / p**2)
         return error
 
     def _restore(
@@ -188,7 +190,7 @@ class SinglePass:
             part = bands[start : start + filters.bands_per_call + 1]
             spill = np.empty((part.size - 1, len(sums), below, image.shape[1]), image.dtype)
             if filters.bank is None:
-                self._sum_bands(filters.model, image, grid, part, sums, spill)
+                self._sum_bands(filters, image, grid, part, sums, spill)
             else:
                 rows, cols, *of_patches = grid
                 denoise_bands(
@@ -203,7 +205,7 @@ class SinglePass:
 
     def _sum_bands(
         self,
-        model: PatchModel,
+        filters: Filters,
         image: FloatArray,
         grid: Grid,
         bands: NDArray[np.intp],
@@ -214,7 +216,7 @@ class SinglePass:
         tops = np.append(grid.rows, image.shape[0])
         for (first, last), spilt in zip(itertools.pairwise(bands), spill, strict=True):
             band = grid.part(slice(first, last))
-            clean = posterior_means(model, self._sigma, image, band)
+            clean = posterior_means(filters.model, filters.sigma, image, band)
             top, bottom = tops[first], tops[last]
             band = band._replace(rows=band.rows - top)
             total = np.zeros(

@@ -95,7 +95,10 @@ def test_several_files_go_to_a_folder(folder: Path) -> None:
         (["photos", "missing.png", "out"], "no such file or folder: missing.png"),
         (["photos", "out", "--prior", "nobody"], "neither a file nor a bundled prior"),
         (["photos", "out", "--mask", "photos/a.png"], "--mask photos/a.png has"),
-        (["photos", "out", "--noise", "1,2"], "'1,2' is neither poisson nor three numbers"),
+        (
+            ["photos", "out", "--noise", "1,2"],
+            "'1,2' is neither white, camera, poisson nor",
+        ),
         (["photos", "out", "--noise", "poisson", "--sigma", "2"], "not allowed with argument"),
         (["photos", "out", "--workers", "0"], "--workers: 0 is not 1 or more"),
     ],

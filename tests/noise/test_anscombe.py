@@ -211,7 +211,7 @@ IMAGE = np.ones((20, 20))
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"noise": "gamma"}, ValueError, "noise is 'gamma'; wanted 'poisson'"),
+        ({"noise": "gamma"}, ValueError, "noise is 'gamma'; wanted 'white', 'camera'"),
         ({"noise": 3}, ValueError, r"noise is 3; wanted .* \(gain, offset, read_noise\)"),
         ({"noise": (1, 0)}, ValueError, r"noise is \(1, 0\); wanted .* three numbers"),
         ({"noise": (1, 0, 0, 0)}, ValueError, "three numbers"),
@@ -224,7 +224,7 @@ IMAGE = np.ones((20, 20))
         ({"noise": (1, 0, np.nan)}, ValueError, "read_noise of the noise is nan"),
         ({"noise": (1, "0", 0)}, TypeError, "offset of the noise is '0'"),
         ({"noise": "poisson", "sigma": 0.1}, ValueError, "sigma is 0.1 and noise is 'poisson'"),
-        ({"noise": "poisson", "sigma": 0}, ValueError, "wanted one of them. Leave sigma out"),
+        ({"noise": "poisson", "sigma": 0}, ValueError, "wanted one of them. Give sigma"),
         ({"noise": "poisson", "data_range": 0}, ValueError, "data_range is 0"),
         ({"noise": "poisson", "channel_axis": 0}, ValueError, "two axes of pixels"),
         ({"noise": "poisson", "image": IMAGE[:5]}, ValueError, "smaller than one patch"),
