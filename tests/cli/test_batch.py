@@ -142,7 +142,7 @@ def test_json_of_a_folder_and_of_one_image(folder: Path, capsys: Any) -> None:
     seconds = first.pop("seconds")
     assert seconds > 0 and first == {
         "input": "photos/a.png", "output": "out/a.png", "pages": 1, "width": 20, "height": 24,
-        "channels": 1, "dtype": "uint8", "sigma": [9.0], "sigma_origin": "given",
+        "channels": 1, "dtype": "uint8", "noise": "white", "sigma": [9.0], "sigma_origin": "given",
     }  # fmt: skip
     assert second["output"] is None and "cannot read" in second["error"]
     assert third["input"] == "photos/c.npy"
