@@ -17,8 +17,7 @@ from fastgsm.models._save import save_model
 class PatchModel(LearnsByParts):
     """Base of all patch priors: a density on vectors that is learned, scores and denoises.
 
-    A new model implements what is abstract here and in `models._model.Model`, and has an entry in
-    `_registry.MODELS`.
+    A new model implements what is abstract here and in `models._model`, and is in `_registry`.
     """
 
     @abstractmethod
