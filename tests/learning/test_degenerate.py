@@ -16,6 +16,7 @@ from tests.helpers import fit_quietly, heavy_tailed, new_model
 Model = fastgsm.models.PatchModel
 MODELS: dict[str, Callable[..., Model]] = {
     **{name: partial(new_model, name) for name in registry.MODELS},
+    "MoGSM": partial(fastgsm.MoGSM, 3, 2),  # with more scales, other bits take it elsewhere
     "GMM at random": partial(fastgsm.GMM, 3, init_params="random"),
     "GMM without means": partial(fastgsm.GMM, 3, fit_means=False),
 }
