@@ -19,8 +19,7 @@ class Entry:
     Attributes
     ----------
     name : str
-        Name of the class, by which files name the model. In lower case, it is the name of its
-        module and of its kind on the command line.
+        Name of the class, also in files; in lower case, of its module and on the command line.
     tiny : mapping
         Options of the smallest model that runs all of its kernels: all that set a size.
     modest : mapping

@@ -37,8 +37,7 @@ STEPS = ("decay", "equal", "exact")
 class PatchModel(Model):
     """Base of all patch priors: a density on vectors that is learned, scores and denoises.
 
-    A new model implements what is abstract in `models._model.Model`, and has an entry in
-    `_registry.MODELS`.
+    A new model implements what is abstract in `models._model.Model`, and is in `_registry`.
     """
 
     # Whether means are learned.
