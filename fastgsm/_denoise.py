@@ -159,8 +159,7 @@ def denoise(
     least noise and the noise of the planes is uncorrelated. Each plane is restored at a level of
     its own, estimated from the middle frequencies of the luminance and the low frequencies of the
     chroma, in the patches that look least like texture. "fast" then has a second scale, for the low
-    frequencies. Fine texture without noise is taken for noise, at most the level of 8x8 patches
-    that hold least of it.
+    frequencies. An image that has fine texture everywhere, and no noise, loses some of it.
 
     *Masked pixels and sigma maps* need EPLL: patches are restored at falling noise levels, and a
     pixel uses less of the noisy image the noisier it is, and nothing where it is masked. The
