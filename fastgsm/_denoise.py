@@ -17,7 +17,7 @@ from fastgsm._images import (
     trusted_pixels,
 )
 from fastgsm.distributed import denoise_dask
-from fastgsm.noise.kinds import check_noise
+from fastgsm.noise.kinds import check_noise, is_white
 from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors
 from fastgsm.restore.whole import denoise_array
@@ -210,7 +210,7 @@ def denoise(
     True
     """
     never_elsewhere = {
-        "noise": noise is not None and not (isinstance(noise, str) and noise == "white"),
+        "noise": not is_white(noise),
         "aggregation": aggregation != "mean",
         "mask": mask is not None,
         "return_std": bool(return_std),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 from fastgsm.colour import noise_adapted_matrix
-from fastgsm.noise.white import BASIS, MIN_NOISY, PATCH
+from fastgsm.noise.white import BASIS, MIN_NOISY, PATCH, grid_stride
 
 # Most patches examined, and the share of them that is taken for noise alone.
 MAX_PATCHES = 30_000
@@ -94,8 +94,7 @@ def _patches(
 
     A clipped pixel, at its channel's least or greatest value, has lost some of its noise.
     """
-    n_windows = math.prod(length - PATCH + 1 for length in planes.shape[1:])
-    stride = max(1, math.ceil(math.sqrt(n_windows / MAX_PATCHES)))
+    stride = grid_stride(planes.shape[1:], MAX_PATCHES)
     low, high = (f(axis=(1, 2), keepdims=True) for f in (planes.min, planes.max))
     usable = ((planes > low) & (planes < high)).all(axis=0)
     if trusted is not None:

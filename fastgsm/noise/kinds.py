@@ -11,9 +11,14 @@ from fastgsm.noise.anscombe import Photons, check_triple
 Noise = Photons | Literal["white", "camera"]
 
 
+def is_white(noise: Any) -> bool:
+    """Return whether the argument ``noise`` of `denoise` asks for white noise, the default."""
+    return noise is None or (isinstance(noise, str) and noise == "white")
+
+
 def check_noise(noise: Any, sigma: Any) -> Noise:
     """Return the kind of noise for the arguments ``noise`` and ``sigma`` of `denoise`."""
-    if noise is None or (isinstance(noise, str) and noise == "white"):
+    if is_white(noise):
         return "white"
     if sigma is not None:
         raise ValueError(
