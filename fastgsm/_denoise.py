@@ -16,9 +16,12 @@ from fastgsm._images import (
     delivered,
     trusted_pixels,
 )
+from fastgsm._types import FloatArray
 from fastgsm.distributed import denoise_dask
-from fastgsm.noise.kinds import check_noise, is_white
-from fastgsm.restore.options import Options
+from fastgsm.noise.estimate import estimated
+from fastgsm.noise.kinds import check_channels, check_noise
+from fastgsm.noise.model import NoiseModel
+from fastgsm.restore.options import Options, refuse_std
 from fastgsm.restore.priors import Priors
 from fastgsm.restore.whole import denoise_array
 from fastgsm.tiles import denoise_tiles
@@ -32,7 +35,7 @@ def denoise(
     sigma: float | ArrayLike | None = None,
     *,
     prior: Priors | None = None,
-    noise: str | tuple[float, float, float] | None = "white",
+    noise: str | tuple[float, float, float] | NoiseModel | None = "auto",
     quality: str = "balanced",
     aggregation: str = "mean",
     stride: int | None = None,
@@ -210,7 +213,7 @@ def denoise(
     True
     """
     never_elsewhere = {
-        "noise": not is_white(noise),
+        "noise": check_noise(noise, sigma) not in ("auto", "white"),
         "aggregation": aggregation != "mean",
         "mask": mask is not None,
         "return_std": bool(return_std),
@@ -237,7 +240,7 @@ def denoise(
             channel_axis=channel_axis, data_range=data_range, workers=workers,
             random_state=random_state, progress=progress,
         )  # fmt: skip
-    kind = check_noise(noise, sigma)
+    given = check_noise(noise, sigma)
     original = real_array(image, "image")
     channels = channels_first(original, channel_axis)
     options = Options(
@@ -249,7 +252,6 @@ def denoise(
         given_stride=stride,
         channel_axis=channel_axis,
         data_range=data_range,
-        noise=kind,
         workers=workers,
         progress=bool(progress),
         return_std=bool(return_std),
@@ -260,7 +262,14 @@ def denoise(
         options = options.for_uneven_noise()
     options.check(channels.shape[1:])
     check_out(out, original)
-    denoised, std = denoise_array(original, level, options, trusted)
+    known: NoiseModel | FloatArray
+    if isinstance(level, np.ndarray):
+        known = level
+    elif isinstance(given, NoiseModel):
+        known = check_channels(given, len(channels))
+    else:
+        known = estimated(given, level, original, channel_axis, data_range, trusted)
+    denoised, std = denoise_array(original, known, options, trusted)
     denoised = delivered(denoised, out, image)
     return denoised if std is None else (denoised, as_given(image, std))
 

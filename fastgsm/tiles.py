@@ -22,6 +22,7 @@ from fastgsm._parts import Tile, index, pixel_shape, read_part, tiles_of
 from fastgsm._progress import Progress
 from fastgsm.files.tile_log import Checkpoint
 from fastgsm.models import PatchModel
+from fastgsm.noise.model import NoiseModel
 from fastgsm.noise.scan import estimate_sigma_by_tiles
 from fastgsm.noise.white import PATCH
 from fastgsm.restore.options import Options
@@ -183,7 +184,7 @@ def denoise_into(
 
 def denoise_tile(noisy: NDArray[Any], sigma: float, part: Tile, options: Options) -> NDArray[Any]:
     """Denoise a tile with its margins, and return its inner part."""
-    clean, _ = denoise_array(noisy, sigma, options, inner=part.cut)
+    clean, _ = denoise_array(noisy, NoiseModel.white(sigma), options, inner=part.cut)
     return clean[index(part.cut, options.channel_axis)]
 
 

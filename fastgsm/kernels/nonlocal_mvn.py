@@ -7,7 +7,8 @@ A task owns a band of rows of reference patches. For each run of references it
    patch y becomes ``m + C (C + s2 I)^-1 (y - m) = y - s2 (C + s2 I)^-1 (y - m)`` (the equations
    are solved in kernels/elimination.py). The s2 in the brackets is never so small that C + s2 I is
    singular to rounding. The s2 before them stays, so that y is then trusted too much, by less than
-   a standard deviation, and never too little;
+   a standard deviation, and never too little. For noise of covariance s2 N, N takes the place of
+   I: ``y - s2 N (C + s2 N)^-1 (y - m)``;
 3. adds the restored patches to sums of its own, which the caller adds in the order of the bands.
 
 For 6x6 patches, groups of 40 and 31x31 displacements (the default is 25x25), a reference takes 4 us
@@ -31,6 +32,8 @@ from fastgsm.kernels.matching import LANES, match_run, new_matches, select_neare
 # trace. With 0, checkerboards of 0 and 1 with noise of 1e-4 and less came back in float32 as NaN
 # or arbitrary numbers.
 LEAST_RIDGE = 8.0
+# Least eigenvalue of N.
+LEAST_VARIANCE = 1e-3
 
 
 class Matching(NamedTuple):
@@ -40,6 +43,7 @@ class Matching(NamedTuple):
     radius: int  # of the window, in pixels
     group_size: int
     noise_variance: Any  # in the type of the images
+    correlations: Any  # N of each plane, (C, d, d), or (0, d, d) for I
 
 
 class Scratch(NamedTuple):
@@ -49,6 +53,7 @@ class Scratch(NamedTuple):
     pilot: Any  # (group', COLUMNS), patches as rows
     mean: Any  # (d,)
     equations: Any  # (d, COLUMNS)
+    line: Any  # (COLUMNS,)
 
 
 @jit
@@ -104,8 +109,43 @@ def _subtract_mean(samples, n, d, mean):
 
 
 @jit
-def _restore_group(noisy, pilot, corners, matching, scratch, shift, sums):
-    """Add the restored patches at ``corners`` to ``sums``, which begins at pixel ``shift``."""
+def _fill_noise(scale, correlations, plane, first, equations):
+    """Fill the ``first`` columns of ``equations`` with ``scale`` times a plane's N, or times I.
+
+    Returns the least eigenvalue that the noise has.
+    """
+    d = equations.shape[0]
+    for i in range(d):
+        row = equations[i]
+        for x in range(first):
+            row[x] = 0.0
+        row[i] = scale
+    if correlations.shape[0] == 0:
+        return scale
+    for i in range(d):
+        row, correlation = equations[i], correlations[plane, i]
+        for x in range(d):
+            row[x] = scale * correlation[x]
+    return scale * equations.dtype.type(LEAST_VARIANCE)
+
+
+@jit
+def _correlate(correlation, equations, first, line):
+    """Fill ``line`` (n,) with a row (d,) of N times the n columns of ``equations`` from ``first``."""
+    n = line.shape[0]
+    line[:] = 0.0
+    for x in range(correlation.shape[0]):
+        weight, row = correlation[x], equations[x, first : first + n]
+        for t in range(n):
+            line[t] = fma(weight, row[t], line[t])
+
+
+@jit
+def _restore_group(noisy, pilot, plane, corners, matching, scratch, shift, sums):
+    """Add the restored patches at ``corners`` to ``sums``, which begins at pixel ``shift``.
+
+    All images are those of one ``plane``, given by its number.
+    """
     p, d, n = matching.patch_size, matching.patch_size**2, corners.shape[0]
     width = noisy.shape[1]
     _gather_rows(pilot, corners, p, scratch.pilot)
@@ -114,17 +154,13 @@ def _restore_group(noisy, pilot, corners, matching, scratch, shift, sums):
     scale = sums.dtype.type(max(n - 1, 1) * matching.noise_variance)
     first = (d + 7) // 8 * 8
     entries = scratch.equations.reshape(-1)
-    for i in range(d):
-        row = entries[i * COLUMNS : i * COLUMNS + first]
-        for x in range(first):
-            row[x] = 0.0
-        row[i] = scale
+    least = _fill_noise(scale, matching.correlations, plane, first, scratch.equations)
     add_gram(scratch.pilot, n, d, scratch.equations)
     # There is no branch: it would cost 7 % of the time, although it is never taken.
     trace = 0.0
     for i in range(d):
         trace += entries[i * COLUMNS + i]
-    lift = max(LEAST_RIDGE * np.finfo(sums.dtype).eps * trace - scale, 0.0)
+    lift = max(LEAST_RIDGE * np.finfo(sums.dtype).eps * trace - least, 0.0)
     lift = sums.dtype.type(lift)
     for i in range(d):
         entries[i * COLUMNS + i] += lift
@@ -138,8 +174,11 @@ def _restore_group(noisy, pilot, corners, matching, scratch, shift, sums):
     for y in range(p):
         for x in range(p):
             offset = y * width + x
-            begin = (y * p + x) * COLUMNS + first
-            row = entries[begin : begin + n]
+            i = y * p + x
+            row = entries[i * COLUMNS + first : i * COLUMNS + first + n]
+            if matching.correlations.shape[0] > 0:
+                row = scratch.line[:n]
+                _correlate(matching.correlations[plane, i], scratch.equations, first, row)
             for t in range(n):
                 pixel = corners[t] + offset
                 total[pixel - shift] += fma(-scale, row[t], source[pixel])
@@ -159,6 +198,7 @@ def _new_scratch(matching, dtype):
         np.zeros(((group + 3) // 4 * 4, COLUMNS), dtype),
         np.empty(d, dtype),
         np.zeros((d, COLUMNS), dtype),
+        np.zeros(COLUMNS, dtype),
     )
 
 
@@ -193,7 +233,7 @@ def _restore_run(noisy, pilot, top, cols, matching, found, scratch, shift, sums,
             corners[t] = (top + dy) * width + cols[j] - radius + dx
             starts[corners[t] - shift] += 1.0
         for c in range(pilot.shape[0]):
-            _restore_group(noisy[c], pilot[c], corners, matching, scratch, shift, sums[c])
+            _restore_group(noisy[c], pilot[c], c, corners, matching, scratch, shift, sums[c])
 
 
 @jit

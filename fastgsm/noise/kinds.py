@@ -1,4 +1,4 @@
-"""The kinds of noise that `denoise` knows, as its argument ``noise`` names them."""
+"""The argument ``noise`` of `denoise`: a model of the noise, or the kind that is to be estimated."""
 
 from __future__ import annotations
 
@@ -6,34 +6,42 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastgsm.noise.anscombe import Photons, check_triple
+from fastgsm.noise.model import NoiseModel
 
-Noise = Photons | Literal["white", "camera"]
-
-
-def is_white(noise: Any) -> bool:
-    """Return whether the argument ``noise`` of `denoise` asks for white noise, the default."""
-    return noise is None or (isinstance(noise, str) and noise == "white")
+Kind = Literal["auto", "white", "camera"]
 
 
-def check_noise(noise: Any, sigma: Any) -> Noise:
-    """Return the kind of noise for the arguments ``noise`` and ``sigma`` of `denoise`."""
-    if is_white(noise):
-        return "white"
+def check_noise(noise: Any, sigma: Any) -> NoiseModel | Kind:
+    """Return the model or the kind of noise for the arguments ``noise`` and ``sigma``."""
+    named = isinstance(noise, str)
+    if noise is None or (named and noise in ("auto", "white")):
+        return "white" if noise == "white" or sigma is not None else "auto"
     if sigma is not None:
         raise ValueError(
             f"sigma is {sigma!r} and noise is {noise!r}; wanted one of them. Give sigma for white "
             f"noise, which is the same everywhere. Leave it out for other noise."
         )
-    if isinstance(noise, str) and noise == "poisson":
-        return 1.0, 0.0, 0.0
-    if isinstance(noise, str) and noise == "camera":
+    if named and noise == "poisson":
+        return NoiseModel.poisson()
+    if named and noise == "camera":
         return "camera"
-    values = list(noise) if np.iterable(noise) and not isinstance(noise, str) else []
+    if isinstance(noise, NoiseModel):
+        return noise
+    values = list(noise) if np.iterable(noise) and not named else []
     if len(values) != 3:
         raise ValueError(
-            f"noise is {noise!r}; wanted 'white', 'camera' for a finished photograph, 'poisson' "
-            f"for photon counts, or three numbers (gain, offset, read_noise) in the image's own "
-            f"units."
+            f"noise is {noise!r}; wanted 'auto', 'white', 'camera' for a finished photograph, "
+            f"'poisson' for photon counts, three numbers (gain, offset, read_noise) in the image's "
+            f"own units, or a NoiseModel."
         )
-    return check_triple(values)
+    return NoiseModel.poisson(*values)
+
+
+def check_channels(noise: NoiseModel, n_channels: int) -> NoiseModel:
+    """Return the noise, or raise ValueError if it is of another number of channels."""
+    if noise.n_channels not in (1, n_channels):
+        raise ValueError(
+            f"noise describes {noise.n_channels} channels and the image has {n_channels}; wanted "
+            f"as many, or one, which stands for all. Give channel_axis for a colour image."
+        )
+    return noise

@@ -19,11 +19,11 @@ from fastgsm.kernels.epll import restore_patches
 from fastgsm.kernels.patches import add_patches
 from fastgsm.kernels.rotation import LANES
 from fastgsm.kernels.shapes import best_shapes
-from fastgsm.models._scale_mixture import ScaleMixtureModel
-from fastgsm.restore.grid import Grid, bank_of, posterior_means
+from fastgsm.restore.grid import Grid, posterior_means
 from fastgsm.restore.local_weights import BLOCK_PIXELS, LocalWeights, learn_local_weights
 from fastgsm.restore.local_weights import REACH as LOCAL_REACH
 from fastgsm.restore.method import Reach, Setting
+from fastgsm.restore.planes import PlaneModel
 from fastgsm.restore.priors import centring
 
 # Patches restored at once: bounds the memory, and lets progress be shown and Ctrl-C be heard.
@@ -108,13 +108,11 @@ class EPLL:
         self._precision = precision
         self._adapts = adapts
         self._passes = passes
-        self._model = model = setting.model
         self._sigmas = [sigma / math.sqrt(each.beta) for each in passes]
-        self._chroma = model if setting.chroma is None else setting.chroma
-        self._levels = setting.levels
+        self._setting = setting
         self._patch_size = setting.patch_size
         self._stride = stride = setting.stride
-        self._remove_mean, self._remove_global_mean = centring(model)
+        self._remove_mean, self._remove_global_mean = centring(setting.model)
         # Grids repeat only where no other positions are left.
         places = setting.rng.permutation(stride**2)
         n_grids = 1 + max(each.grid for each in passes)
@@ -147,13 +145,16 @@ class EPLL:
         grids = {each.grid: self._grid(planes.shape, each.grid) for each in self._passes}
         # Room for the largest group of rows, used for all: fresh memory costs more than a tenth of
         # the time where it goes back to the system at once, as in Dask's workers.
+        models = self._setting.plane_models(len(planes))
         most = max(grid.groups(PATCHES_PER_CALL)[0].n_patches for grid in grids.values())
         patches = np.empty((most, self._patch_size**2), planes.dtype)
         for (_, share, number), sigma in zip(self._passes, self._sigmas, strict=True):
             grid = grids[number]
             if number not in batches:
-                batches[number], local = self._choose(restored[0], grid, sigma, local)
-            restored = self._sum_restored(restored, grid, sigma, batches[number], patches, bar)
+                batches[number], local = self._choose(models[0], restored[0], grid, sigma, local)
+            restored = self._sum_restored(
+                models, restored, grid, sigma, batches[number], patches, bar
+            )
             for counts in grid.coverage(planes.shape[1:], planes.dtype):
                 restored /= counts
             if share > 0:
@@ -180,17 +181,21 @@ class EPLL:
         return Grid(rows, cols, self._patch_size, self._remove_mean)
 
     def _choose(
-        self, plane: FloatArray, grid: Grid, sigma: float, local: LocalWeights | None
+        self,
+        model: PlaneModel,
+        plane: FloatArray,
+        grid: Grid,
+        sigma: float,
+        local: LocalWeights | None,
     ) -> tuple[list[Batches], LocalWeights | None]:
         """Sort the patches of every group of rows by their likeliest shapes.
 
         Also returns the local weights of the shapes. Those of the first pass serve all passes.
         """
-        model = self._model
-        if not isinstance(model, ScaleMixtureModel):
+        bank = model.bank(sigma, plane.dtype, CHOICE_TAIL_LOSS)
+        if bank is None:
             return [], None
-        bank = model.wiener_bank(sigma, plane.dtype, CHOICE_TAIL_LOSS)
-        weights = model._density.weights.sum(axis=1)
+        weights = model.shape_weights
         learns = local is None and self._adapts and weights.size > 1
         if learns:
             shapes, local = learn_local_weights(plane, grid, bank, weights)
@@ -209,6 +214,7 @@ class EPLL:
 
     def _sum_restored(
         self,
+        models: list[PlaneModel],
         planes: FloatArray,
         grid: Grid,
         sigma: float,
@@ -221,17 +227,12 @@ class EPLL:
         A model without shapes has no ``batches``. ``patches`` (at least as many as in a group, d)
         is scratch memory.
         """
-        models = [self._model] + [self._chroma] * (len(planes) - 1)
-        levels = self._levels(sigma, len(planes))
-        banks = [
-            bank_of(model, level, planes.dtype, FLAT_TAIL_LOSS)
-            for model, level in zip(models, levels, strict=True)
-        ]
+        banks = [each.bank(sigma, planes.dtype, FLAT_TAIL_LOSS) for each in models]
         sums = np.zeros(planes.shape, planes.dtype)
         for i, group in enumerate(grid.groups(PATCHES_PER_CALL)):
-            for plane, level, bank, total in zip(planes, levels, banks, sums, strict=True):
+            for plane, model, bank, total in zip(planes, models, banks, sums, strict=True):
                 if bank is None:
-                    patches = posterior_means(self._model, level, plane, group)
+                    patches = posterior_means(model.model, sigma * model.ratio, plane, group)
                 else:
                     restore_patches(plane, *group, bank, *batches[i], patches)
                 add_patches(patches, *group[:3], total)

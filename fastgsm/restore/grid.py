@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 from fastgsm.kernels.patches import extract
-from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models._base import PatchModel
-from fastgsm.models._scale_mixture import ScaleMixtureModel
 from fastgsm.patches import coverage
 
 
@@ -48,13 +46,6 @@ class Grid(NamedTuple):
             for positions, length in zip(self[:2], shape, strict=True)
         )
         return down[:, None], across
-
-
-def bank_of(model: PatchModel, sigma: float, dtype: Any, tail_loss: float) -> WienerBank | None:
-    """Return a mixture's filters at noise ``sigma``; None if it has only `denoise_patches`."""
-    if not isinstance(model, ScaleMixtureModel):
-        return None
-    return model.wiener_bank(sigma, dtype, tail_loss)
 
 
 def posterior_means(model: PatchModel, sigma: float, image: FloatArray, grid: Grid) -> FloatArray:

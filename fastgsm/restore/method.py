@@ -6,7 +6,7 @@ the units of the image: planes are in the units of the prior. Tiles rely on its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from fastgsm._parts import Part
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
 from fastgsm.models._base import PatchModel
+from fastgsm.restore.planes import PlaneModel, PlaneNoise
 
 
 class Reach(NamedTuple):
@@ -52,18 +53,28 @@ class Setting:
     """Draws the positions of the patch grids."""
     center: bool = False
     """Keep only each patch's central pixel."""
-    ratios: tuple[float, ...] | None = None
-    """The noise of every plane relative to that of the first; None if all are equal."""
-    correlated: bool = False
-    """The noise is correlated between pixels, and so is strong at low frequencies."""
+    noise: PlaneNoise | None = None
+    """Of all planes, relative to that of the first; None if it is white and equal."""
     inner: Part | None = None
     """Part of the planes that is wanted, from multiples of the preset's step on; the rest of the
     result may hold anything."""
 
-    def levels(self, sigma: float, n_planes: int) -> list[float]:
-        """Return the noise of all planes where that of the first is ``sigma``."""
-        ratios = (1.0,) * n_planes if self.ratios is None else self.ratios
-        return [sigma * ratio for ratio in ratios]
+    def plane_models(self, n_planes: int) -> list[PlaneModel]:
+        """Return the model of each plane, as seen through its noise."""
+        chroma = self.model if self.chroma is None else self.chroma
+        noise = PlaneNoise((1.0,) * n_planes) if self.noise is None else self.noise
+        correlations = noise.correlations or (None,) * n_planes
+        models = (self.model, *(chroma,) * (n_planes - 1))
+        return [
+            PlaneModel.of(*each) for each in zip(models, noise.ratios, correlations, strict=True)
+        ]
+
+    def halved(self, level: float) -> tuple[Setting, float]:
+        """Return the setting and the level of the first plane's noise at half of the size."""
+        if self.noise is None:
+            return self, level / 2
+        ratio, noise = self.noise.halved()
+        return replace(self, noise=noise), level * ratio
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from fastgsm.kernels.matching import VECTOR
 from fastgsm.kernels.nonlocal_mvn import Matching, refine_bands
 from fastgsm.patches import check_stride, grid_positions
 from fastgsm.restore.method import Method, Reach, shape_of
+from fastgsm.restore.planes import PlaneNoise
 
 # Rows of references in a band. Constant, whatever the number of threads: the order in which
 # patches are summed, and so every bit of the result, follows from it.
@@ -74,6 +75,9 @@ class NonlocalMVN:
     gain : float, optional
         Factor on the pilot's covariances, which its own smoothing has made too small. By default
         it grows with the noise.
+    noise : PlaneNoise, optional
+        Relative levels of the planes, and correlations between their pixels. By default the noise
+        is white and equal.
 
     References
     ----------
@@ -105,6 +109,7 @@ class NonlocalMVN:
         group_size: int = GROUP_SIZE,
         radius: int = RADIUS,
         gain: float | None = None,
+        noise: PlaneNoise | None = None,
     ) -> None:
         if patch_size not in (2, 4, 6, 8) or not 2 <= group_size <= COLUMNS - 64:
             raise ValueError(
@@ -116,7 +121,9 @@ class NonlocalMVN:
         gain = default_gain(sigma) if gain is None else gain
         # gain C (gain C + s2 I)^-1 = C (C + s2 / gain I)^-1
         variance = np.dtype(dtype).type(sigma**2 / gain)
-        self._matching = Matching(patch_size, radius, group_size, variance)
+        self.noise = PlaneNoise(()) if noise is None else noise
+        correlations = self.noise.patch_correlations(patch_size, dtype)
+        self._matching = Matching(patch_size, radius, group_size, variance, correlations)
         self._n_rounds = n_rounds
 
     @staticmethod
@@ -135,9 +142,12 @@ class NonlocalMVN:
 
     def __call__(self, noisy: FloatArray, pilot: FloatArray, bar: Progress) -> FloatArray:
         """Refine the ``pilot`` (n, height, width) of ``noisy``; match groups in its plane 0."""
-        noisy = np.ascontiguousarray(noisy)
+        # Planes of equal noise.
+        scale = np.array(self.noise.ratios or (1,), noisy.dtype)[:, None, None]
+        noisy, pilot = (np.divide(each, scale, order="C") for each in (noisy, pilot))
         for _ in range(self._n_rounds):
-            pilot = self._refine(noisy, np.ascontiguousarray(pilot), bar)
+            pilot = self._refine(noisy, pilot, bar)
+        pilot *= scale
         return pilot
 
     def _refine(self, noisy: FloatArray, pilot: FloatArray, bar: Progress) -> FloatArray:
@@ -177,8 +187,6 @@ class Refined:
     missing: NDArray[np.bool_] | None = None
     """Where (height, width) the method's result replaces the noisy image."""
     part: Part = (slice(None), slice(None))
-    ratios: tuple[float, ...] | None = None
-    """The noise of every plane relative to that of the first, which the refinement is made for."""
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
@@ -195,11 +203,7 @@ class Refined:
         if self.missing is not None:
             planes = np.where(self.missing, restored, planes)
         part = (slice(None), *self.part)
-        if self.ratios is None:
-            restored[part] = self.refinement(planes[part], restored[part], bar)
-            return restored
-        scale = np.array(self.ratios, planes.dtype)[:, None, None]  # to planes of equal noise
-        restored[part] = self.refinement(planes[part] / scale, restored[part] / scale, bar) * scale
+        restored[part] = self.refinement(planes[part], restored[part], bar)
         return restored
 
     def _refines(self, shape: tuple[int, ...]) -> bool:

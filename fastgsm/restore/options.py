@@ -13,9 +13,9 @@ from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
 from fastgsm._registry import names_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
-from fastgsm.noise.kinds import Noise
 from fastgsm.patches import check_stride
 from fastgsm.restore.method import Reach, Setting
+from fastgsm.restore.planes import PlaneNoise
 from fastgsm.restore.presets import DEFAULT_QUALITY, PRESETS, Preset
 from fastgsm.restore.priors import Models, Priors, patch_size_of, resolve_priors
 
@@ -40,8 +40,6 @@ class Options:
     """The stride that was asked for; see `stride`."""
     channel_axis: int | None = None
     data_range: float | None = None
-    noise: Noise = "white"
-    """Its kind."""
     workers: int | None = None
     progress: bool = False
     return_std: bool = False
@@ -100,7 +98,7 @@ class Options:
         dtype: np.dtype[Any],
         rng: np.random.Generator,
         inner: Part | None,
-        ratios: tuple[float, ...] | None,
+        noise: PlaneNoise | None,
     ) -> Setting:
         """Return what a method is made for, with planes of type ``dtype``."""
         model, chroma = self.models
@@ -112,8 +110,7 @@ class Options:
             dtype,
             rng,
             center=self.center,
-            ratios=ratios,
-            correlated=self.noise == "camera",
+            noise=noise,
             inner=inner,
         )
 
@@ -128,7 +125,7 @@ class Options:
                 "it out where there is a mask, NaN or a noise level for each pixel."
             )
         if self.return_std:
-            _refuse_std()
+            refuse_std()
         if self.preset.new_uneven is not None:
             return self
         return replace(self, quality=DEFAULT_QUALITY)
@@ -148,8 +145,6 @@ class Options:
 
     def _check_std(self) -> None:
         """Raise ValueError where no expected error of a pixel is known."""
-        if self.noise != "white":
-            _refuse_std()
         if not self.preset.has_variance or self.center:
             able = [repr(name) for name, each in PRESETS.items() if each.has_variance]
             raise ValueError(
@@ -166,7 +161,8 @@ class Options:
             )
 
 
-def _refuse_std() -> None:
+def refuse_std() -> None:
+    """Raise ValueError: errors are known only for white noise of one level."""
     raise ValueError(
         "return_std was asked for with noise=, masked or NaN pixels or a sigma map; it needs one "
         "noise level and no missing pixel. Leave return_std out."

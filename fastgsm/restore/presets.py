@@ -57,10 +57,11 @@ def new_single_pass(setting: Setting, level: float) -> Method:
     On real photographs (cc15) the second scale gains 0.3 dB. Twice the stride does as well there.
     """
     fine = SinglePass(setting, level)
-    if not setting.correlated or setting.center:
+    if setting.noise is None or not setting.noise.strong_lows or setting.center:
         return fine
     stride = min(2 * setting.stride, setting.patch_size)
-    coarse = SinglePass(replace(setting, stride=stride), level / 2)
+    half_setting, half_level = setting.halved(level)
+    coarse = SinglePass(replace(half_setting, stride=stride), half_level)
     return TwoScales(fine, coarse, setting.patch_size)
 
 
@@ -78,7 +79,10 @@ def two_scale_reach(patch_size: int, stride: int) -> Reach:
 def new_two_scale_epll(setting: Setting, level: float, grids: Sequence[int]) -> Method:
     """Return "balanced": EPLL at two scales for one noise level."""
     fine: Method
-    fine, coarse = (EPLL(setting, each, schedule(each, grids)) for each in (level, level / 2))
+    fine, coarse = (
+        EPLL(each, its_level, schedule(its_level, grids))
+        for each, its_level in ((setting, level), setting.halved(level))
+    )
     if setting.inner is not None:
         halo = fine_halo(setting.patch_size, setting.stride)
         step = two_scale_reach(setting.patch_size, setting.stride).step
@@ -94,7 +98,8 @@ def refined_reach(patch_size: int, stride: int) -> Reach:
 
 def new_refined(setting: Setting, level: float) -> Method:
     """Return "best": two-scale EPLL with thorough grids, and the refinement of its result."""
-    refined = partial(Refined, refinement=NonlocalMVN(level, setting.dtype), ratios=setting.ratios)
+    refinement = NonlocalMVN(level, setting.dtype, noise=setting.noise)
+    refined = partial(Refined, refinement=refinement)
     if setting.inner is None:
         return refined(new_two_scale_epll(setting, level, THOROUGH_GRIDS))
     step = refined_reach(setting.patch_size, setting.stride).step
@@ -110,8 +115,8 @@ def new_uneven_refined(setting: Setting, noise: FloatArray) -> Method:
     levels = np.unique(noise[~missing])
     if levels.size > 1 or levels[0] == 0:  # no one level to refine at
         return pilot
-    refinement = NonlocalMVN(float(levels[0]), setting.dtype)
-    return Refined(pilot, refinement, missing, ratios=setting.ratios)
+    refinement = NonlocalMVN(float(levels[0]), setting.dtype, noise=setting.noise)
+    return Refined(pilot, refinement, missing)
 
 
 # Gains of separate priors for the opponent colours, on crops of 256x256 pixels of every second

@@ -22,8 +22,9 @@ from fastgsm.kernels.single_pass import denoise_bands
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models import PatchModel
 from fastgsm.patches import grid_positions
-from fastgsm.restore.grid import Grid, bank_of, posterior_means
+from fastgsm.restore.grid import Grid, posterior_means
 from fastgsm.restore.method import Reach, Setting
+from fastgsm.restore.planes import PlaneModel
 from fastgsm.restore.priors import centring
 
 # Rows of the patch grid in a band. Constant, whatever the number of threads: the order in which
@@ -54,18 +55,21 @@ class Filters(NamedTuple):
 
     model: PatchModel
     sigma: float
+    """Noise of the plane."""
     bank: WienerBank | None
     remove_mean: bool
     remove_global_mean: bool
     bands_per_call: int
 
     @classmethod
-    def of(cls, model: PatchModel, sigma: float, dtype: Any) -> Filters:
-        """Prepare a model for planes of type ``dtype``."""
-        bank = bank_of(model, sigma, dtype, FLAT_TAIL_LOSS)
+    def of(cls, plane: PlaneModel, level: float, dtype: Any) -> Filters:
+        """Prepare a model for planes of type ``dtype``, the first of which has noise ``level``."""
+        bank = plane.bank(level, dtype, FLAT_TAIL_LOSS)
         n_shapes = 1 if bank is None else len(bank.forward)
         bands_per_call = max(BANDS_PER_CALL // n_shapes, 4 * usable_threads())
-        return cls(model, sigma, bank, *centring(model), bands_per_call)
+        return cls(
+            plane.model, level * plane.ratio, bank, *centring(plane.model), bands_per_call
+        )
 
 
 class SinglePass:
@@ -113,10 +117,8 @@ class SinglePass:
 
     def _filters(self, n_planes: int) -> list[Filters]:
         """Return the filters of the luminance, the first plane, and of the other planes."""
-        model, chroma, dtype = self._setting.model, self._setting.chroma, self._setting.dtype
-        models = [model] + [model if chroma is None else chroma] * (n_planes - 1)
-        levels = self._setting.levels(self._sigma, n_planes)
-        return [Filters.of(each, s, dtype) for each, s in zip(models, levels, strict=True)]
+        models = self._setting.plane_models(n_planes)
+        return [Filters.of(each, self._sigma, self._setting.dtype) for each in models]
 
     def _grid(self, shape: tuple[int, ...], remove_mean: bool = False) -> Grid:
         """Return the patches of an image of ``shape`` (height, width)."""

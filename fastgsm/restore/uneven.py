@@ -78,8 +78,9 @@ def uneven_epll(setting: Setting, noise: FloatArray, grids: Sequence[int]) -> Me
     # A missing pixel counts as noisy as the median one: a few of them change nothing elsewhere.
     typical = np.median(noise[~missing])
     deviation = np.where(missing, 1, shares) * np.where(missing, typical, noise)
-    half_noise = np.sqrt(shrunk(deviation[None] ** 2)[0]) / 2
-    coarse = _one_scale(setting, half_noise, grids)
+    half_setting, half = setting.halved(1.0)
+    half_noise = half * np.sqrt(shrunk(deviation[None] ** 2)[0])
+    coarse = _one_scale(half_setting, half_noise, grids)
     return TwoScales(fine, coarse, setting.patch_size, shares)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,59 +22,44 @@ from fastgsm._images import (
 from fastgsm._parts import Part
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
-from fastgsm.colour import mixing_matrix, noise_adapted_matrix
 from fastgsm.kernels._jit import limit_workers
 from fastgsm.noise.anscombe import stabilised_image, unbiased_inverse
-from fastgsm.noise.camera import camera_covariance
-from fastgsm.noise.white import sigma_of_planes
+from fastgsm.noise.model import NoiseModel
 from fastgsm.restore.method import Setting
 from fastgsm.restore.options import Options
+from fastgsm.restore.planes import Mixing
 from fastgsm.restore.uneven import filled
-
-Level = float | FloatArray
-
-# A plane without noise is restored as if it had this share of the first plane's.
-LEAST_RATIO = 0.01
 
 
 def denoise_array(
     original: NDArray[Any],
-    sigma: Level | None,
+    noise: NoiseModel | FloatArray,
     options: Options,
     trusted: NDArray[np.bool_] | None = None,
     inner: Part | None = None,
 ) -> tuple[NDArray[Any], FloatArray | None]:
-    """Denoise an image in memory, whose options, noise level and mask have been checked.
+    """Denoise an image in memory, whose options, noise and mask have been checked.
 
     Return a new image of the original's shape and type, and the standard deviation of its errors
     where the options ask for it.
 
-    ``sigma`` is in the image's own units, or None to estimate it. ``trusted`` (height, width) is
-    False where a pixel is missing. With ``inner``, the part of the result that is wanted (see
-    `Setting`), ``original`` is a tile with its margins, and the grids are drawn like those of the
-    whole image.
+    ``noise``, in the image's own units, is a model or a level for each pixel (height, width).
+    ``trusted`` (height, width) is False where a pixel is missing. With ``inner``, the part of the
+    result that is wanted (see `Setting`), ``original`` is a tile with its margins, and the grids
+    are drawn like those of the whole image.
     """
-    axis, noise = options.channel_axis, options.noise
+    axis = options.channel_axis
     known = original if trusted is None else with_median(original, trusted, axis)
-    photons = None if isinstance(noise, str) else noise
+    photons = noise.photons if isinstance(noise, NoiseModel) else None
     if photons is None:
         pixels, unit = as_float_image(known, data_range=options.data_range)
         if options.data_range is None:
             warn_unlikely_range(peak_of(pixels), unit)
-        if sigma is None and noise == "white":
-            # In the range of the type, whatever was given: the estimate does not depend on it.
-            given = options.data_range is not None
-            own, own_unit = as_float_image(known) if given else (pixels, unit)
-            sigma = sigma_of_planes(channels_first(own, axis), own_unit, trusted)
     else:
         pixels, unit = stabilised_image(known, photons, axis, options.data_range)
-        sigma = 1.0
+        noise = NoiseModel.white(1.0)
     planes = channels_first(pixels, axis)
-    if noise == "camera":
-        mixing = Mixing.adapted_to(camera_covariance(planes, trusted))
-    else:
-        assert sigma is not None
-        mixing = Mixing.even(len(planes), noise_level(sigma, unit, pixels))
+    mixing = _mixing(noise, planes, unit)
     level = mixing.level
     if trusted is not None:
         level = np.where(trusted, level, np.inf)
@@ -99,30 +83,18 @@ def denoise_array(
     return denoised, np.ascontiguousarray(channels_back(std, axis))
 
 
-class Mixing(NamedTuple):
-    """How channels become planes whose noise is uncorrelated, and the noise of the planes."""
-
-    matrix: FloatArray
-    """Rows (n, n): the weights of the channels in each plane."""
-    inverse: FloatArray
-    level: Level
-    """Noise of the first plane, in units of the data range."""
-    ratios: tuple[float, ...] | None
-    """Noise of every plane relative to that of the first; None if all are equal."""
-
-    @classmethod
-    def even(cls, n_channels: int, level: Level) -> Self:
-        """Return the mixing for noise of one level in all channels."""
-        matrix = mixing_matrix(n_channels)
-        return cls(matrix, matrix.T * n_channels, level / math.sqrt(n_channels), None)
-
-    @classmethod
-    def adapted_to(cls, covariance: FloatArray) -> Self:
-        """Return the mixing for noise with a covariance (n, n) between the channels."""
-        matrix = noise_adapted_matrix(covariance)
-        levels = np.sqrt(np.einsum("mi,ij,mj->m", matrix, covariance, matrix))
-        ratios = np.maximum(levels / levels[0], LEAST_RATIO).tolist()
-        return cls(matrix, np.linalg.inv(matrix), float(levels[0]), tuple(ratios))
+def _mixing(noise: NoiseModel | FloatArray, planes: FloatArray, unit: float) -> Mixing:
+    """Return how channels (n, height, width), in units of ``unit``, become planes."""
+    n_channels = len(planes)
+    if not isinstance(noise, NoiseModel):
+        return Mixing.even(n_channels, noise_level(noise, unit, planes))
+    level = noise_level(float(noise.sigma.max()), unit, planes)
+    if level == 0 or (noise.is_white and noise.n_channels == 1):
+        return Mixing.even(n_channels, level)
+    covariance = noise.covariance / unit**2
+    if noise.n_channels < n_channels:
+        covariance = covariance * np.eye(n_channels)[:, :, None, None]
+    return Mixing.adapted_to(covariance, strong_lows=noise.camera or covariance[0, 0].size > 1)
 
 
 def _restore(
@@ -132,12 +104,12 @@ def _restore(
 
     Returns the expected squared errors too, where the options ask for a standard deviation.
     """
-    n_channels = planes.shape[0]
+    n_channels = len(planes)
     matrix, inverse = (each.astype(planes.dtype) for each in mixing[:2])
     mixed = _weighted_sums(matrix, planes) if n_channels > 1 else planes
     # Every tile draws the same grids: those of the whole image.
     rng = options.rng if inner is None else copy.deepcopy(options.rng)
-    setting = options.setting(planes.dtype, rng, inner, mixing.ratios)
+    setting = options.setting(planes.dtype, rng, inner, mixing.noise)
     preset, level = options.preset, mixing.level
     new: Callable[[Setting, Any], Any] | None = preset.new
     if isinstance(level, np.ndarray):

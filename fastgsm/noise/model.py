@@ -1,0 +1,409 @@
+"""What is known of the noise of an image, as one object."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastgsm._arrays import real_array
+from fastgsm._checks import check_nonnegative, check_numbers, check_shape_2d
+from fastgsm._images import channels_first
+from fastgsm._types import FloatArray
+from fastgsm.files.paths import atomic_path, check_output_path, check_regular
+from fastgsm.noise.anscombe import Photons, check_triple
+
+# Pixels that are farther apart than this, along an axis, count as uncorrelated. Patches of up to
+# 8x8 pixels need 7, and 16 at half of the size.
+MOST_LAGS = 16
+# Least side of samples of noise.
+LEAST_SAMPLES = 16
+# Correlations below so many standard errors are not told from 0.
+SIGNIFICANT = 3.0
+FORMAT, VERSION = "fastgsm-noise", 1
+# Largest file read: ten times one of four channels.
+MOST_BYTES = 10_000_000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseModel:
+    """Noise of an image, in the image's own units: for the argument ``noise`` of `denoise`.
+
+    Usually made by one of the methods `white`, `from_covariance`, `poisson`, `from_psd` and
+    `from_samples`, or by `fastgsm.estimate_noise`.
+
+    Parameters
+    ----------
+    covariance : array_like of shape (n, n, height, width)
+        Covariance of the noise of channel i at a pixel and of channel j at a pixel that lies some
+        rows and columns farther down and right, for all i and j. Height and width are odd, and the
+        pixel itself is in the middle. A model of one channel describes every channel of a colour
+        image, independent of the others.
+    photons : (gain, offset, read_noise), optional
+        For noise that grows with the light (see `poisson`).
+    camera : bool
+        The noise is that of a finished photograph. It is then stronger at low frequencies than
+        white noise of this covariance, which is the one that restores best.
+
+    Attributes
+    ----------
+    covariance : ndarray of shape (n, n, height, width)
+        float64, not writeable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the covariance has another shape, holds NaN or infinity, or is not one.
+
+    Examples
+    --------
+    >>> import fastgsm
+    >>> fastgsm.NoiseModel.white([0.1, 0.05, 0.1])
+    NoiseModel: white, sigma 0.1, 0.05, 0.1
+    """
+
+    covariance: FloatArray
+    photons: Photons | None = None
+    camera: bool = False
+
+    def __post_init__(self) -> None:
+        covariance = check_numbers(self.covariance, "covariance").copy()
+        _check_covariance(covariance)
+        covariance.flags.writeable = False
+        object.__setattr__(self, "covariance", covariance)
+        if self.photons is not None:
+            object.__setattr__(self, "photons", check_triple(self.photons))
+
+    @classmethod
+    def white(cls, sigma: ArrayLike) -> Self:
+        """Return noise that is independent from pixel to pixel and between channels.
+
+        Parameters
+        ----------
+        sigma : float or array_like of shape (n_channels,)
+            Standard deviation: one for every channel, or one for each.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a level is negative or not finite.
+        """
+        levels = [sigma] if np.ndim(sigma) == 0 else list(np.ravel(sigma))
+        checked = [check_nonnegative(level, "sigma") for level in levels]
+        return cls.from_covariance(np.diag(np.square(checked)))
+
+    @classmethod
+    def from_covariance(cls, covariance: ArrayLike, *, camera: bool = False) -> Self:
+        """Return noise that is independent from pixel to pixel, and correlated between channels.
+
+        Parameters
+        ----------
+        covariance : array_like of shape (n_channels, n_channels)
+        camera : bool
+            See `NoiseModel`.
+
+        Raises
+        ------
+        ValueError
+            If it is not symmetric or has negative eigenvalues.
+        """
+        values = check_numbers(covariance, "covariance")
+        if values.ndim != 2 or values.shape[0] != values.shape[1]:
+            raise ValueError(
+                f"covariance has shape {values.shape}; wanted (n_channels, n_channels)."
+            )
+        return cls(values[:, :, None, None], camera=camera)
+
+    @classmethod
+    def poisson(cls, gain: float = 1.0, offset: float = 0.0, read_noise: float = 0.0) -> Self:
+        """Return the noise of a sensor: ``gain * Poisson(photons) + offset + N(0, read_noise^2)``.
+
+        Parameters
+        ----------
+        gain : float
+            Increase of the image by one photon; above 0.
+        offset : float
+            Value of the image where there is no light.
+        read_noise : float
+            Standard deviation of the noise without light.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one of the three is not a finite number, or out of its range.
+        """
+        photons = check_triple((gain, offset, read_noise))
+        return cls(np.full((1, 1, 1, 1), photons[2] ** 2), photons)
+
+    @classmethod
+    def from_psd(cls, psd: ArrayLike, *, channel_axis: int | None = None) -> Self:
+        """Return noise with a known power spectral density, independent between channels.
+
+        Parameters
+        ----------
+        psd : array_like of shape (height, width), or with one more axis for channels
+            Expected ``abs(numpy.fft.fft2(noise)) ** 2`` for noise of this shape, which need not be
+            the image's. White noise has ``sigma**2 * height * width`` everywhere.
+        channel_axis : int, optional
+            Axis of the channels.
+
+        Raises
+        ------
+        ValueError
+            If it holds negative values, NaN or infinity, is not symmetric (the value at a
+            frequency is that at its negative), or has sides below 16.
+
+        Examples
+        --------
+        >>> import numpy as np, fastgsm
+        >>> fastgsm.NoiseModel.from_psd(np.full((64, 64), 64 * 64 * 0.1**2)).sigma.round(3)
+        array([0.1])
+        """
+        planes = _samples(psd, channel_axis, "psd")
+        if not (np.isfinite(planes) & (planes >= 0)).all():
+            raise ValueError("psd has negative, NaN or infinite values; wanted at least 0 everywhere.")
+        sums = np.fft.ifft2(planes)
+        if np.abs(sums.imag).max() > 1e-4 * np.abs(sums).max():
+            raise ValueError(
+                "psd is not symmetric, so it is not that of real noise; wanted the same value at "
+                "a frequency and at its negative, as numpy.fft.fft2 orders them."
+            )
+        n, *shape = planes.shape
+        covariance = np.zeros((n, n, *shape))
+        covariance[range(n), range(n)] = np.fft.fftshift(sums.real, (1, 2)) / np.prod(shape)
+        return cls(_near(covariance))
+
+    @classmethod
+    def from_samples(cls, noise: ArrayLike, *, channel_axis: int | None = None) -> Self:
+        """Return noise like the given samples: a dark frame, or a flat part of an image.
+
+        Its covariance between pixels and between channels is measured. Correlations that are below
+        three standard errors count as 0, and so does all beyond 16 pixels or a quarter of a side.
+
+        Parameters
+        ----------
+        noise : array_like of shape (height, width), or with one more axis for channels
+            Pixels that would all be equal without noise; integers or floats, at least 16x16. The
+            mean of each channel is removed.
+        channel_axis : int, optional
+            Axis of the channels.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it does not hold finite real numbers, or is too small.
+
+        Examples
+        --------
+        >>> import numpy as np, fastgsm
+        >>> noise = 0.1 * np.random.default_rng(0).standard_normal((128, 128))
+        >>> fastgsm.NoiseModel.from_samples(noise).sigma.round(2)
+        array([0.1])
+        """
+        planes = _samples(noise, channel_axis, "noise")
+        if not np.isfinite(planes).all():
+            raise ValueError("noise has NaN or infinite values; wanted finite ones.")
+        planes = planes - planes.mean(axis=(1, 2), keepdims=True)
+        shape = planes.shape[1:]
+        # Padded, so that what leaves the samples at one side does not come back at the other.
+        spectra = np.fft.rfft2(planes, [2 * n for n in shape])
+        crossed = np.conj(spectra)[:, None] * spectra[None]
+        sums = np.fft.fftshift(np.fft.irfft2(crossed, [2 * n for n in shape]), (2, 3))
+        down, across = (n - np.abs(np.arange(-n, n)) for n in shape)
+        covariance = sums / np.maximum(np.outer(down, across), 1)
+        # Farther apart, few pairs of pixels are left to measure in.
+        covariance = _near(covariance, (shape[0] // 4, shape[1] // 4))
+        middle = tuple(n // 2 for n in covariance.shape[2:])
+        levels = np.sqrt(np.einsum("ii...->i...", covariance)[:, *middle])
+        error = SIGNIFICANT / np.sqrt(planes[0].size) * np.outer(levels, levels)[:, :, None, None]
+        at_once = covariance[:, :, *middle].copy()
+        covariance[np.abs(covariance) < error] = 0
+        covariance[:, :, *middle] = at_once
+        return cls(covariance)
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels that are described."""
+        return self.covariance.shape[0]
+
+    @property
+    def sigma(self) -> FloatArray:
+        """Standard deviation in each channel (n_channels,), where there is no light."""
+        return np.sqrt(np.diagonal(self.between_channels))
+
+    @property
+    def between_channels(self) -> FloatArray:
+        """Covariance of the channels' noise at one pixel, (n_channels, n_channels)."""
+        height, width = self.covariance.shape[2:]
+        return self.covariance[:, :, height // 2, width // 2]
+
+    @property
+    def is_white(self) -> bool:
+        """Whether the noise is independent from pixel to pixel, at any light."""
+        return self.photons is None and not self.camera and self.covariance[0, 0].size == 1
+
+    def psd(self, shape: tuple[int, int]) -> FloatArray:
+        """Return the power spectral density of each channel, in the convention of `from_psd`.
+
+        Parameters
+        ----------
+        shape : (height, width)
+            Of the noise, in pixels. Correlations beyond half of it are left out.
+
+        Returns
+        -------
+        ndarray of shape (n_channels, height, width)
+            Negative values, which a cut-off covariance may lead to, are 0.
+        """
+        height, width = check_shape_2d(shape, "shape")
+        sums = np.zeros((self.n_channels, height, width))
+        down, across = (n // 2 for n in self.covariance.shape[2:])
+        down, across = min(down, (height - 1) // 2), min(across, (width - 1) // 2)
+        rows, cols = np.arange(-down, down + 1), np.arange(-across, across + 1)
+        near = _near(self.covariance, (down, across))
+        sums[:, rows[:, None], cols] = np.einsum("ii...->i...", near)
+        return np.maximum(np.fft.fft2(sums).real * (height * width), 0)
+
+    def variance(self, intensity: ArrayLike) -> FloatArray:
+        """Return the variance of the first channel's noise where the clean image has a value.
+
+        Parameters
+        ----------
+        intensity : array_like
+            Values of the clean image.
+
+        Returns
+        -------
+        ndarray
+            Of the same shape.
+        """
+        values = check_numbers(intensity, "intensity")
+        variance = np.full(values.shape, self.between_channels[0, 0])
+        if self.photons is not None:
+            gain, offset, _ = self.photons
+            variance += gain * np.maximum(values - offset, 0)
+        return variance
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a JSON file, which `load` reads.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the name does not end in ``.json``, or nothing can be written there.
+        """
+        path = Path(path)
+        if path.suffix != ".json":
+            raise ValueError(f"cannot save noise as {path.name!r}: the name must end in .json.")
+        check_output_path(path)
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "camera": self.camera,
+            "photons": self.photons,
+            "covariance": self.covariance.tolist(),
+        }
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a model from a file that `save` wrote.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the file cannot be read, is damaged, or is not one of these.
+        """
+        path = Path(path)
+        check_regular(path)
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise ValueError(f"{path} has {size} bytes, too many for noise; wanted {FORMAT}.")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != FORMAT or content["version"] != VERSION:
+                raise ValueError(f"its format is {content['format']!r}, {content['version']!r}")
+            return cls(content["covariance"], content["photons"], bool(content["camera"]))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{path} does not hold noise of {FORMAT} version {VERSION}: {error}. Save it again "
+                f"with NoiseModel.save."
+            ) from None
+
+    def __repr__(self) -> str:
+        if self.photons is not None:
+            gain, offset, read_noise = self.photons
+            text = f"photons, gain {gain:.3g}, offset {offset:.3g}, read noise {read_noise:.3g}"
+            return f"{type(self).__name__}: {text}"
+        text = "white"
+        if self.camera:
+            text = "camera"
+        elif not self.is_white:
+            text = "correlated between pixels"
+        text += f", sigma {', '.join(f'{level:.3g}' for level in self.sigma)}"
+        between, levels = self.between_channels, np.outer(self.sigma, self.sigma)
+        pairs = np.triu_indices(self.n_channels, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            correlations = np.nan_to_num((between / levels)[pairs])
+        if correlations.any():
+            low, high = correlations.min(), correlations.max()
+            text += f", channels correlated {low:.2f} to {high:.2f}"
+        return f"{type(self).__name__}: {text}"
+
+
+def _check_covariance(covariance: FloatArray) -> None:
+    """Raise ValueError unless (n, n, height, width) are covariances of stationary noise."""
+    shape = covariance.shape
+    if covariance.ndim != 4 or shape[0] != shape[1] or not (shape[2] % 2 and shape[3] % 2):
+        raise ValueError(
+            f"covariance has shape {shape}; wanted (n_channels, n_channels, height, width) with "
+            f"odd height and width."
+        )
+    if not np.isfinite(covariance).all():
+        raise ValueError("covariance has NaN or infinite values; wanted finite ones.")
+    largest = np.abs(covariance).max()
+    mirrored = covariance.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    if np.abs(covariance - mirrored).max() > 1e-6 * largest:
+        raise ValueError(
+            "covariance is not symmetric; wanted the same value for channels i and j at some "
+            "distance, and for j and i at the opposite one."
+        )
+    between = covariance[:, :, shape[2] // 2, shape[3] // 2]
+    least = np.linalg.eigvalsh(between)[0]
+    levels = np.sqrt(np.maximum(np.diagonal(between), 0))
+    allowed = (1 + 1e-6) * np.outer(levels, levels)[:, :, None, None]
+    if least < -1e-6 * largest or (np.abs(covariance) > allowed + 1e-12 * largest).any():
+        raise ValueError(
+            f"covariance is not one of noise: its least eigenvalue between channels is {least:.3g}, "
+            f"or a value exceeds the product of two standard deviations. Wanted a positive "
+            f"semidefinite one."
+        )
+
+
+def _samples(values: ArrayLike, channel_axis: int | None, name: str) -> FloatArray:
+    """Return checked values as float64 (n, height, width)."""
+    planes = channels_first(real_array(values, name), channel_axis, name).astype(np.float64)
+    if min(planes.shape[1:]) < LEAST_SAMPLES:
+        raise ValueError(
+            f"{name} has shape {np.shape(values)}; wanted at least {LEAST_SAMPLES}x{LEAST_SAMPLES} "
+            f"pixels."
+        )
+    return planes
+
+
+def _near(covariance: FloatArray, lags: tuple[int, int] = (MOST_LAGS, MOST_LAGS)) -> FloatArray:
+    """Return the part of covariances (..., height, width) within some rows and columns, at most 16.
+
+    The pixel itself is at half of the height and the width, rounded down.
+    """
+    parts = []
+    for n, most in zip(covariance.shape[2:], lags, strict=True):
+        most = min(most, MOST_LAGS, (n - 1) // 2)
+        parts.append(slice(n // 2 - most, n // 2 + most + 1))
+    return covariance[:, :, parts[0], parts[1]].copy()
