@@ -9,9 +9,11 @@ import numpy as np
 from fastgsm._images import as_float_image, channels_first
 from fastgsm._parts import Part, clipped, read_part, tiles_of
 from fastgsm._progress import Progress
+from fastgsm._types import FloatArray
 from fastgsm.noise.white import (
     PATCH,
     Channel,
+    covariance_of_channels,
     grid_patches,
     grid_stride,
     sigma_of_channels,
@@ -53,6 +55,18 @@ def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan
 
 def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> float:
     """Estimate the noise of an image like `estimate_sigma`, from scans of all its parts."""
+    channels, peak = _joined(scans, shape, stride)
+    return sigma_of_channels(channels, peak, scans[0].unit)
+
+
+def covariance_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> FloatArray:
+    """Estimate like `covariance_of_planes`, from scans of all parts of an image."""
+    channels, peak = _joined(scans, shape, stride)
+    return covariance_of_channels(channels, peak, scans[0].unit)
+
+
+def _joined(scans: list[Scan], shape: tuple[int, int], stride: int) -> tuple[list[Channel], float]:
+    """Return the channels of the whole image, and the largest magnitude of a pixel."""
     grid_shape = [(length - PATCH) // stride + 1 for length in shape]
     channels = []
     for parts in zip(*(each.channels for each in scans), strict=True):
@@ -62,8 +76,7 @@ def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> fl
             grid[:, :, top : top + height, left : left + width] = part.patches
         low, high = min(part.low for part in parts), max(part.high for part in parts)
         channels.append(Channel(grid, low, high))
-    peak = max(float(max(-each.low, each.high)) for each in channels)
-    return sigma_of_channels(channels, peak, scans[0].unit)
+    return channels, max(float(max(-each.low, each.high)) for each in channels)
 
 
 def estimate_sigma_by_tiles(

@@ -62,7 +62,7 @@ def estimate_sigma(
         others remain, so that borders, masked parts and clipping do not hide the noise.
     channel_axis : int or None, default None
         Axis of the channels; None for a grey image. The noise of a colour image is the root mean
-        square of its channels' noise.
+        square of its channels' noise, measured in patches that are smooth in all of them.
     mask : array_like of bool, shape (height, width), optional
         Only patches whose pixels are all True are examined.
 
@@ -113,23 +113,60 @@ def sigma_of_planes(planes: FloatArray, data_range: float, mask: NDArray[np.bool
 
     The planes are in units of ``data_range``.
     """
-    for plane in planes:
-        check_image_2d(plane, PATCH, "image" if len(planes) == 1 else "a channel of image")
-    channels = [_channel(plane, mask) for plane in planes]
-    return sigma_of_channels(channels, peak_of(planes), data_range)
+    return sigma_of_channels(_channels(planes, mask), peak_of(planes), data_range)
+
+
+def covariance_of_planes(
+    planes: FloatArray, data_range: float, mask: NDArray[np.bool_] | None
+) -> FloatArray:
+    """Estimate the covariance (n, n) of the white noise between the channels of an image.
+
+    It is symmetric and, up to rounding, positive semidefinite. The mean of its diagonal is the
+    square of what `sigma_of_planes` returns.
+
+    Parameters
+    ----------
+    planes : ndarray of shape (n, height, width)
+        Checked channels, in units of ``data_range``.
+    data_range : float
+        The covariance is in its square's units.
+    mask : ndarray of bool, shape (height, width), or None
+        Only patches whose pixels are all True are examined.
+
+    Returns
+    -------
+    ndarray of shape (n, n), float64
+    """
+    return covariance_of_channels(_channels(planes, mask), peak_of(planes), data_range)
 
 
 def sigma_of_channels(channels: list[Channel], peak: float, data_range: float) -> float:
     """Return the noise level of an image with pixels of up to ``peak`` from its channels' patches.
 
-    Large and small pixels are divided by a power of two, which rounds nothing. It keeps squares
-    inside the type's range.
+    It is the root of the channels' mean variance.
+    """
+    channels, exponent = _rescaled(channels, peak)
+    variance = _covariance(channels).diagonal().mean()
+    return math.ldexp(data_range * math.sqrt(variance), exponent)
+
+
+def covariance_of_channels(channels: list[Channel], peak: float, data_range: float) -> FloatArray:
+    """Return the noise covariance of an image with pixels of up to ``peak``."""
+    channels, exponent = _rescaled(channels, peak)
+    unit = math.ldexp(data_range, exponent)
+    covariance: FloatArray = _covariance(channels) * unit * unit
+    return covariance
+
+
+def _rescaled(channels: list[Channel], peak: float) -> tuple[list[Channel], int]:
+    """Divide very large and very small pixels by a power of two, and return its exponent.
+
+    This rounds nothing, and keeps squares inside the type's range.
     """
     exponent = 0 if 1e-9 < peak < 1e9 or peak == 0 else math.frexp(peak)[1]
     if exponent:
         channels = [Channel(*(np.ldexp(each, -exponent) for each in one)) for one in channels]
-    variance = sum(_variance(each) for each in channels) / len(channels)
-    return math.ldexp(data_range * math.sqrt(variance), exponent)
+    return channels, exponent
 
 
 def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -140,6 +177,13 @@ def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
             f"for each pixel."
         )
     return inside
+
+
+def _channels(planes: FloatArray, mask: NDArray[np.bool_] | None) -> list[Channel]:
+    """Return what the estimate needs of planes (n, height, width) of at least a patch each."""
+    for plane in planes:
+        check_image_2d(plane, PATCH, "image" if len(planes) == 1 else "a channel of image")
+    return [_channel(plane, mask) for plane in planes]
 
 
 def _channel(image: FloatArray, mask: NDArray[np.bool_] | None) -> Channel:
@@ -167,27 +211,65 @@ def grid_patches(image: FloatArray, stride: int) -> FloatArray:
     return windows[::stride, ::stride].transpose(2, 3, 0, 1)
 
 
-def _variance(channel: Channel) -> float:
-    """Return the noise variance of one channel.
+def _covariance(channels: list[Channel]) -> FloatArray:
+    """Return the covariance (n, n) of the noise of channels, float64.
+
+    Each channel's variance is first measured in its own smoothest patches. Divided by these, the
+    low frequencies of all channels together choose the patches that are smooth in all of them.
+    Channels that share too few usable patches keep their own variances, uncorrelated.
+    """
+    noisy = [_noisy(each) for each in channels]
+    coefficients = [_coefficients(each) for each in channels]
+    textures = [(each[LOW] ** 2).sum(axis=0) for each in coefficients]
+    highs = [each[HIGH] for each in coefficients]
+    variances = [
+        _mean_product(*[high[:, _smoothest(texture, usable)]] * 2)
+        for high, texture, usable in zip(highs, textures, noisy, strict=True)
+    ]
+    shared = np.logical_and.reduce(noisy)
+    if len(channels) == 1 or np.count_nonzero(shared) < MIN_NOISY:
+        return np.diag(variances)
+    # A channel without noise has no say: its low frequencies would drown the others'.
+    of_noise = [t / v for t, v in zip(textures, variances, strict=True) if v > 0]
+    if not of_noise:
+        return np.zeros((len(channels),) * 2)
+    smooth = _smoothest(np.sum(of_noise, axis=0), shared)
+    highs = [high[:, smooth] for high in highs]
+    return np.array([[_mean_product(one, other) for other in highs] for one in highs])
+
+
+def _noisy(channel: Channel) -> NDArray[np.bool_]:
+    """Return which patches of one channel are wholly noisy: all, if too few are.
 
     Clipped pixels have lost some of the noise. Borders and masked parts have none, which shows in
-    constant rows or columns. Such patches are left out if enough others remain.
+    constant rows or columns.
     """
     low, high = channel.low, channel.high
     patches: FloatArray = channel.patches.reshape(PATCH, PATCH, -1)
     noisy = (low < patches.min(axis=(0, 1))) & (patches.max(axis=(0, 1)) < high)
     for axis in (0, 1):
         noisy &= (np.ptp(patches, axis=axis) > 0).all(axis=0)
-    if np.count_nonzero(noisy) >= MIN_NOISY:
-        patches = patches[:, :, noisy]
-    patches = patches.reshape(PATCH * PATCH, -1)
+    enough = np.count_nonzero(noisy) >= MIN_NOISY
+    return np.asarray(noisy) if enough else np.ones_like(noisy)
+
+
+def _coefficients(channel: Channel) -> FloatArray:
+    """Return the DCT coefficients (64, patches) of one channel, apart from the mean."""
+    patches: FloatArray = channel.patches.reshape(PATCH * PATCH, -1)
     # Without its first pixel's value a flat patch is exactly 0, and so is its estimate.
-    energy = (BASIS @ (patches - patches[0])) ** 2
-    texture = energy[LOW].sum(axis=0)
-    n_patches = len(texture)
-    n_smooth = min(max(n_patches // SMOOTH_SHARE, MIN_SMOOTH), n_patches)
-    smoothest = np.argpartition(texture, n_smooth - 1)[:n_smooth]
-    return float(energy[HIGH][:, smoothest].mean())
+    return np.asarray(BASIS @ (patches - patches[0]))
+
+
+def _smoothest(texture: FloatArray, usable: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the indices of the usable patches with the weakest texture."""
+    places = np.flatnonzero(usable)
+    n_smooth = min(max(places.size // SMOOTH_SHARE, MIN_SMOOTH), places.size)
+    return places[np.argpartition(texture[places], n_smooth - 1)[:n_smooth]]
+
+
+def _mean_product(one: FloatArray, other: FloatArray) -> float:
+    """Return the mean product, not from BLAS: equal channels have a covariance of equal bits."""
+    return float((one * other).mean())
 
 
 def _places_inside(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

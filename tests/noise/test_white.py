@@ -12,9 +12,11 @@ from fastgsm.noise.white import (
     HIGH,
     LOW,
     MAX_PATCHES,
+    covariance_of_planes,
     estimate_sigma,
     grid_patches,
     grid_stride,
+    sigma_of_planes,
 )
 from tests.helpers import photograph
 
@@ -126,10 +128,94 @@ def test_estimate_scales_with_the_image_and_leaves_it_alone() -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 def test_channels_are_averaged_in_variance(axis: int) -> None:
     channels = [smooth(96, 96) + s * white_noise(96, 96, seed=i) for i, s in enumerate((1, 2, 3))]
-    expected = np.sqrt(np.mean([estimate_sigma(channel) ** 2 for channel in channels]))
     result = estimate_sigma(np.stack(channels, axis=axis), channel_axis=axis)
     assert type(result) is float
-    assert result == pytest.approx(expected)
+    assert result == pytest.approx(np.sqrt((1 + 4 + 9) / 3), rel=0.02)
+
+
+def texture(height: int, width: int) -> np.ndarray:
+    """Return 3x3 pixels of each of many random values."""
+    return np.kron(white_noise(height // 3 + 1, width // 3 + 1), np.ones((3, 3)))[:height, :width]
+
+
+MIXING = np.array([[3.0, 0.0, 0.0], [1.5, 2.0, 0.0], [-0.6, 0.3, 1.0]])
+
+
+def correlated(height: int, width: int) -> np.ndarray:
+    """Return channels (3, height, width) whose noise has the covariance of ``MIXING``."""
+    return smooth(height, width) + np.tensordot(MIXING, white_noise(3, height, width), 1)
+
+
+def test_covariance_of_correlated_noise() -> None:
+    covariance = covariance_of_planes(correlated(256, 256), 2.0, None)
+    truth = 4 * MIXING @ MIXING.T
+    scale = np.sqrt(np.outer(np.diag(truth), np.diag(truth)))
+    np.testing.assert_allclose(covariance / scale, truth / scale, atol=0.015)
+    np.testing.assert_array_equal(covariance, covariance.T)
+    sigma = sigma_of_planes(correlated(256, 256), 2.0, None)
+    assert sigma == pytest.approx(np.sqrt(covariance.trace() / 3), rel=1e-12)
+
+
+def test_covariance_of_dependent_channels_has_no_negative_eigenvalue() -> None:
+    first, second, _ = correlated(128, 128)
+    covariance = covariance_of_planes(np.stack([first, second, first - second]), 1.0, None)
+    eigenvalues = np.linalg.eigvalsh(covariance)
+    assert eigenvalues[0] == pytest.approx(0, abs=1e-12 * eigenvalues[-1])
+    assert eigenvalues[1] > 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_covariance_of_equal_channels_is_exactly_the_variance(dtype: type) -> None:
+    grey = (smooth(100, 90) + 0.1 * white_noise(100, 90)).astype(dtype)
+    covariance = covariance_of_planes(np.stack([grey] * 3), 1.0, None)
+    assert np.all(covariance == covariance[0, 0])
+    assert covariance[0, 0] == covariance_of_planes(grey[None], 1.0, None)[0, 0]
+    assert np.sqrt(covariance[0, 0]) == estimate_sigma(grey)
+
+
+def test_covariance_is_measured_where_all_channels_are_smooth() -> None:
+    # The first quarter is smooth in all channels, each other one only in two of them.
+    planes = 0.05 * white_noise(3, 240, 240)
+    for i in range(3):
+        planes[i, 60 * i + 60 : 60 * i + 120] += texture(60, 240)
+    covariance = covariance_of_planes(planes, 1.0, None)
+    np.testing.assert_allclose(covariance, 0.0025 * np.eye(3), atol=0.0002)
+
+
+def test_a_weak_channel_is_smooth_where_patches_are_chosen() -> None:
+    # The strong noise of the other two channels must not hide the texture of the weak one.
+    planes = np.array([1.0, 30.0, 30.0])[:, None, None] * white_noise(3, 192, 192)
+    planes[0, :, 40:] += 4 * texture(192, 152)
+    assert covariance_of_planes(planes, 1.0, None)[0, 0] == pytest.approx(1, rel=0.15)
+
+
+def test_covariance_with_a_channel_without_noise() -> None:
+    planes = correlated(128, 128)
+    truth = covariance_of_planes(planes[[0, 2]], 1.0, None)
+    planes[1] = 0.5
+    covariance = covariance_of_planes(planes, 1.0, None)
+    np.testing.assert_array_equal(covariance[1], 0)
+    np.testing.assert_array_equal(covariance[:, 1], 0)
+    np.testing.assert_array_equal(covariance[np.ix_([0, 2], [0, 2])], truth)
+    np.testing.assert_array_equal(covariance_of_planes(0 * planes, 1.0, None), np.zeros((3, 3)))
+
+
+def test_channels_that_are_noisy_in_different_places_are_uncorrelated() -> None:
+    planes = correlated(128, 256)[:2]
+    planes[0, :, :130] = planes[1, :, 124:] = 0
+    covariance = covariance_of_planes(planes, 1.0, None)
+    variances = [covariance_of_planes(each[None], 1.0, None)[0, 0] for each in planes]
+    np.testing.assert_array_equal(covariance, np.diag(variances))
+    np.testing.assert_allclose(np.sqrt(variances), [3, 2.5], rtol=0.04)
+
+
+def test_covariance_of_a_mask() -> None:
+    planes = correlated(128, 128)
+    mask = np.ones((128, 128), bool)
+    mask[40:] = False
+    planes[:, 40:] *= 0.01
+    truth = MIXING @ MIXING.T
+    np.testing.assert_allclose(covariance_of_planes(planes, 1.0, mask), truth, atol=0.5)
 
 
 @pytest.mark.parametrize(
