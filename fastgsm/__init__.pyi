@@ -23,6 +23,8 @@ from fastgsm.models import MoGSM as MoGSM
 from fastgsm.models import NotFittedError as NotFittedError
 from fastgsm.models import SufficientStatistics as SufficientStatistics
 from fastgsm.models import load as load
+from fastgsm.noise import NoiseModel as NoiseModel
+from fastgsm.noise import estimate_noise as estimate_noise
 from fastgsm.noise import estimate_sigma as estimate_sigma
 from fastgsm.patch_sampler import PatchSampler as PatchSampler
 from fastgsm.patches import aggregate_patches as aggregate_patches

@@ -19,9 +19,9 @@ from fastgsm._images import (
 from fastgsm._types import FloatArray
 from fastgsm.distributed import denoise_dask
 from fastgsm.noise.estimate import estimated
-from fastgsm.noise.kinds import check_channels, check_noise
+from fastgsm.noise.kinds import Kind, check_channels, check_noise
 from fastgsm.noise.model import NoiseModel
-from fastgsm.restore.options import Options, refuse_std
+from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors
 from fastgsm.restore.whole import denoise_array
 from fastgsm.tiles import denoise_tiles
@@ -213,7 +213,6 @@ def denoise(
     True
     """
     never_elsewhere = {
-        "noise": check_noise(noise, sigma) not in ("auto", "white"),
         "aggregation": aggregation != "mean",
         "mask": mask is not None,
         "return_std": bool(return_std),
@@ -226,8 +225,8 @@ def denoise(
             "compute the image first",
         )
         return denoise_dask(
-            image, sigma, prior=prior, quality=quality, stride=stride, channel_axis=channel_axis,
-            data_range=data_range, random_state=random_state,
+            image, sigma, prior=prior, noise=noise, quality=quality, stride=stride,
+            channel_axis=channel_axis, data_range=data_range, random_state=random_state,
         )  # fmt: skip
     if out is not None and (is_stored(image) or is_stored(out) or _both_mapped(image, out)):
         _refuse(
@@ -236,11 +235,13 @@ def denoise(
             "give image and out as arrays of NumPy in memory",
         )
         return denoise_tiles(
-            image, out, sigma, prior=prior, quality=quality, stride=stride,
+            image, out, sigma, prior=prior, noise=noise, quality=quality, stride=stride,
             channel_axis=channel_axis, data_range=data_range, workers=workers,
             random_state=random_state, progress=progress,
         )  # fmt: skip
     given = check_noise(noise, sigma)
+    if return_std:
+        given = _white(given)
     original = real_array(image, "image")
     channels = channels_first(original, channel_axis)
     options = Options(
@@ -272,6 +273,15 @@ def denoise(
     denoised, std = denoise_array(original, known, options, trusted)
     denoised = delivered(denoised, out, image)
     return denoised if std is None else (denoised, as_given(image, std))
+
+
+def _white(noise: NoiseModel | Kind) -> NoiseModel | Kind:
+    """Return the noise where errors are to be known: white, unless it is known to be other."""
+    if noise == "auto":
+        return "white"
+    if noise == "camera" or (isinstance(noise, NoiseModel) and not noise.is_white):
+        refuse_std()
+    return noise
 
 
 def _refuse(given: dict[str, bool], why: str, remedy: str) -> None:

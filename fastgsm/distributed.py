@@ -17,7 +17,9 @@ from fastgsm._parts import Tile, check_no_nan, index, pixel_shape, with_channels
 from fastgsm._patch_sources import Draw, patch_sources
 from fastgsm.learning.dask import check_dask, source_data
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
-from fastgsm.noise.scan import scan, scan_blocks, sigma_of_scans
+from fastgsm.noise.kinds import Kind, check_noise
+from fastgsm.noise.model import NoiseModel
+from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
 from fastgsm.noise.white import PATCH
 from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors
@@ -32,6 +34,7 @@ def denoise_dask(
     *,
     tile: int = TILE,
     prior: Priors | None = None,
+    noise: Any = "auto",
     quality: str = "balanced",
     stride: int | None = None,
     channel_axis: int | None = None,
@@ -48,12 +51,12 @@ def denoise_dask(
     image : dask.array.Array of shape (..., height, width), with one more axis for channels
         Further axes in front (time, depth, field of view) hold independent images.
     sigma : float, optional
-        As in `denoise`, but one number. By default estimated once for each image, from all of it;
-        its chunks are then computed twice, unless they are persisted.
+        As in `denoise`, but one number. By default the noise is estimated once for each image,
+        from all of it; its chunks are then computed twice, unless they are persisted.
     tile : int
         Least side of a tile, in pixels.
-    prior, quality, stride, channel_axis, data_range, random_state
-        As in `denoise`.
+    prior, noise, quality, stride, channel_axis, data_range, random_state
+        As in `denoise_tiles`.
 
     Returns
     -------
@@ -82,6 +85,7 @@ def denoise_dask(
     check_dask(image, "image")
     if sigma is not None:
         sigma = check_nonnegative(sigma, "sigma")
+    given = check_noise(noise, sigma)
     if 0 in image.shape:
         raise ValueError(f"image has shape {image.shape}, without a pixel; wanted some.")
     stacked = image.ndim > (2 if channel_axis is None else 3)
@@ -95,18 +99,20 @@ def denoise_dask(
         n_channels, check_random_state(random_state), quality=quality, prior=prior,
         given_stride=stride, channel_axis=channel_axis, data_range=data_range,
     )  # fmt: skip
-    return _denoise_lazily(image, sigma, tile, options)
+    return _denoise_lazily(image, given, sigma, tile, options)
 
 
-def _denoise_lazily(image: Any, sigma: float | None, tile: int, options: Options) -> Any:
+def _denoise_lazily(
+    image: Any, noise: NoiseModel | Kind, sigma: float | None, tile: int, options: Options
+) -> Any:
     """Return the denoised array, whose chunks are tiles; stack the images of further axes."""
     da = import_extra("dask.array", "dask")
     axis = options.channel_axis
     if image.ndim > (2 if axis is None else 3):
-        return da.stack([_denoise_lazily(each, sigma, tile, options) for each in image])
+        return da.stack([_denoise_lazily(each, noise, sigma, tile, options) for each in image])
     shape, assumed = pixel_shape(image, axis, PATCH), options.data_range is None
-    tiles, options = plan(shape, image.dtype, tile, options)
-    level = _estimated(image, shape, tile, axis) if sigma is None else sigma
+    tiles, options = plan(shape, image.dtype, tile, options, noise)
+    known = _known(noise, sigma, image, shape, tile, options)
     # A task of its own, so that each worker receives the options, and resolves the priors, once.
     delayed = import_extra("dask", "dask").delayed
     shared = delayed(pickle.loads, pure=True)(pickle.dumps(options))
@@ -115,7 +121,7 @@ def _denoise_lazily(image: Any, sigma: float | None, tile: int, options: Options
         .rechunk(-1)
         .map_blocks(
             _denoise_tile,
-            level,
+            known,
             shared,
             part,
             assumed,
@@ -137,7 +143,9 @@ def _shape_of(part: Tile, options: Options) -> tuple[int, ...]:
     return with_channels((height, width), options.n_channels, options.channel_axis)
 
 
-def _denoise_tile(noisy: Any, sigma: Any, options: Options, part: Tile, assumed: bool) -> Any:
+def _denoise_tile(
+    noisy: Any, noise: NoiseModel, options: Options, part: Tile, assumed: bool
+) -> Any:
     """Denoise a tile; warn where the data range, if ``assumed``, is far too small for it."""
     check_no_nan(noisy, part.outer)
     unit = options.data_range
@@ -146,20 +154,27 @@ def _denoise_tile(noisy: Any, sigma: Any, options: Options, part: Tile, assumed:
         peak = peak_of(noisy) / unit
         if peak > TOO_BRIGHT:
             warn_unlikely_range(peak, unit)
-    return denoise_tile(noisy, float(sigma), part, options)
+    return denoise_tile(noisy, noise, part, options)
 
 
-def _estimated(image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None) -> Any:
-    """Return the noise level as a Dask array of dimension 0."""
-    da = import_extra("dask.array", "dask")
+def _known(
+    noise: NoiseModel | Kind,
+    sigma: float | None,
+    image: Any,
+    shape: tuple[int, int],
+    tile: int,
+    options: Options,
+) -> Any:
+    """Return the noise, or a task that estimates it."""
+    if isinstance(noise, NoiseModel):
+        return noise
+    if sigma is not None and options.n_channels == 1:
+        return NoiseModel.white(sigma)
     delayed = import_extra("dask", "dask").delayed
+    axis = options.channel_axis
     stride, parts = scan_blocks(shape, tile)
-    scans = [
-        delayed(scan)(image[index(part, channel_axis)], part, stride, channel_axis)
-        for part in parts
-    ]
-    sigma = delayed(sigma_of_scans)(scans, shape, stride)
-    return da.from_delayed(sigma, (), np.float64)
+    scans = [delayed(scan)(image[index(part, axis)], part, stride, axis) for part in parts]
+    return delayed(noise_of_scans)(noise, sigma, scans, shape, stride, options.data_range)
 
 
 def fit_dask(

@@ -22,8 +22,9 @@ from fastgsm._parts import Tile, index, pixel_shape, read_part, tiles_of
 from fastgsm._progress import Progress
 from fastgsm.files.tile_log import Checkpoint
 from fastgsm.models import PatchModel
+from fastgsm.noise.kinds import Kind, check_channels, check_noise
 from fastgsm.noise.model import NoiseModel
-from fastgsm.noise.scan import estimate_sigma_by_tiles
+from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
 from fastgsm.noise.white import PATCH
 from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors, centring
@@ -40,6 +41,7 @@ def denoise_tiles(
     tile: int = TILE,
     checkpoint: str | os.PathLike[str] | None = None,
     prior: Priors | None = None,
+    noise: Any = "auto",
     quality: str = "balanced",
     stride: int | None = None,
     channel_axis: int | None = None,
@@ -63,7 +65,7 @@ def denoise_tiles(
         Each tile is written by ``out[rows, columns] = tile``. Neither `image` itself nor the same
         file or data set, opened again: neighbouring tiles need its noisy pixels.
     sigma : float, optional
-        As in `denoise`, but one number. By default estimated from the whole image.
+        As in `denoise`, but one number. By default the noise is estimated from the whole image.
     tile : int
         Least side of a tile, in pixels. The memory needed grows with its square: some 12 times a
         tile of 2048 in float32, 200 MB; 23 times one of 1024 ("best").
@@ -72,8 +74,9 @@ def denoise_tiles(
         then hold them, which is checked by reading them, and the image (judged by its first tile)
         and the options must be those of that run. So open `out` without emptying it: in mode "r+",
         not "w+". Removed at the end.
-    prior, quality, stride, channel_axis, data_range, workers, random_state, progress
-        As in `denoise`. With a checkpoint, `random_state` may not be None.
+    prior, noise, quality, stride, channel_axis, data_range, workers, random_state, progress
+        As in `denoise`. With a checkpoint, `random_state` may not be None. Noise of photons needs a
+        `data_range`, counted from the offset: a tile does not know the range of the image.
 
     Returns
     -------
@@ -97,6 +100,9 @@ def denoise_tiles(
     True
     """
     shape = pixel_shape(image, channel_axis, PATCH)
+    if sigma is not None:
+        sigma = check_nonnegative(sigma, "sigma")
+    given = check_noise(noise, sigma)
     _check_out(image, out)
     if checkpoint is not None and random_state is None:
         raise ValueError(
@@ -109,12 +115,10 @@ def denoise_tiles(
         n_channels, check_random_state(random_state), quality=quality, prior=prior,
         given_stride=stride, channel_axis=channel_axis, data_range=data_range, workers=workers,
     )  # fmt: skip
-    tiles, options = plan(shape, image.dtype, tile, options)
-    if sigma is None:
-        sigma = estimate_sigma_by_tiles(image, shape, tile, channel_axis, progress)
-    sigma = check_nonnegative(sigma, "sigma")
     assumed = data_range is None
-    denoise_into(out, image, sigma, tiles, options, log, assumed=assumed, progress=progress)
+    tiles, options = plan(shape, image.dtype, tile, options, given)
+    known = noise_by_tiles(given, sigma, image, shape, tile, options, progress=progress)
+    denoise_into(out, image, known, tiles, options, log, assumed=assumed, progress=progress)
     if hasattr(out, "flush"):  # mapped pixels go to the disk before the list of done tiles goes
         out.flush()
     log.remove()
@@ -122,7 +126,7 @@ def denoise_tiles(
 
 
 def plan(
-    shape: tuple[int, int], dtype: Any, tile: int, options: Options
+    shape: tuple[int, int], dtype: Any, tile: int, options: Options, noise: NoiseModel | Kind
 ) -> tuple[list[Tile], Options]:
     """Return the tiles of an image, and the options with which each is denoised.
 
@@ -130,6 +134,13 @@ def plan(
     """
     tile = check_integer(tile, "tile")
     data_range = options.data_range
+    if isinstance(noise, NoiseModel):
+        check_channels(noise, options.n_channels)
+        if noise.photons is not None and data_range is None:
+            raise ValueError(
+                "noise is that of photons, and data_range was not given; a tile does not know the "
+                "range of the image. Give data_range, the brightest value less the offset."
+            )
     if data_range is None:
         data_range = default_data_range(np.dtype(dtype))
     options = replace(options, data_range=check_positive(data_range, "data_range"))
@@ -142,10 +153,35 @@ def plan(
     return tiles_of(shape, tile, *options.reach), options
 
 
+def noise_by_tiles(
+    noise: NoiseModel | Kind,
+    sigma: float | None,
+    image: Any,
+    shape: tuple[int, int],
+    tile: int,
+    options: Options,
+    *,
+    progress: bool,
+) -> NoiseModel:
+    """Return the noise of an image, estimated part by part unless all of it is known."""
+    if isinstance(noise, NoiseModel):
+        return noise
+    if sigma is not None and options.n_channels == 1:
+        return NoiseModel.white(sigma)
+    axis = options.channel_axis
+    stride, parts = scan_blocks(shape, tile)
+    scans = []
+    with Progress(len(parts), "estimating the noise", enabled=progress) as bar:
+        for part in parts:
+            scans.append(scan(read_part(image, part, axis), part, stride, axis))
+            bar.update()
+    return noise_of_scans(noise, sigma, scans, shape, stride, options.data_range)
+
+
 def denoise_into(
     out: Any,
     image: Any,
-    sigma: float,
+    noise: NoiseModel,
     tiles: list[Tile],
     options: Options,
     log: Checkpoint,
@@ -161,7 +197,7 @@ def denoise_into(
     axis, unit = options.channel_axis, options.data_range
     assert unit is not None
     log.begin(
-        lambda: _digest(image, sigma, tiles, options),
+        lambda: _digest(image, noise, tiles, options),
         lambda number: _digest_of_pixels(out[index(tiles[number].inner, axis)]),
         progress,
     )
@@ -175,25 +211,35 @@ def denoise_into(
                 before, peak = peak, max(peak, peak_of(noisy) / unit)
                 if assumed and before <= TOO_BRIGHT < peak:
                     warn_unlikely_range(peak, unit)
-                out[index(part.inner, axis)] = denoise_tile(noisy, sigma, part, options)
+                out[index(part.inner, axis)] = denoise_tile(noisy, noise, part, options)
                 log.add(number)
             bar.update()
     if assumed and not resumed and peak <= TOO_BRIGHT:
         warn_unlikely_range(peak, unit)
 
 
-def denoise_tile(noisy: NDArray[Any], sigma: float, part: Tile, options: Options) -> NDArray[Any]:
+def denoise_tile(
+    noisy: NDArray[Any], noise: NoiseModel, part: Tile, options: Options
+) -> NDArray[Any]:
     """Denoise a tile with its margins, and return its inner part."""
-    clean, _ = denoise_array(noisy, NoiseModel.white(sigma), options, inner=part.cut)
+    clean, _ = denoise_array(noisy, noise, options, inner=part.cut)
     return clean[index(part.cut, options.channel_axis)]
 
 
-def _digest(image: Any, sigma: float, tiles: list[Tile], options: Options) -> str:
+def _digest(image: Any, noise: NoiseModel, tiles: list[Tile], options: Options) -> str:
     """Return a digest that identifies a run."""
     names = "prior", "quality", "stride", "channel_axis", "data_range"
     settings = {name: getattr(options, name) for name in names}
-    described = [image.shape, str(image.dtype), sigma, tiles[0].inner[0].stop, str(settings)]
+    described = [
+        image.shape,
+        str(image.dtype),
+        noise.photons,
+        noise.camera,
+        tiles[0].inner[0].stop,
+        str(settings),
+    ]
     digest = hashlib.sha256(f"{described} {options.rng.bit_generator.state}".encode())
+    digest.update(noise.covariance.tobytes())
     given = options.prior
     for prior in given if isinstance(given, (tuple, list)) else [given]:
         if isinstance(prior, PatchModel):

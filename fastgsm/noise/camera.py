@@ -8,18 +8,14 @@ level that the highest frequencies show would not reach.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 from fastgsm.colour import noise_adapted_matrix
-from fastgsm.noise.white import BASIS, MIN_NOISY, PATCH, grid_stride
+from fastgsm.noise.white import BASIS, MIN_NOISY, PATCH, Channel
 
-# Most patches examined, and the share of them that is taken for noise alone.
-MAX_PATCHES = 30_000
+# Share of the patches that is taken for noise alone, and least number of them.
 NOISE_SHARE = 0.05
 LEAST_PATCHES = 200
 ROUNDS = 3
@@ -51,32 +47,22 @@ _MIDDLE = (_ORDER == 4) | (_ORDER == 5)
 _HALVES = (_ORDER % 2 == 0, _ORDER % 2 == 1)
 
 
-def camera_covariance(planes: FloatArray, trusted: NDArray[np.bool_] | None = None) -> FloatArray:
-    """Estimate the covariance of a photograph's noise between its channels.
+def camera_covariance(channels: list[Channel]) -> FloatArray:
+    """Estimate the covariance (n, n) of a photograph's noise between its channels.
 
-    White noise of this covariance is what restores the photograph best; it is weaker than the
-    noise at the lowest frequencies and stronger than that at the highest.
-
-    Parameters
-    ----------
-    planes : ndarray of shape (n, height, width)
-        Channels in units of the data range, at least 8x8 pixels.
-    trusted : ndarray of bool, shape (height, width), optional
-        Only patches whose pixels are all trusted are examined, where there are enough.
-
-    Returns
-    -------
-    ndarray of shape (n, n)
+    White noise of this covariance is what restores the photograph best. It is weaker than the
+    noise at the lowest frequencies and stronger than that at the highest. ``channels`` are in units
+    of the data range.
     """
-    n = len(planes)
+    n = len(channels)
     weights = np.diag(1 / np.array(CAMERA_WEIGHTS)) if n == 3 else np.eye(n)
     mixing = noise_adapted_matrix(weights)
-    channels, noisy = _patches(planes, trusted)
-    brightness = channels.mean(axis=(0, 2))[noisy]
-    mixed = np.einsum("mn,npd->mpd", mixing.astype(planes.dtype), channels[:, noisy])
-    energies = np.square(mixed @ BASIS[1:].T.astype(planes.dtype))
+    patches = noisy_patches(channels)
+    brightness = patches.mean(axis=(0, 1))
+    mixed = np.einsum("mn,ndp->mdp", mixing.astype(patches.dtype), patches)
+    energies = np.square(BASIS[1:].astype(patches.dtype) @ mixed)
     # The median of a chi-square of one degree is 0.45.
-    spectra = np.maximum(np.median(energies, axis=1) / 0.45, TINY)
+    spectra = np.maximum(np.median(energies, axis=2) / 0.45, TINY)
     for _ in range(ROUNDS):
         spectra = _cross_fitted(energies, spectra, LEAST_PATCHES)
     middle = 255 * math.sqrt(spectra[0, _MIDDLE].mean())
@@ -87,45 +73,32 @@ def camera_covariance(planes: FloatArray, trusted: NDArray[np.bool_] | None = No
     return (unmixing * np.square(levels)) @ unmixing.T
 
 
-def _patches(
-    planes: FloatArray, trusted: NDArray[np.bool_] | None
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return patches (n, p, 64) on a regular grid, and which of them are wholly noisy (p,).
+def noisy_patches(channels: list[Channel]) -> FloatArray:
+    """Return the patches (n, 64, p) without a clipped pixel; all, if there are too few.
 
     A clipped pixel, at its channel's least or greatest value, has lost some of its noise.
     """
-    stride = grid_stride(planes.shape[1:], MAX_PATCHES)
-    low, high = (f(axis=(1, 2), keepdims=True) for f in (planes.min, planes.max))
-    usable = ((planes > low) & (planes < high)).all(axis=0)
-    if trusted is not None:
-        usable &= trusted
-
-    def strided(image: NDArray[Any]) -> NDArray[Any]:
-        windows = sliding_window_view(image, (PATCH, PATCH), axis=(-2, -1))
-        windows = windows[..., ::stride, ::stride, :, :]
-        return windows.reshape(*image.shape[:-2], -1, PATCH**2)
-
-    noisy = np.asarray(strided(usable).all(axis=1))
-    if np.count_nonzero(noisy) < MIN_NOISY:
-        noisy = np.ones_like(noisy)
-    return strided(planes), noisy
+    patches = np.stack([each.patches.reshape(PATCH**2, -1) for each in channels])
+    low, high = (np.array([each[i] for each in channels])[:, None, None] for i in (1, 2))
+    noisy = ((patches > low) & (patches < high)).all(axis=(0, 1))
+    return patches[:, :, noisy] if np.count_nonzero(noisy) >= MIN_NOISY else patches
 
 
 def _cross_fitted(energies: FloatArray, spectra: FloatArray, least: int) -> FloatArray:
     """Return better noise spectra (n, 63): the mean energies of the patches that look weak.
 
-    ``energies`` (n, p, 63) are squared DCT coefficients. Each half of the frequencies is measured
+    ``energies`` (n, 63, p) are squared DCT coefficients. Each half of the frequencies is measured
     in the patches, at least so many, that are weakest relative to ``spectra`` at the other half:
     choosing patches does not bias what is measured.
     """
     better = np.empty_like(spectra)
-    n_patches = energies.shape[1]
+    n_patches = energies.shape[2]
     n_weakest = min(max(int(NOISE_SHARE * n_patches), least), n_patches)
     for chosen_by, measured in (_HALVES, _HALVES[::-1]):
         weights = (1 / spectra[:, chosen_by]).astype(energies.dtype)
-        strength = np.einsum("npf,nf->p", energies[:, :, chosen_by], weights)
+        strength = np.einsum("nfp,nf->p", energies[:, chosen_by], weights)
         weakest = np.argpartition(strength, n_weakest - 1)[:n_weakest]
-        better[:, measured] = energies[:, weakest][:, :, measured].mean(axis=1)
+        better[:, measured] = energies[:, measured][:, :, weakest].mean(axis=2)
     return np.maximum(better, TINY)
 
 
@@ -139,7 +112,7 @@ def _chroma_variances(
     edges = np.quantile(brightness, np.linspace(0, 1, BRIGHTNESS_CLASSES + 1)[1:-1])
     classes = np.searchsorted(edges, brightness, side="right")
     of_classes = [
-        _cross_fitted(energies[:, classes == number], spectra, LEAST_IN_CLASS)[1:, _LOW]
+        _cross_fitted(energies[:, :, classes == number], spectra, LEAST_IN_CLASS)[1:, _LOW]
         for number in np.unique(classes)
     ]
     return np.asarray(np.mean(of_classes, axis=(0, 2)))

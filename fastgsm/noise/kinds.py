@@ -1,11 +1,12 @@
-"""The argument ``noise`` of `denoise`: a model of the noise, or the kind that is to be estimated."""
+"""The argument ``noise`` of `denoise`: a model of the noise, or a kind that is to be estimated."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from fastgsm._checks import check_choice
 from fastgsm.noise.model import NoiseModel
 
 Kind = Literal["auto", "white", "camera"]
@@ -35,6 +36,12 @@ def check_noise(noise: Any, sigma: Any) -> NoiseModel | Kind:
             f"own units, or a NoiseModel."
         )
     return NoiseModel.poisson(*values)
+
+
+def check_kind(kind: Any) -> Kind:
+    """Return the kind of noise, or raise ValueError if there is no such kind."""
+    check_choice(kind, "kind", get_args(Kind))
+    return cast(Kind, kind)
 
 
 def check_channels(noise: NoiseModel, n_channels: int) -> NoiseModel:

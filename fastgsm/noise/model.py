@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -166,7 +166,9 @@ class NoiseModel:
         """
         planes = _samples(psd, channel_axis, "psd")
         if not (np.isfinite(planes) & (planes >= 0)).all():
-            raise ValueError("psd has negative, NaN or infinite values; wanted at least 0 everywhere.")
+            raise ValueError(
+                "psd has negative, NaN or infinite values; wanted numbers of at least 0."
+            )
         sums = np.fft.ifft2(planes)
         if np.abs(sums.imag).max() > 1e-4 * np.abs(sums).max():
             raise ValueError(
@@ -208,7 +210,7 @@ class NoiseModel:
         planes = _samples(noise, channel_axis, "noise")
         if not np.isfinite(planes).all():
             raise ValueError("noise has NaN or infinite values; wanted finite ones.")
-        planes = planes - planes.mean(axis=(1, 2), keepdims=True)
+        planes -= planes.mean(axis=(1, 2), keepdims=True)
         shape = planes.shape[1:]
         # Padded, so that what leaves the samples at one side does not come back at the other.
         spectra = np.fft.rfft2(planes, [2 * n for n in shape])
@@ -380,9 +382,9 @@ def _check_covariance(covariance: FloatArray) -> None:
     allowed = (1 + 1e-6) * np.outer(levels, levels)[:, :, None, None]
     if least < -1e-6 * largest or (np.abs(covariance) > allowed + 1e-12 * largest).any():
         raise ValueError(
-            f"covariance is not one of noise: its least eigenvalue between channels is {least:.3g}, "
-            f"or a value exceeds the product of two standard deviations. Wanted a positive "
-            f"semidefinite one."
+            f"covariance is not one of noise: its least eigenvalue between channels is "
+            f"{least:.3g}, or a value exceeds the product of two standard deviations. Wanted a "
+            f"positive semidefinite one."
         )
 
 

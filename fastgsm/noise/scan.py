@@ -7,17 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgsm._images import as_float_image, channels_first
-from fastgsm._parts import Part, clipped, read_part, tiles_of
-from fastgsm._progress import Progress
-from fastgsm._types import FloatArray
-from fastgsm.noise.white import (
-    PATCH,
-    Channel,
-    covariance_of_channels,
-    grid_patches,
-    grid_stride,
-    sigma_of_channels,
-)
+from fastgsm._parts import Part, clipped, tiles_of
+from fastgsm.noise.estimate import noise_of_channels
+from fastgsm.noise.kinds import Kind
+from fastgsm.noise.model import NoiseModel
+from fastgsm.noise.white import PATCH, Channel, grid_patches, grid_stride
 
 
 class Scan(NamedTuple):
@@ -53,16 +47,17 @@ def scan(pixels: Any, part: Part, stride: int, channel_axis: int | None) -> Scan
     return Scan((part[0].start // stride, part[1].start // stride), channels, unit)
 
 
-def sigma_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> float:
-    """Estimate the noise of an image like `estimate_sigma`, from scans of all its parts."""
+def noise_of_scans(
+    kind: Kind,
+    sigma: float | None,
+    scans: list[Scan],
+    shape: tuple[int, int],
+    stride: int,
+    data_range: float | None,
+) -> NoiseModel:
+    """Estimate the noise of an image like `estimate.estimated`, from scans of all its parts."""
     channels, peak = _joined(scans, shape, stride)
-    return sigma_of_channels(channels, peak, scans[0].unit)
-
-
-def covariance_of_scans(scans: list[Scan], shape: tuple[int, int], stride: int) -> FloatArray:
-    """Estimate like `covariance_of_planes`, from scans of all parts of an image."""
-    channels, peak = _joined(scans, shape, stride)
-    return covariance_of_channels(channels, peak, scans[0].unit)
+    return noise_of_channels(kind, sigma, channels, peak, scans[0].unit, data_range)
 
 
 def _joined(scans: list[Scan], shape: tuple[int, int], stride: int) -> tuple[list[Channel], float]:
@@ -77,17 +72,3 @@ def _joined(scans: list[Scan], shape: tuple[int, int], stride: int) -> tuple[lis
         low, high = min(part.low for part in parts), max(part.high for part in parts)
         channels.append(Channel(grid, low, high))
     return channels, max(float(max(-each.low, each.high)) for each in channels)
-
-
-def estimate_sigma_by_tiles(
-    image: Any, shape: tuple[int, int], tile: int, channel_axis: int | None, progress: bool
-) -> float:
-    """Estimate the noise of an image like `estimate_sigma`, reading it part by part."""
-    stride, parts = scan_blocks(shape, tile)
-    scans = []
-    with Progress(len(parts), "estimating the noise", enabled=progress) as bar:
-        for part in parts:
-            pixels = read_part(image, part, channel_axis)
-            scans.append(scan(pixels, part, stride, channel_axis))
-            bar.update()
-    return sigma_of_scans(scans, shape, stride)

@@ -113,7 +113,7 @@ def sigma_of_planes(planes: FloatArray, data_range: float, mask: NDArray[np.bool
 
     The planes are in units of ``data_range``.
     """
-    return sigma_of_channels(_channels(planes, mask), peak_of(planes), data_range)
+    return sigma_of_channels(channels_of(planes, mask), peak_of(planes), data_range)
 
 
 def covariance_of_planes(
@@ -137,7 +137,7 @@ def covariance_of_planes(
     -------
     ndarray of shape (n, n), float64
     """
-    return covariance_of_channels(_channels(planes, mask), peak_of(planes), data_range)
+    return covariance_of_channels(channels_of(planes, mask), peak_of(planes), data_range)
 
 
 def sigma_of_channels(channels: list[Channel], peak: float, data_range: float) -> float:
@@ -179,7 +179,7 @@ def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return inside
 
 
-def _channels(planes: FloatArray, mask: NDArray[np.bool_] | None) -> list[Channel]:
+def channels_of(planes: FloatArray, mask: NDArray[np.bool_] | None) -> list[Channel]:
     """Return what the estimate needs of planes (n, height, width) of at least a patch each."""
     for plane in planes:
         check_image_2d(plane, PATCH, "image" if len(planes) == 1 else "a channel of image")
@@ -274,8 +274,7 @@ def _mean_product(one: FloatArray, other: FloatArray) -> float:
 
 def _places_inside(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return rows and columns of patches without a masked pixel, evenly spaced among them."""
-    inside = sliding_window_view(mask, PATCH, axis=0).all(axis=2)
-    rows, cols = np.nonzero(sliding_window_view(inside, PATCH, axis=1).all(axis=2))
+    rows, cols = np.nonzero(starts_inside(mask))
     if rows.size < MIN_NOISY:
         raise ValueError(
             f"{rows.size} patches of {PATCH}x{PATCH} pixels are free of masked ones, too few to "
@@ -284,6 +283,12 @@ def _places_inside(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[n
         )
     step = math.ceil(rows.size / MAX_PATCHES)
     return rows[::step], cols[::step]
+
+
+def starts_inside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where patches without a masked pixel start."""
+    inside = sliding_window_view(mask, PATCH, axis=0).all(axis=2)
+    return np.asarray(sliding_window_view(inside, PATCH, axis=1).all(axis=2))
 
 
 def _dct_basis() -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:

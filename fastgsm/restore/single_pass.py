@@ -67,9 +67,7 @@ class Filters(NamedTuple):
         bank = plane.bank(level, dtype, FLAT_TAIL_LOSS)
         n_shapes = 1 if bank is None else len(bank.forward)
         bands_per_call = max(BANDS_PER_CALL // n_shapes, 4 * usable_threads())
-        return cls(
-            plane.model, level * plane.ratio, bank, *centring(plane.model), bands_per_call
-        )
+        return cls(plane.model, level * plane.ratio, bank, *centring(plane.model), bands_per_call)
 
 
 class SinglePass:

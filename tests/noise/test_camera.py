@@ -12,7 +12,8 @@ import fastgsm
 from fastgsm.colour import mixing_matrix, noise_adapted_matrix
 from fastgsm.datasets import add_noise, camera_noise, dead_leaves
 from fastgsm.metrics import psnr
-from fastgsm.noise.camera import camera_covariance
+from fastgsm.noise.estimate import estimate_noise
+from fastgsm.noise.model import NoiseModel
 from tests.helpers import QUALITIES, photograph
 
 
@@ -32,8 +33,9 @@ def noisy(clean: Any) -> Any:
     return camera_noise(clean, 150, random_state=0)
 
 
-def planes(image: Any) -> Any:
-    return np.moveaxis(image, -1, 0)
+def camera(image: Any, mask: Any = None) -> NoiseModel:
+    axis = None if image.ndim == 2 else -1
+    return estimate_noise(image, channel_axis=axis, mask=mask, kind="camera")
 
 
 def test_the_simulated_noise_is_correlated_between_pixels_and_channels(
@@ -89,7 +91,7 @@ def test_the_adapted_mixing_leaves_uncorrelated_planes() -> None:
 
 def test_the_estimate_grows_with_the_noise(clean: Any) -> None:
     levels = [
-        np.trace(camera_covariance(planes(camera_noise(clean, photons, random_state=0))))
+        np.square(camera(camera_noise(clean, photons, random_state=0)).sigma).sum()
         for photons in (2000, 200, 50)
     ]
     assert levels[0] < levels[1] < levels[2]
@@ -98,23 +100,20 @@ def test_the_estimate_grows_with_the_noise(clean: Any) -> None:
 def test_the_estimate_of_white_noise_is_its_level() -> None:
     grey = dead_leaves((256, 256), random_state=0)
     sigma = 40 / 255  # above what a camera leaves
-    estimate = camera_covariance(add_noise(grey, sigma, random_state=0)[None])
-    assert estimate.shape == (1, 1)
-    assert np.sqrt(estimate[0, 0]) == pytest.approx(sigma, rel=0.15)
+    estimate = camera(add_noise(grey, sigma, random_state=0))
+    assert estimate.camera
+    assert estimate.sigma == pytest.approx([sigma], rel=0.15)
 
 
 def test_the_estimate_leaves_clipped_and_masked_pixels_out(noisy: Any) -> None:
-    image = planes(noisy).copy()
-    whole = camera_covariance(image)
-    trusted = np.ones(image.shape[1:], bool)
+    trusted = np.ones(noisy.shape[:2], bool)
     trusted[:40] = False
-    spoilt = image.copy()
-    spoilt[:, :40] = np.random.default_rng(0).uniform(0.1, 0.9, spoilt[:, :40].shape)
-    np.testing.assert_array_equal(
-        camera_covariance(spoilt, trusted), camera_covariance(image, trusted)
-    )
-    spoilt[:, :40] = 0  # clipped to black: no noise there
-    np.testing.assert_allclose(np.trace(camera_covariance(spoilt)), np.trace(whole), rtol=0.5)
+    spoilt = noisy.copy()
+    spoilt[:40] = np.random.default_rng(0).uniform(0.1, 0.9, spoilt[:40].shape)
+    wanted = camera(noisy, trusted)
+    np.testing.assert_array_equal(camera(spoilt, trusted).covariance, wanted.covariance)
+    spoilt[:40] = 0  # clipped to black: no noise there
+    np.testing.assert_allclose(camera(spoilt).sigma, camera(noisy).sigma, rtol=0.25)
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
@@ -142,18 +141,19 @@ def test_grey_integers_and_masks_work_too(noisy: Any, picture: Any) -> None:
     assert np.square(filled - target)[mask].mean() < np.square(grey - target)[mask].mean()
 
 
-def test_white_is_the_default(noisy: Any) -> None:
+def test_sigma_is_of_white_noise(noisy: Any) -> None:
     crop = noisy[:32, :32, 0]
     default = fastgsm.denoise(crop, 0.05)
-    for noise in ("white", None):
-        np.testing.assert_array_equal(fastgsm.denoise(crop, 0.05, noise=noise), default)
+    for noise in ("auto", "white", None, NoiseModel.white(0.05)):
+        sigma = None if isinstance(noise, NoiseModel) else 0.05
+        np.testing.assert_array_equal(fastgsm.denoise(crop, sigma, noise=noise), default)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"noise": "camera", "sigma": 0.1}, "sigma is 0.1 and noise is 'camera'"),
-        ({"noise": "film"}, "noise is 'film'; wanted 'white', 'camera'"),
+        ({"noise": "film"}, "noise is 'film'; wanted 'auto', 'white', 'camera'"),
         (
             {"noise": "camera", "return_std": True, "quality": "fast"},
             "return_std was asked for with noise=",

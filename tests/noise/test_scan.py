@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm._images import as_float_image, channels_first
-from fastgsm.noise.scan import covariance_of_scans, scan, scan_blocks, sigma_of_scans
-from fastgsm.noise.white import covariance_of_planes, estimate_sigma
+from fastgsm.noise.estimate import estimated
+from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
 from tests.helpers import noisy_leaves
 
 
@@ -24,13 +23,18 @@ def coloured(shape: tuple[int, int], dtype: Any, unit: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("dtype", "unit"), [(np.uint8, 255), (np.float32, 1), (np.float64, 1e-30), (np.float64, 1e30)]
 )
-def test_scans_of_all_parts_give_the_bits_of_the_whole(tile: int, dtype: Any, unit: float) -> None:
+@pytest.mark.parametrize(
+    ("kind", "sigma"), [("white", None), ("white", 0.1), ("camera", None), ("auto", None)]
+)
+def test_scans_of_all_parts_give_the_bits_of_the_whole(
+    tile: int, dtype: Any, unit: float, kind: Any, sigma: float | None
+) -> None:
     image = coloured((200, 230), dtype, unit)
     stride, parts = scan_blocks((200, 230), tile)
     scans = [scan(image[part], part, stride, -1) for part in parts]
-    pixels, data_range = as_float_image(image)
-    whole = covariance_of_planes(channels_first(pixels, -1), data_range, None)
-    by_parts = covariance_of_scans(scans, (200, 230), stride)
-    np.testing.assert_array_equal(by_parts, whole)
-    assert by_parts[0, 1] / by_parts[0, 0] > 0.2
-    assert sigma_of_scans(scans, (200, 230), stride) == estimate_sigma(image, channel_axis=-1)
+    sigma = None if sigma is None else sigma * unit
+    whole = estimated(kind, sigma, image, -1, unit, None)
+    by_parts = noise_of_scans(kind, sigma, scans, (200, 230), stride, unit)
+    np.testing.assert_array_equal(by_parts.covariance, whole.covariance)
+    assert (by_parts.photons, by_parts.camera) == (whole.photons, whole.camera)
+    assert by_parts.between_channels[0, 1] / by_parts.between_channels[0, 0] > 0.2
