@@ -137,7 +137,20 @@ class Model(Estimator, ABC):
 
     # --- what all models share --------------------------------------------------------------
 
-    # Learned parameters are copies from one density, so that they cannot disagree.
+    def _copy_of(self, name: str) -> FloatArray:
+        """Return a copy of a learned array, so that no change to it reaches the model."""
+        self._check_fitted()
+        return self._arrays()[name].copy()
+
+    @property
+    def eigenvalues_(self) -> FloatArray:
+        """Eigenvalues on the support, descending: (K, rank), or (rank,) for an ICA."""
+        return self._copy_of("eigenvalues")
+
+    @property
+    def eigenvectors_(self) -> FloatArray:
+        """Eigenvectors as columns: (K, d, rank), or (d, rank) for an ICA."""
+        return self._copy_of("eigenvectors")
 
     @property
     def means_(self) -> FloatArray:

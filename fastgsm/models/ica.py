@@ -100,26 +100,12 @@ class ICA(ScaleGroupModel):
     @property
     def weights_(self) -> FloatArray:
         """Mixture weights of each coordinate, (rank, J)."""
-        self._check_fitted()
-        return self._weights.copy()
+        return self._copy_of("weights")
 
     @property
     def scales_(self) -> FloatArray:
         """Scales r2 of each coordinate, (rank, J)."""
-        self._check_fitted()
-        return self._scales.copy()
-
-    @property
-    def eigenvalues_(self) -> FloatArray:
-        """Eigenvalues of the second moment, descending, (rank,)."""
-        self._check_fitted()
-        return self._density.eigenvalues[0].copy()
-
-    @property
-    def eigenvectors_(self) -> FloatArray:
-        """Eigenvectors as columns, (d, rank)."""
-        self._check_fitted()
-        return self._density.eigenvectors[0].copy()
+        return self._copy_of("scales")
 
     @property
     def n_parameters_(self) -> int:
