@@ -133,10 +133,11 @@ class PatchModel(Model):
     ) -> Self:
         """Learn from samples, wherever they are."""
         self._check_options()
-        if data.n_samples < self._min_samples():
+        least = max(2, getattr(self, "n_components", 1))
+        if data.n_samples < least:
             raise ValueError(
-                f"X has n_samples = {data.n_samples}; {self!r} needs at least "
-                f"{self._min_samples()} samples. Draw more, or ask for fewer components."
+                f"X has n_samples = {data.n_samples}; {self!r} needs at least {least} samples. "
+                f"Draw more, or ask for fewer components."
             )
         rng = check_random_state(self.random_state)
         name = type(self).__name__

@@ -87,9 +87,6 @@ class Model(Estimator, ABC):
                 f"variance."
             )
 
-    def _min_samples(self) -> int:
-        return 2
-
     @abstractmethod
     def _fit(self, data: Survey, run: FitRun) -> History:
         """Learn from checked samples."""
@@ -253,7 +250,8 @@ class Model(Estimator, ABC):
            image restoration", ICCV 2011, section 2.
         """
         Y = self._checked(Y, "Y")
-        sigma = self._checked_sigma(sigma, Y.dtype)
+        sigma = check_nonnegative(sigma, "sigma")
+        check_deviations(sigma, self._density.spread, Y.dtype, "sigma")
         if sigma == 0:
             return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
         return self._denoised(Y, sigma, return_std)
@@ -264,12 +262,6 @@ class Model(Estimator, ABC):
         X = check_samples(X, self.n_features_in_, name)
         check_deviations(peak_of(X), self._density.spread, X.dtype, name)
         return X
-
-    def _checked_sigma(self, sigma: Any, dtype: Any) -> float:
-        """Check and return the noise level of patches of type ``dtype``."""
-        sigma = check_nonnegative(sigma, "sigma")
-        check_deviations(sigma, self._density.spread, dtype, "sigma")
-        return sigma
 
     def _continues(self, shape: tuple[int, int], support: Support) -> bool:
         """Return whether `warm_start` has learned parameters of the sizes that are wanted now."""

@@ -184,9 +184,6 @@ class ShapeModel(ScaleMixtureModel):
             check_integer(size, name)
         check_choice(self.init_params, "init_params", self._partitions)
 
-    def _min_samples(self) -> int:
-        return max(2, self.n_components)
-
     def _fit(self, data: Survey, run: FitRun) -> History:
         warm = self._continues(self._shape, data.support)
         steps = ShapeSteps(
