@@ -74,14 +74,14 @@ def magnitudes(dtype: Any) -> tuple[float, float]:
     return (1e-15, 1e15) if dtype == np.float32 else (1e-100, 1e100)
 
 
-def check_magnitude(X: FloatArray, name: str = "X") -> None:
+def check_magnitude(X: FloatArray) -> None:
     """Raise ValueError unless models can be learned from the squares of ``X`` in its type."""
     least, most = magnitudes(X.dtype)
     peak = peak_of(X)
     if peak > most or 0 < peak < least:
         raise ValueError(
-            f"{name} has values up to {peak:g}, too {'large' if peak > most else 'small'} to learn "
-            f"from in {X.dtype}; wanted {least:g} to {most:g}. Rescale {name}"
+            f"X has values up to {peak:g}, too {'large' if peak > most else 'small'} to learn "
+            f"from in {X.dtype}; wanted {least:g} to {most:g}. Rescale X"
             f"{', or use float64' if X.dtype == np.float32 else ''}."
         )
 

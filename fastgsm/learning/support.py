@@ -41,10 +41,13 @@ class Support:
                 f"all samples of X are the same: there is no variance to learn from in {d} "
                 f"features. Wanted at least 2 different samples."
             )
-        variance = float(eigenvalues[d - rank :].mean())
-        if rank == d:
-            return cls(np.eye(d), variance)
-        return cls(lower_trapezoidal(vectors[:, d - rank :].T).T, variance)
+        return cls.spanned(vectors[:, d - rank :], float(eigenvalues[d - rank :].mean()))
+
+    @classmethod
+    def spanned(cls, vectors: FloatArray, variance: float) -> Support:
+        """Return the support with the orthonormal ``vectors`` (d, rank) and a mean variance."""
+        d, rank = vectors.shape
+        return cls(np.eye(d) if rank == d else lower_trapezoidal(vectors.T).T, variance)
 
     @property
     def rank(self) -> int:
