@@ -119,6 +119,15 @@ def _sum(a: FloatArray | None, b: FloatArray | None) -> FloatArray | None:
     return None if a is None or b is None else a + b
 
 
+def _of_chunk(chunk: Chunk, parameters: str, *sums: Any) -> SufficientStatistics:
+    """Return the statistics of a chunk from sums with its weights, in the units of the given ones.
+
+    ``sums`` are the last attributes of `SufficientStatistics`, in their order.
+    """
+    statistics = SufficientStatistics(parameters, len(chunk.X), chunk.total, *sums)
+    return statistics.times(chunk.unit)
+
+
 def shape_statistics(
     chunk: Chunk,
     parameters: str = "",
@@ -162,16 +171,8 @@ def shape_statistics(
         if not scales:
             log_likelihood += weighted_sum(log_norm, weights)
             counts += shape_counts[:, None]
-    return SufficientStatistics(
-        parameters,
-        len(chunk.X),
-        chunk.total,
-        log_likelihood,
-        counts,
-        distances if scales else None,
-        sums,
-        products,
-    ).times(chunk.unit)
+    of_scales = distances if scales else None
+    return _of_chunk(chunk, parameters, log_likelihood, counts, of_scales, sums, products)
 
 
 def group_statistics(
@@ -199,18 +200,11 @@ def group_statistics(
         log_likelihood += more
         counts += more_counts[:, 0]
         distances += more_distances[:, 0]
-    total = chunk.total
-    products = Moments.of(chunk, about_mean=False).covariance[None] * total if moments else None
-    return SufficientStatistics(
-        parameters,
-        len(chunk.X),
-        total,
-        log_likelihood,
-        counts,
-        distances,
-        None if products is None else np.zeros(products.shape[:2]),
-        products,
-    ).times(chunk.unit)
+    sums = products = None
+    if moments:
+        products = Moments.of(chunk, about_mean=False).covariance[None] * chunk.total
+        sums = np.zeros(products.shape[:2])
+    return _of_chunk(chunk, parameters, log_likelihood, counts, distances, sums, products)
 
 
 def expected_statistics(
