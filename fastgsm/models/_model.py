@@ -8,6 +8,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,20 @@ class NotFittedError(ValueError, AttributeError):
     """A model was used before `fit`."""
 
 
-class Model(Estimator, ABC):
-    """A density whose options are attributes, and whose learned parameters are arrays."""
+@dataclass(eq=False, repr=False, kw_only=True)
+class ModelOptions(Estimator):
+    """The options of every model, and their defaults unless the model has its own."""
 
-    tol: float
-    max_iter: int
-    reg_covar: float
-    verbose: int
-    warm_start: bool
-    random_state: Any
+    tol: float = 1e-3
+    max_iter: int = 100
+    reg_covar: float = 1e-6
+    random_state: Any = None
+    warm_start: bool = False
+    verbose: int = 0
+
+
+class Model(ModelOptions, ABC):
+    """A density whose options are attributes, and whose learned parameters are arrays."""
 
     # Set by every fit.
     _density: ScaleMixtureDensity  # of an ICA, the Gaussian of the same covariance

@@ -34,13 +34,9 @@ class ScaleGroupModel(PatchModel):
     _: KW_ONLY
     tol: float = 1e-5
     max_iter: int = 1000
-    reg_covar: float = 1e-6
     init_params: str = "quantiles"
     weights_init: Any = None
     scales_init: Any = None
-    random_state: Any = None
-    warm_start: bool = False
-    verbose: int = 0
 
     @property
     @abstractmethod

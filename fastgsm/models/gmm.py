@@ -85,16 +85,10 @@ class GMM(ShapeModel):
     n_components: int = 64
     _: KW_ONLY
     fit_means: bool = True
-    tol: float = 1e-3
-    max_iter: int = 100
-    reg_covar: float = 1e-6
     init_params: str = "kmeans"
     weights_init: Any = None
     means_init: Any = None
     covariances_init: Any = None
-    random_state: Any = None
-    warm_start: bool = False
-    verbose: int = 0
 
     _partitions = ("kmeans", "random")
 

@@ -79,11 +79,8 @@ class MoGSM(ShapeModel):
 
     Notes
     -----
-    A sample of weight 2 counts in EM as the same sample twice. But EM starts from samples drawn at
-    random, where a repeated sample is drawn more often, and from another start it may end at
-    another maximum. So `sample_weight` and repeated samples give the same model only from the
-    same start (`weights_init`, `scales_init` and `covariances_init`), and scikit-learn's
-    ``check_sample_weight_equivalence_on_dense_data``, alone of its checks, is expected to fail.
+    `sample_weight` and repeated samples give the same model only from the same start
+    (`weights_init`, `scales_init` and `covariances_init`), for the reason given in `GMM`.
 
     References
     ----------
@@ -105,16 +102,10 @@ class MoGSM(ShapeModel):
     n_components: int = 32
     n_scales: int = 8
     _: KW_ONLY
-    tol: float = 1e-3
-    max_iter: int = 100
-    reg_covar: float = 1e-6
     init_params: str = "directions"
     weights_init: Any = None
     scales_init: Any = None
     covariances_init: Any = None
-    random_state: Any = None
-    warm_start: bool = False
-    verbose: int = 0
 
     _partitions = ("directions", "random")
     _two_indices = True
