@@ -171,10 +171,8 @@ class Result:
         self.checkpoint = self.folder / "done.txt"
         suffix = self._target.suffix.lower()
         self._format = FORMATS[suffix]
-        self._inside, self._older = (
-            self.folder / f"image{suffix}",
-            self.folder / f"replaced{suffix}",
-        )
+        self._inside = self.folder / f"image{suffix}"
+        self._older = self.folder / f"replaced{suffix}"
 
     @contextmanager
     def written(self) -> Iterator[Stored]:
