@@ -5,7 +5,7 @@ Statistics of parts, added in a fixed order, are the same to the bit wherever ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -72,10 +72,8 @@ class SufficientStatistics:
 
         Raises
         ------
-        TypeError
-            If `other` is something else.
-        ValueError
-            If its parameters are others.
+        TypeError, ValueError
+            If `other` is something else, or its parameters are others.
         """
         if not isinstance(other, SufficientStatistics):
             raise TypeError(
@@ -87,16 +85,10 @@ class SufficientStatistics:
                 "these statistics belong to different parameters, so their sum means nothing; "
                 "wanted statistics that one model computed between two M-steps."
             )
-        return SufficientStatistics(
-            self.parameters,
-            self.n_samples + other.n_samples,
-            self.weight + other.weight,
-            self.log_likelihood + other.log_likelihood,
-            self.counts + other.counts,
-            _sum(self.distances, other.distances),
-            _sum(self.sums, other.sums),
-            _sum(self.products, other.products),
-        )
+        names = [field.name for field in fields(self) if field.name != "parameters"]
+        pairs = [(getattr(self, name), getattr(other, name)) for name in names]
+        sums: list[Any] = [None if a is None or b is None else a + b for a, b in pairs]
+        return SufficientStatistics(self.parameters, *sums)
 
     def __add__(self, other: Any) -> SufficientStatistics:
         return self.merge(other) if isinstance(other, SufficientStatistics) else NotImplemented
@@ -113,10 +105,6 @@ class SufficientStatistics:
         return replace(
             self, **{name: factor * value for name, value in values.items() if value is not None}
         )
-
-
-def _sum(a: FloatArray | None, b: FloatArray | None) -> FloatArray | None:
-    return None if a is None or b is None else a + b
 
 
 def _of_chunk(chunk: Chunk, parameters: str, *sums: Any) -> SufficientStatistics:
