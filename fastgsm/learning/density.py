@@ -31,23 +31,13 @@ SAMPLES_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class ScaleMixtureDensity:
-    """Parameters of the mixture, and quantities derived from them.
+    """Parameters of the mixture, and quantities derived from them."""
 
-    Attributes
-    ----------
-    weights, scales : ndarray of shape (K, J)
-        pi and r2.
-    means : ndarray of shape (K, d)
-    eigenvalues : ndarray of shape (K, rank)
-        Descending.
-    eigenvectors : ndarray of shape (K, d, rank)
-    """
-
-    weights: FloatArray
-    scales: FloatArray
-    means: FloatArray
-    eigenvalues: FloatArray
-    eigenvectors: FloatArray
+    weights: FloatArray  # pi, (K, J)
+    scales: FloatArray  # r2, (K, J)
+    means: FloatArray  # mu, (K, d)
+    eigenvalues: FloatArray  # lambda, (K, rank), descending
+    eigenvectors: FloatArray  # U, (K, d, rank)
 
     def check(self) -> None:
         """Raise ValueError unless the arrays are the parameters of a density."""
@@ -294,16 +284,9 @@ class ScaleMixtureDensity:
 
 @dataclass(frozen=True)
 class ScaleGroups:
-    """The coordinates that share scales: all of the support, or each principal axis on its own.
+    """The coordinates that share scales: all of the support, or each principal axis on its own."""
 
-    Attributes
-    ----------
-    gaussian : ScaleMixtureDensity
-        Mean 0 and the covariance of the samples.
-    by_axis : bool
-    """
-
-    gaussian: ScaleMixtureDensity
+    gaussian: ScaleMixtureDensity  # mean 0 and the covariance of the samples
     by_axis: bool
 
     @property

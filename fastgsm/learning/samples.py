@@ -15,12 +15,8 @@ from fastgsm._types import FloatArray
 def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> FloatArray:
     """Return samples as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
 
-    Raises
-    ------
-    TypeError
-        If X is sparse, complex or not numeric.
-    ValueError
-        If X is not 2-D, is empty, holds NaN or infinity, or does not have ``n_features`` columns.
+    Raise TypeError if X is sparse or not numeric, and ValueError if it is complex, not 2-D or
+    empty, holds NaN or infinity, or does not have ``n_features`` columns.
     """
     if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; wanted a dense array: use {name}.toarray().")

@@ -13,18 +13,11 @@ from fastgsm.kernels import symmetric
 
 @dataclass(frozen=True)
 class Support:
-    """The subspace that the data lie in, and how much they vary in it.
-
-    Attributes
-    ----------
-    basis : ndarray of shape (d, rank)
-        Orthonormal; the identity where the rank is full. Its transpose is lower trapezoidal.
-    variance : float
-        Mean variance along the basis.
-    """
+    """The subspace that the data lie in, and how much they vary in it."""
 
     basis: FloatArray
-    variance: float
+    """Orthonormal, (d, rank), its transpose lower trapezoidal; the identity if rank = d."""
+    variance: float  # mean along the basis
 
     @classmethod
     def of(cls, covariance: FloatArray, dtype: Any) -> Support:
