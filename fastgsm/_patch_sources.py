@@ -94,10 +94,8 @@ def _images(images: Any, tile: int) -> Iterator[tuple[str, Any]]:
         yield "images", _plain(images)
         return
     if n_axes == 3 and is_from("zarr", "Array", images):
-        for number in range(images.shape[0]):
-            yield f"images[{number}]", _Plane(images, number)
-        return
-    if n_axes == 3 and not is_dask(images):  # otherwise iterating would read it
+        images = [_Plane(images, number) for number in range(images.shape[0])]
+    elif n_axes == 3 and not is_dask(images):  # otherwise iterating would read it
         images = import_extra("dask.array", "dask").from_array(images, chunks=(1, tile, tile))
     for number, image in enumerate(images):
         yield f"images[{number}]", _plain(image)

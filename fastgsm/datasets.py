@@ -200,11 +200,9 @@ def camera_noise(
 
     Raises
     ------
-    TypeError
-        If the image is not of floats.
-    ValueError
-        If it has another shape or leaves [0, 1], or if `photons` is not above 0 or `smoothing`
-        negative.
+    TypeError, ValueError
+        If the image is not of floats, has another shape or leaves [0, 1], or if `photons` is not
+        above 0 or `smoothing` negative.
 
     Examples
     --------

@@ -22,10 +22,8 @@ def mse(clean: ArrayLike, image: ArrayLike) -> float:
 
     Raises
     ------
-    TypeError
-        If one of them does not hold integers or real floats.
-    ValueError
-        If they are empty or of different shapes.
+    TypeError, ValueError
+        If one of them does not hold integers or real floats, is empty, or has another shape.
 
     Examples
     --------

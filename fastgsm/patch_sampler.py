@@ -89,9 +89,7 @@ class PatchSampler(Estimator):
 
         Parameters
         ----------
-        X : iterable of images
-            Ignored.
-        y : None
+        X, y
             Ignored; there for scikit-learn's pipelines.
 
         Returns

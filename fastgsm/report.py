@@ -170,10 +170,8 @@ def demo(out: str | Path) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
-        If ``out`` is not a folder.
-    ImportError
-        If matplotlib or scikit-image is missing.
+    ValueError, ImportError
+        If ``out`` is not a folder, or matplotlib or scikit-image is missing.
 
     Examples
     --------

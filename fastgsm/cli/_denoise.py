@@ -166,6 +166,7 @@ def _sources(inputs: list[str]) -> list[Path]:
 
 def _outputs(sources: list[Path], folder: Path) -> list[Path]:
     """Return a file in ``folder`` for each source; raise if one would replace another."""
+    from fastgsm.files.paths import check_parent
     from fastgsm.io import FORMATS
 
     if folder.exists() and not folder.is_dir():
@@ -174,8 +175,7 @@ def _outputs(sources: list[Path], folder: Path) -> list[Path]:
         raise ValueError(
             f"{folder} is the name of an image; several images need a folder to be written to"
         )
-    if not folder.parent.is_dir():
-        raise FileNotFoundError(f"no such folder: {folder.parent}; create it first")
+    check_parent(folder)
     places = {source.resolve(): source for source in sources}
     owners: dict[Path, Path] = {}
     for source in sources:

@@ -107,10 +107,13 @@ def run(args: argparse.Namespace) -> int:
         _options.print_json(figures)
     else:
         patches = f"{len(X)} patches of {args.patch_size}x{args.patch_size}"
-        _options.say(args, f"trained {type(model).__name__} on {patches} in {seconds:.2f} s")
-        _options.say(args, f"images: {len(images)} (colour images as luminance)")
-        _options.say(args, f"mean log-likelihood of the training patches: {likelihood:.3f} nats")
-        _options.say(args, f"wrote {args.output}")
+        _options.say(
+            args,
+            f"trained {type(model).__name__} on {patches} in {seconds:.2f} s\n"
+            f"images: {len(images)} (colour images as luminance)\n"
+            f"mean log-likelihood of the training patches: {likelihood:.3f} nats\n"
+            f"wrote {args.output}",
+        )
     return 0
 
 
@@ -119,12 +122,10 @@ def _new_model(args: argparse.Namespace) -> Any:
     import fastgsm
 
     entry = KINDS[args.model]
-    params = {"random_state": args.seed, "verbose": int(not args.quiet)}
-    for name, (flag, *_) in SIZES.items():
-        value = getattr(args, name)
-        if value is None:
-            continue
+    sizes = {name: value for name in SIZES if (value := getattr(args, name)) is not None}
+    for name in sizes:
         if not entry.takes(name):
+            flag, *_ = SIZES[name]
             raise ValueError(f"{flag} does not apply to --model {args.model}; leave it out")
-        params[name] = getattr(args, name)
-    return getattr(fastgsm, entry.name)(**params)
+    model: type[Any] = getattr(fastgsm, entry.name)
+    return model(**sizes, random_state=args.seed, verbose=int(not args.quiet))

@@ -36,12 +36,7 @@ ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 class Stored:
     """The pixels of a file, (height, width[, 3]), in the machine's own byte order.
 
-    Parameters
-    ----------
-    array : array
-        The file as an array of the package that reads its format.
-    path : path
-        The file's path, for messages.
+    ``array`` is the file as an array of the package that reads its format; messages name ``path``.
     """
 
     def __init__(self, array: Any, path: Path) -> None:
@@ -150,19 +145,9 @@ def check_output(path: Path, source: Path) -> None:
 class Result:
     """A result that stays in the folder PATH.partial until it is complete.
 
-    Parameters
-    ----------
-    path : path
-        The final path. What is there is replaced at the end.
-    image : ImageFile
-        An image with the shape, the type and, for a TIFF, the tags of the result.
-    chunks : tuple of int
-        Shape of the chunks of a Zarr array.
-
-    Attributes
-    ----------
-    folder, checkpoint : path
-        The folder, and the list of finished tiles in it.
+    What is at the final ``path`` is replaced at the end. The result has the shape, the type and,
+    in a TIFF, the tags of ``image``; in a Zarr array, chunks of shape ``chunks``. The list of
+    finished tiles is ``checkpoint`` in ``folder``.
     """
 
     def __init__(self, path: Path, image: ImageFile, chunks: tuple[int, ...]) -> None:
@@ -171,10 +156,8 @@ class Result:
         self.checkpoint = self.folder / "done.txt"
         suffix = self._target.suffix.lower()
         self._format = FORMATS[suffix]
-        self._inside, self._older = (
-            self.folder / f"image{suffix}",
-            self.folder / f"replaced{suffix}",
-        )
+        self._inside = self.folder / f"image{suffix}"
+        self._older = self.folder / f"replaced{suffix}"
 
     @contextmanager
     def written(self) -> Iterator[Stored]:

@@ -61,12 +61,7 @@ def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[ImageFile]:
             _check(page, size)
             _check_expansion(file, page)
         return [
-            image_file(
-                _pixels(file, page, number, max_pixels),
-                page.tags.valueof(ORIENTATION, 1),
-                page.tags.valueof(ICC_PROFILE),
-                _tags(file, tiff.byteorder, page),
-            )
+            image_file(_pixels(file, page, number, max_pixels), *_about(file, tiff, page))
             for number, page in pages
         ]
 
@@ -97,9 +92,7 @@ def opened(file: BinaryIO, max_part: int) -> Iterator[ImageFile]:
             check_part(page.chunks, max_part)
             _check_expansion(file, page)
             array = _Parts(file, page)
-        orientation = valid_orientation(page.tags.valueof(ORIENTATION, 1))
-        icc = page.tags.valueof(ICC_PROFILE)
-        yield ImageFile(array, None, orientation, icc, _tags(file, tiff.byteorder, page))
+        yield ImageFile(array, None, *_about(file, tiff, page))
 
 
 class _Parts:
@@ -189,7 +182,8 @@ def _full_pages(tiff: Any, max_pages: int) -> list[tuple[int, Any]]:
     return pages
 
 
-def _tags(file: BinaryIO, byteorder: str, page: Any) -> Tags:
+def _about(file: BinaryIO, tiff: Any, page: Any) -> tuple[int, bytes | None, Tags]:
+    """Return the orientation and the colour profile of a page, and its other tags."""
     others = []
     for tag in page.tags:
         if tag.code in LAYOUT or tag.dtype in POINTERS:
@@ -202,7 +196,9 @@ def _tags(file: BinaryIO, byteorder: str, page: Any) -> Tags:
     across, down = (page.tags.valueof(code) for code in RESOLUTION)
     known = all(np.shape(r) == (2,) and r[1] > 0 for r in (across, down))
     unit = page.tags.valueof(RESOLUTION_UNIT, 2)
-    return Tags(byteorder, (across, down) if known else None, unit, tuple(others))
+    tags = Tags(tiff.byteorder, (across, down) if known else None, unit, tuple(others))
+    orientation = valid_orientation(page.tags.valueof(ORIENTATION, 1))
+    return orientation, page.tags.valueof(ICC_PROFILE), tags
 
 
 def _check(page: Any, file_size: int) -> None:

@@ -17,17 +17,8 @@ class Checkpoint:
     """The list of finished tiles, in a file that exists once the first tile is finished.
 
     Its first line identifies the run. Each other line is the number of a tile and a digest of the
-    pixels of `out` there.
-
-    Parameters
-    ----------
-    path : path or None
-        File to write, and to continue from if it exists; None for no checkpoint.
-
-    Attributes
-    ----------
-    done : dict of int to str
-        Tiles and their digests; empty until `begin` has checked that they belong to this run.
+    pixels of `out` there. The path is None for no checkpoint. If the file exists, the run continues
+    from it: ``done`` holds its tiles and their digests once `begin` has checked them.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
@@ -44,12 +35,7 @@ class Checkpoint:
     ) -> None:
         """Raise ValueError if the file belongs to another run, or `out` lacks a finished tile.
 
-        Parameters
-        ----------
-        run : callable
-            Returns the name of this run.
-        held : callable
-            Returns the digest of a tile's pixels in `out`.
+        ``run`` returns the name of this run, and ``held`` the digest of a tile's pixels in `out`.
         """
         if self._path is None:
             return

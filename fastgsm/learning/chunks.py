@@ -84,20 +84,11 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean and covariance of samples. Those of several parts add.
+    """Mean and covariance of samples. Those of several parts add."""
 
-    Attributes
-    ----------
-    weight : float
-        Sum of the samples' weights, as they were given.
-    mean : ndarray of shape (d,)
-        0 where the moments are about 0.
-    covariance : ndarray of shape (d, d)
-    """
-
-    weight: float
-    mean: FloatArray
-    covariance: FloatArray
+    weight: float  # sum of the samples' weights, as they were given
+    mean: FloatArray  # (d,); 0 where the moments are about 0
+    covariance: FloatArray  # (d, d)
 
     @classmethod
     def of(cls, chunk: Chunk, *, about_mean: bool) -> Moments:

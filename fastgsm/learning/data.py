@@ -14,7 +14,12 @@ from fastgsm._arrays import peak_of
 from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Chunk, InProcess, Moments, Reduction
 from fastgsm.learning.density import ScaleMixtureDensity
-from fastgsm.learning.samples import check_magnitude, check_sample_weight
+from fastgsm.learning.samples import (
+    check_magnitude,
+    check_sample_weight,
+    check_samples,
+    total_weight,
+)
 from fastgsm.learning.support import Support
 
 # About how many samples EM on chunks starts from. They are drawn from all chunks, and held.
@@ -40,36 +45,25 @@ class Survey:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Samples before a fit, in chunks of which only sums are seen, or in memory.
+    """Samples before a fit, in chunks of which only sums are seen, or in memory."""
 
-    Attributes
-    ----------
-    n_samples, n_features : int
-        Of all chunks together.
-    dtype : dtype
-        float32 or float64.
-    reduce : Reduction
-        Sums over the chunks.
-    held : tuple of samples, weights and sum of the weights as they were given, or None
-        If all are in memory.
-    """
-
-    n_samples: int
+    n_samples: int  # of all chunks together
     n_features: int
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any]  # float32 or float64
     reduce: Reduction
     held: tuple[FloatArray, FloatArray, float] | None = None
+    """Samples, weights and the sum of the weights as they were given, if all are in memory."""
 
     @classmethod
-    def of_samples(cls, X: FloatArray, sample_weight: FloatArray, weight: float) -> Data:
-        """Wrap checked samples in memory, as one chunk, all of whose distances are kept.
-
-        ``sample_weight`` has mean 1 over its values above 0; ``weight`` is the sum as given.
-        """
+    def of_samples(cls, X: Any, sample_weight: Any) -> Data:
+        """Check samples in memory and their weights; all distances of the one chunk are kept."""
+        X = check_samples(X)
+        check_magnitude(X)
         n_samples, n_features = X.shape
-        chunk = Chunk(X, sample_weight, 1.0, range(n_samples), whole=True)
-        reduce = InProcess([chunk], math.inf)
-        return cls(n_samples, n_features, X.dtype, reduce, (X, sample_weight, weight))
+        weights = check_sample_weight(sample_weight, n_samples, X.dtype)
+        chunk = Chunk(X, weights, 1.0, range(n_samples), whole=True)
+        held = X, weights, total_weight(sample_weight, n_samples)
+        return cls(n_samples, n_features, X.dtype, InProcess([chunk], math.inf), held)
 
     def survey(self, *, about_mean: bool, reg_covar: float) -> Survey:
         """Find out what a fit needs to know before EM; raise ValueError if it cannot learn."""

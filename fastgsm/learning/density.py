@@ -31,23 +31,13 @@ SAMPLES_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class ScaleMixtureDensity:
-    """Parameters of the mixture, and quantities derived from them.
+    """Parameters of the mixture, and quantities derived from them."""
 
-    Attributes
-    ----------
-    weights, scales : ndarray of shape (K, J)
-        pi and r2.
-    means : ndarray of shape (K, d)
-    eigenvalues : ndarray of shape (K, rank)
-        Descending.
-    eigenvectors : ndarray of shape (K, d, rank)
-    """
-
-    weights: FloatArray
-    scales: FloatArray
-    means: FloatArray
-    eigenvalues: FloatArray
-    eigenvectors: FloatArray
+    weights: FloatArray  # pi, (K, J)
+    scales: FloatArray  # r2, (K, J)
+    means: FloatArray  # mu, (K, d)
+    eigenvalues: FloatArray  # lambda, (K, rank), descending
+    eigenvectors: FloatArray  # U, (K, d, rank)
 
     def check(self) -> None:
         """Raise ValueError unless the arrays are the parameters of a density."""
@@ -132,8 +122,6 @@ class ScaleMixtureDensity:
     @cached_property
     def null_basis(self) -> FloatArray:
         """Orthonormal basis (d, d - rank) of the directions in which the density has no extent."""
-        if self.rank == self.n_features:
-            return np.empty((self.n_features, 0))
         return np.linalg.svd(self.eigenvectors[0])[0][:, self.rank :]
 
     def distances(self, X: FloatArray) -> FloatArray:
@@ -155,6 +143,8 @@ class ScaleMixtureDensity:
 
     def off_support(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return whether each sample of X (n, d) leaves the support by more than rounding."""
+        if self.rank == self.n_features:
+            return np.zeros(len(X), bool)
         deviation = X - self.means[0].astype(X.dtype)
         distance = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
         allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
@@ -163,8 +153,6 @@ class ScaleMixtureDensity:
 
     def without_density_off_support(self, X: FloatArray, log_likelihood: FloatArray) -> FloatArray:
         """Return ``log_likelihood`` (n,), with -inf (and a warning) where X leaves the support."""
-        if self.null_basis.size == 0:
-            return log_likelihood
         outside = self.off_support(X)
         if not outside.any():
             return log_likelihood
@@ -179,24 +167,19 @@ class ScaleMixtureDensity:
 
     def check_support(self, X: FloatArray) -> None:
         """Raise ValueError if samples to learn from leave the support."""
-        n_outside = 0 if self.null_basis.size == 0 else np.count_nonzero(self.off_support(X))
-        if n_outside == 0:
-            return
-        raise ValueError(
-            f"{n_outside} of {X.shape[0]} samples lie outside of the "
-            f"subspace of the samples that the model was first fitted to, which has rank "
-            f"{self.rank} of {self.n_features}, and it cannot learn what is there. If those were "
-            f'patches whose mean was removed, remove it here too (center="patch"); otherwise '
-            f"fit to more samples first."
-        )
+        if n_outside := np.count_nonzero(self.off_support(X)):
+            raise ValueError(
+                f"{n_outside} of {X.shape[0]} samples lie outside of the subspace of the samples "
+                f"that the model was first fitted to, which has rank {self.rank} of "
+                f"{self.n_features}, and it cannot learn what is there. If those were patches "
+                f'whose mean was removed, remove it here too (center="patch"); otherwise fit to '
+                f"more samples first."
+            )
 
     @property
     def support(self) -> Support:
         """The support, with the mean variance of the whole mixture."""
-        basis: FloatArray = np.eye(self.n_features)
-        if self.rank < self.n_features:
-            basis = lower_trapezoidal(self.eigenvectors[0].T).T
-        return Support(basis, self.spread**2)
+        return Support.spanned(self.eigenvectors[0], self.spread**2)
 
     def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
         """Return the fewest eigenvectors (K,) of each shape that restore nearly as well as all.
@@ -301,16 +284,9 @@ class ScaleMixtureDensity:
 
 @dataclass(frozen=True)
 class ScaleGroups:
-    """The coordinates that share scales: all of the support, or each principal axis on its own.
+    """The coordinates that share scales: all of the support, or each principal axis on its own."""
 
-    Attributes
-    ----------
-    gaussian : ScaleMixtureDensity
-        Mean 0 and the covariance of the samples.
-    by_axis : bool
-    """
-
-    gaussian: ScaleMixtureDensity
+    gaussian: ScaleMixtureDensity  # mean 0 and the covariance of the samples
     by_axis: bool
 
     @property

@@ -15,12 +15,8 @@ from fastgsm._types import FloatArray
 def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> FloatArray:
     """Return samples as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
 
-    Raises
-    ------
-    TypeError
-        If X is sparse, complex or not numeric.
-    ValueError
-        If X is not 2-D, is empty, holds NaN or infinity, or does not have ``n_features`` columns.
+    Raise TypeError if X is sparse or not numeric, and ValueError if it is complex, not 2-D or
+    empty, holds NaN or infinity, or does not have ``n_features`` columns.
     """
     if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
         raise TypeError(f"{name} is a sparse matrix; wanted a dense array: use {name}.toarray().")
@@ -74,14 +70,14 @@ def magnitudes(dtype: Any) -> tuple[float, float]:
     return (1e-15, 1e15) if dtype == np.float32 else (1e-100, 1e100)
 
 
-def check_magnitude(X: FloatArray, name: str = "X") -> None:
+def check_magnitude(X: FloatArray) -> None:
     """Raise ValueError unless models can be learned from the squares of ``X`` in its type."""
     least, most = magnitudes(X.dtype)
     peak = peak_of(X)
     if peak > most or 0 < peak < least:
         raise ValueError(
-            f"{name} has values up to {peak:g}, too {'large' if peak > most else 'small'} to learn "
-            f"from in {X.dtype}; wanted {least:g} to {most:g}. Rescale {name}"
+            f"X has values up to {peak:g}, too {'large' if peak > most else 'small'} to learn "
+            f"from in {X.dtype}; wanted {least:g} to {most:g}. Rescale X"
             f"{', or use float64' if X.dtype == np.float32 else ''}."
         )
 

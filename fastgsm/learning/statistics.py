@@ -5,7 +5,7 @@ Statistics of parts, added in a fixed order, are the same to the bit wherever ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -72,10 +72,8 @@ class SufficientStatistics:
 
         Raises
         ------
-        TypeError
-            If `other` is something else.
-        ValueError
-            If its parameters are others.
+        TypeError, ValueError
+            If `other` is something else, or its parameters are others.
         """
         if not isinstance(other, SufficientStatistics):
             raise TypeError(
@@ -87,16 +85,10 @@ class SufficientStatistics:
                 "these statistics belong to different parameters, so their sum means nothing; "
                 "wanted statistics that one model computed between two M-steps."
             )
-        return SufficientStatistics(
-            self.parameters,
-            self.n_samples + other.n_samples,
-            self.weight + other.weight,
-            self.log_likelihood + other.log_likelihood,
-            self.counts + other.counts,
-            _sum(self.distances, other.distances),
-            _sum(self.sums, other.sums),
-            _sum(self.products, other.products),
-        )
+        names = [field.name for field in fields(self) if field.name != "parameters"]
+        pairs = [(getattr(self, name), getattr(other, name)) for name in names]
+        sums: list[Any] = [None if a is None or b is None else a + b for a, b in pairs]
+        return SufficientStatistics(self.parameters, *sums)
 
     def __add__(self, other: Any) -> SufficientStatistics:
         return self.merge(other) if isinstance(other, SufficientStatistics) else NotImplemented
@@ -115,8 +107,13 @@ class SufficientStatistics:
         )
 
 
-def _sum(a: FloatArray | None, b: FloatArray | None) -> FloatArray | None:
-    return None if a is None or b is None else a + b
+def _of_chunk(chunk: Chunk, parameters: str, *sums: Any) -> SufficientStatistics:
+    """Return the statistics of a chunk from sums with its weights, in the units of the given ones.
+
+    ``sums`` are the last attributes of `SufficientStatistics`, in their order.
+    """
+    statistics = SufficientStatistics(parameters, len(chunk.X), chunk.total, *sums)
+    return statistics.times(chunk.unit)
 
 
 def shape_statistics(
@@ -162,16 +159,8 @@ def shape_statistics(
         if not scales:
             log_likelihood += weighted_sum(log_norm, weights)
             counts += shape_counts[:, None]
-    return SufficientStatistics(
-        parameters,
-        len(chunk.X),
-        chunk.total,
-        log_likelihood,
-        counts,
-        distances if scales else None,
-        sums,
-        products,
-    ).times(chunk.unit)
+    of_scales = distances if scales else None
+    return _of_chunk(chunk, parameters, log_likelihood, counts, of_scales, sums, products)
 
 
 def group_statistics(
@@ -199,18 +188,11 @@ def group_statistics(
         log_likelihood += more
         counts += more_counts[:, 0]
         distances += more_distances[:, 0]
-    total = chunk.total
-    products = Moments.of(chunk, about_mean=False).covariance[None] * total if moments else None
-    return SufficientStatistics(
-        parameters,
-        len(chunk.X),
-        total,
-        log_likelihood,
-        counts,
-        distances,
-        None if products is None else np.zeros(products.shape[:2]),
-        products,
-    ).times(chunk.unit)
+    sums = products = None
+    if moments:
+        products = Moments.of(chunk, about_mean=False).covariance[None] * chunk.total
+        sums = np.zeros(products.shape[:2])
+    return _of_chunk(chunk, parameters, log_likelihood, counts, distances, sums, products)
 
 
 def expected_statistics(

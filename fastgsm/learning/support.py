@@ -13,18 +13,11 @@ from fastgsm.kernels import symmetric
 
 @dataclass(frozen=True)
 class Support:
-    """The subspace that the data lie in, and how much they vary in it.
-
-    Attributes
-    ----------
-    basis : ndarray of shape (d, rank)
-        Orthonormal; the identity where the rank is full. Its transpose is lower trapezoidal.
-    variance : float
-        Mean variance along the basis.
-    """
+    """The subspace that the data lie in, and how much they vary in it."""
 
     basis: FloatArray
-    variance: float
+    """Orthonormal, (d, rank), its transpose lower trapezoidal; the identity if rank = d."""
+    variance: float  # mean along the basis
 
     @classmethod
     def of(cls, covariance: FloatArray, dtype: Any) -> Support:
@@ -41,10 +34,13 @@ class Support:
                 f"all samples of X are the same: there is no variance to learn from in {d} "
                 f"features. Wanted at least 2 different samples."
             )
-        variance = float(eigenvalues[d - rank :].mean())
-        if rank == d:
-            return cls(np.eye(d), variance)
-        return cls(lower_trapezoidal(vectors[:, d - rank :].T).T, variance)
+        return cls.spanned(vectors[:, d - rank :], float(eigenvalues[d - rank :].mean()))
+
+    @classmethod
+    def spanned(cls, vectors: FloatArray, variance: float) -> Support:
+        """Return the support with the orthonormal ``vectors`` (d, rank) and a mean variance."""
+        d, rank = vectors.shape
+        return cls(np.eye(d) if rank == d else lower_trapezoidal(vectors.T).T, variance)
 
     @property
     def rank(self) -> int:

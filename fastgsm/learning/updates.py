@@ -85,20 +85,12 @@ class InnerMixture:
 
     E-steps need only their Cholesky factors. An eigendecomposition in every iteration would cost
     many times as much, so it waits until `density` is asked for.
-
-    Attributes
-    ----------
-    weights, scales : ndarray of shape (K, J)
-        pi and r2.
-    means : ndarray of shape (K, d)
-    inner : ndarray of shape (K, rank, rank)
-    support : Support
     """
 
-    weights: FloatArray
-    scales: FloatArray
-    means: FloatArray
-    inner: FloatArray
+    weights: FloatArray  # pi, (K, J)
+    scales: FloatArray  # r2, (K, J)
+    means: FloatArray  # (K, d)
+    inner: FloatArray  # (K, rank, rank)
     support: Support
 
     @classmethod

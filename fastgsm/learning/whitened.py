@@ -23,24 +23,14 @@ SHAPES_PER_CALL = 8
 
 @dataclass(frozen=True, eq=False)
 class WhitenedMixture:
-    """What an E-step needs of a mixture.
+    """What an E-step needs of a mixture."""
 
-    Attributes
-    ----------
-    weights, scales : ndarray of shape (K, J)
-        pi and r2.
-    means : ndarray of shape (K, d)
-    whiteners : ndarray of shape (K, rank, d)
-        Lower-trapezoidal A_k with ``A_k^T A_k`` the pseudo-inverse of Sigma_k.
-    log_dets : ndarray of shape (K,)
-        Logarithms of the pseudo-determinants of Sigma_k.
-    """
-
-    weights: FloatArray
-    scales: FloatArray
-    means: FloatArray
+    weights: FloatArray  # pi, (K, J)
+    scales: FloatArray  # r2, (K, J)
+    means: FloatArray  # (K, d)
     whiteners: FloatArray
-    log_dets: FloatArray
+    """Lower-trapezoidal A_k, (K, rank, d), with ``A_k^T A_k`` the pseudo-inverse of Sigma_k."""
+    log_dets: FloatArray  # logarithms of the pseudo-determinants of Sigma_k, (K,)
 
     @property
     def rank(self) -> int:

@@ -17,13 +17,7 @@ from fastgsm.learning.chunks import Chunk
 from fastgsm.learning.dask import array_data
 from fastgsm.learning.data import Data
 from fastgsm.learning.em import EMIteration, FitRun, History, Monitor, check_likelihood
-from fastgsm.learning.samples import (
-    check_deviations,
-    check_magnitude,
-    check_sample_weight,
-    check_samples,
-    total_weight,
-)
+from fastgsm.learning.samples import check_deviations
 from fastgsm.learning.statistics import SufficientStatistics
 from fastgsm.models._model import Model
 from fastgsm.models._save import save_model
@@ -115,13 +109,8 @@ class PatchModel(Model):
         >>> model.n_iter_
         3
         """
-        if is_dask(X):
-            data = array_data(X, sample_weight)
-        else:
-            X = check_samples(X)
-            check_magnitude(X)
-            weights = check_sample_weight(sample_weight, X.shape[0], X.dtype)
-            data = Data.of_samples(X, weights, total_weight(sample_weight, X.shape[0]))
+        read = array_data if is_dask(X) else Data.of_samples
+        data = read(X, sample_weight)
         return self._fit_data(data, callback, progress, checkpoint)
 
     def _fit_data(
@@ -133,10 +122,11 @@ class PatchModel(Model):
     ) -> Self:
         """Learn from samples, wherever they are."""
         self._check_options()
-        if data.n_samples < self._min_samples():
+        least = max(2, getattr(self, "n_components", 1))
+        if data.n_samples < least:
             raise ValueError(
-                f"X has n_samples = {data.n_samples}; {self!r} needs at least "
-                f"{self._min_samples()} samples. Draw more, or ask for fewer components."
+                f"X has n_samples = {data.n_samples}; {self!r} needs at least {least} samples. "
+                f"Draw more, or ask for fewer components."
             )
         rng = check_random_state(self.random_state)
         name = type(self).__name__
@@ -323,7 +313,13 @@ class PatchModel(Model):
         return self
 
     def _partial_fit(self, X: Any, sample_weight: Any, step: float | str) -> None:
-        _check_step(step)
+        if isinstance(step, str):
+            check_choice(step, "step", STEPS)
+        elif check_positive(step, "step") > 1:
+            raise ValueError(
+                f"step is {step:g}; wanted a share of the model above 0, up to 1, or one of "
+                f"{STEPS}."
+            )
         if self._collected is not None and step != "exact":
             raise ValueError(
                 f"step is {step!r}, but a pass of exact steps has not ended; call m_step first."
@@ -387,13 +383,3 @@ def _statistics(chunk: Chunk, model: PatchModel, parameters: str) -> SufficientS
         model._density.check_support(chunk.X)
     with np.errstate(all="ignore"):
         return model._statistics(chunk, parameters)
-
-
-def _check_step(step: Any) -> None:
-    """Raise unless ``step`` is one that `partial_fit` knows."""
-    if isinstance(step, str):
-        check_choice(step, "step", STEPS)
-    elif check_positive(step, "step") > 1:
-        raise ValueError(
-            f"step is {step:g}; wanted a share of the model above 0, up to 1, or one of {STEPS}."
-        )

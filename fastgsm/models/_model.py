@@ -8,6 +8,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,20 @@ class NotFittedError(ValueError, AttributeError):
     """A model was used before `fit`."""
 
 
-class Model(Estimator, ABC):
-    """A density whose options are attributes, and whose learned parameters are arrays."""
+@dataclass(eq=False, repr=False, kw_only=True)
+class ModelOptions(Estimator):
+    """The options of every model, and their defaults unless the model has its own."""
 
-    tol: float
-    max_iter: int
-    reg_covar: float
-    verbose: int
-    warm_start: bool
-    random_state: Any
+    tol: float = 1e-3
+    max_iter: int = 100
+    reg_covar: float = 1e-6
+    random_state: Any = None
+    warm_start: bool = False
+    verbose: int = 0
+
+
+class Model(ModelOptions, ABC):
+    """A density whose options are attributes, and whose learned parameters are arrays."""
 
     # Set by every fit.
     _density: ScaleMixtureDensity  # of an ICA, the Gaussian of the same covariance
@@ -87,9 +93,6 @@ class Model(Estimator, ABC):
                 f"variance."
             )
 
-    def _min_samples(self) -> int:
-        return 2
-
     @abstractmethod
     def _fit(self, data: Survey, run: FitRun) -> History:
         """Learn from checked samples."""
@@ -137,7 +140,20 @@ class Model(Estimator, ABC):
 
     # --- what all models share --------------------------------------------------------------
 
-    # Learned parameters are copies from one density, so that they cannot disagree.
+    def _copy_of(self, name: str) -> FloatArray:
+        """Return a copy of a learned array, so that no change to it reaches the model."""
+        self._check_fitted()
+        return self._arrays()[name].copy()
+
+    @property
+    def eigenvalues_(self) -> FloatArray:
+        """Eigenvalues on the support, descending: (K, rank), or (rank,) for an ICA."""
+        return self._copy_of("eigenvalues")
+
+    @property
+    def eigenvectors_(self) -> FloatArray:
+        """Eigenvectors as columns: (K, d, rank), or (d, rank) for an ICA."""
+        return self._copy_of("eigenvectors")
 
     @property
     def means_(self) -> FloatArray:
@@ -240,7 +256,8 @@ class Model(Estimator, ABC):
            image restoration", ICCV 2011, section 2.
         """
         Y = self._checked(Y, "Y")
-        sigma = self._checked_sigma(sigma, Y.dtype)
+        sigma = check_nonnegative(sigma, "sigma")
+        check_deviations(sigma, self._density.spread, Y.dtype, "sigma")
         if sigma == 0:
             return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
         return self._denoised(Y, sigma, return_std)
@@ -251,12 +268,6 @@ class Model(Estimator, ABC):
         X = check_samples(X, self.n_features_in_, name)
         check_deviations(peak_of(X), self._density.spread, X.dtype, name)
         return X
-
-    def _checked_sigma(self, sigma: Any, dtype: Any) -> float:
-        """Check and return the noise level of patches of type ``dtype``."""
-        sigma = check_nonnegative(sigma, "sigma")
-        check_deviations(sigma, self._density.spread, dtype, "sigma")
-        return sigma
 
     def _continues(self, shape: tuple[int, int], support: Support) -> bool:
         """Return whether `warm_start` has learned parameters of the sizes that are wanted now."""

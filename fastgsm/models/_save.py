@@ -49,11 +49,9 @@ def save_model(model: Model, path: str | Path, dtype: DTypeLike = np.float64) ->
 
 def plain_options(model: Model) -> dict[str, bool | int | float | str]:
     """Return the options that JSON can hold, with NumPy's scalars as Python's."""
-    options = model.get_params()
     plain = {
         name: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
-        for name, value in options.items()
+        for name, value in model.get_params().items()
     }
-    return {
-        name: value for name, value in plain.items() if isinstance(value, (bool, int, float, str))
-    }
+    scalars = (bool, int, float, str)
+    return {name: value for name, value in plain.items() if isinstance(value, scalars)}

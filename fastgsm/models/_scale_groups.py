@@ -6,8 +6,6 @@ from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import numpy as np
-
 from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Chunk, KeptDistances
@@ -36,13 +34,9 @@ class ScaleGroupModel(PatchModel):
     _: KW_ONLY
     tol: float = 1e-5
     max_iter: int = 1000
-    reg_covar: float = 1e-6
     init_params: str = "quantiles"
     weights_init: Any = None
     scales_init: Any = None
-    random_state: Any = None
-    warm_start: bool = False
-    verbose: int = 0
 
     @property
     @abstractmethod
@@ -63,10 +57,22 @@ class ScaleGroupModel(PatchModel):
     def _fit(self, data: Survey, run: FitRun) -> History:
         groups = ScaleGroups(data.gaussian, self.separable)
         distances = groups.distances(data.X)
-        if self._continues((groups.n_groups, self.n_scales), data.support):
+        shape = groups.n_groups, self.n_scales
+        if self._continues(shape, data.support):
             _, weights, scales = self._learned
         else:
-            weights, scales = self._start(groups, distances, data.sample_weight, run.rng)
+            weights = row_weights(self.weights_init, shape)
+            scales = initial_scales(
+                self.scales_init,
+                distances if self.separable else distances / groups.dimension,
+                data.sample_weight,
+                shape,
+                self.init_params,
+                run.rng,
+                self.reg_covar,
+            )
+            for row in scales:
+                check_distinct(row, "scales")
         kept = KeptDistances(groups, data.reduce.kept_bytes)
         if data.in_memory:  # the distances of all samples are known
             data.reduce(kept.keep, distances)
@@ -75,29 +81,6 @@ class ScaleGroupModel(PatchModel):
         history = self._run_em(steps, run, data)
         self._learn_groups(data.gaussian, steps.weights, steps.scales)
         return history
-
-    def _start(
-        self,
-        groups: ScaleGroups,
-        distances: FloatArray,
-        sample_weight: FloatArray,
-        rng: np.random.Generator,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the weights and scales that EM starts from."""
-        shape = groups.n_groups, self.n_scales
-        weights = row_weights(self.weights_init, shape)
-        scales = initial_scales(
-            self.scales_init,
-            distances if self.separable else distances / groups.dimension,
-            sample_weight,
-            shape,
-            self.init_params,
-            rng,
-            self.reg_covar,
-        )
-        for row in scales:
-            check_distinct(row, "scales")
-        return weights, scales
 
     def _groups(self) -> ScaleGroups:
         return ScaleGroups(self._learned[0], self.separable)

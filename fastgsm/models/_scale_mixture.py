@@ -42,10 +42,6 @@ class ScaleMixtureModel(PatchModel):
         """(K, J), by the options; 1 where there is no option."""
         return getattr(self, "n_components", 1), getattr(self, "n_scales", 1)
 
-    def _natural(self, values: FloatArray) -> FloatArray:
-        self._check_fitted()
-        return values.copy() if self._two_indices else values.ravel().copy()
-
     def _learn(self, density: ScaleMixtureDensity) -> None:
         """Set what was learned, or raise ValueError if it is not a density."""
         try:
@@ -77,27 +73,19 @@ class ScaleMixtureModel(PatchModel):
         density = new.density()
         self._learn(density.of_unit_trace() if self._learns_scales else density)
 
+    def _natural(self, name: str) -> FloatArray:
+        values = self._copy_of(name)
+        return values if self._two_indices else values.ravel()
+
     @property
     def weights_(self) -> FloatArray:
         """Mixture weights: (J,), (K,) or (K, J); they sum to 1."""
-        return self._natural(self._density.weights)
+        return self._natural("weights")
 
     @property
     def scales_(self) -> FloatArray:
         """Scales r2, which multiply the covariances; shaped as `weights_`."""
-        return self._natural(self._density.scales)
-
-    @property
-    def eigenvalues_(self) -> FloatArray:
-        """Eigenvalues of the covariances on their support, descending, (K, rank)."""
-        self._check_fitted()
-        return self._density.eigenvalues.copy()
-
-    @property
-    def eigenvectors_(self) -> FloatArray:
-        """Eigenvectors as columns, (K, d, rank)."""
-        self._check_fitted()
-        return self._density.eigenvectors.copy()
+        return self._natural("scales")
 
     def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         return self._density.posterior(X)
@@ -195,9 +183,6 @@ class ShapeModel(ScaleMixtureModel):
         for size, name in zip(self._shape, ("n_components", "n_scales"), strict=True):
             check_integer(size, name)
         check_choice(self.init_params, "init_params", self._partitions)
-
-    def _min_samples(self) -> int:
-        return max(2, self.n_components)
 
     def _fit(self, data: Survey, run: FitRun) -> History:
         warm = self._continues(self._shape, data.support)

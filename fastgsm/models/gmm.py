@@ -49,11 +49,10 @@ class GMM(ShapeModel):
     covariances_ : ndarray of shape (K, n_features, n_features)
     eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
         Descending, on the support of the data.
-    lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
-    lower_bound_ : float
-        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
-        update; `score` returns that of the final ones.
+    lower_bounds_, lower_bound_ : list of float, float
+        Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
+        last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
+        returns the final one.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
@@ -85,16 +84,10 @@ class GMM(ShapeModel):
     n_components: int = 64
     _: KW_ONLY
     fit_means: bool = True
-    tol: float = 1e-3
-    max_iter: int = 100
-    reg_covar: float = 1e-6
     init_params: str = "kmeans"
     weights_init: Any = None
     means_init: Any = None
     covariances_init: Any = None
-    random_state: Any = None
-    warm_start: bool = False
-    verbose: int = 0
 
     _partitions = ("kmeans", "random")
 

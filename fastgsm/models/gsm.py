@@ -53,11 +53,10 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
         Sigma.
     eigenvalues_, eigenvectors_ : ndarray of shape (1, rank) and (1, n_features, rank)
         Of Sigma, descending, on the support of the data.
-    lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
-    lower_bound_ : float
-        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
-        update; `score` returns that of the final ones.
+    lower_bounds_, lower_bound_ : list of float, float
+        Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
+        last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
+        returns the final one.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 

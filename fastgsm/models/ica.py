@@ -56,11 +56,10 @@ class ICA(ScaleGroupModel):
         Zero.
     covariances_ : ndarray of shape (1, n_features, n_features)
         Second moment of the data.
-    lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
-    lower_bound_ : float
-        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
-        update; `score` returns that of the final ones.
+    lower_bounds_, lower_bound_ : list of float, float
+        Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
+        last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
+        returns the final one.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
@@ -100,26 +99,12 @@ class ICA(ScaleGroupModel):
     @property
     def weights_(self) -> FloatArray:
         """Mixture weights of each coordinate, (rank, J)."""
-        self._check_fitted()
-        return self._weights.copy()
+        return self._copy_of("weights")
 
     @property
     def scales_(self) -> FloatArray:
         """Scales r2 of each coordinate, (rank, J)."""
-        self._check_fitted()
-        return self._scales.copy()
-
-    @property
-    def eigenvalues_(self) -> FloatArray:
-        """Eigenvalues of the second moment, descending, (rank,)."""
-        self._check_fitted()
-        return self._density.eigenvalues[0].copy()
-
-    @property
-    def eigenvectors_(self) -> FloatArray:
-        """Eigenvectors as columns, (d, rank)."""
-        self._check_fitted()
-        return self._density.eigenvectors[0].copy()
+        return self._copy_of("scales")
 
     @property
     def n_parameters_(self) -> int:

@@ -69,21 +69,17 @@ class MoGSM(ShapeModel):
         Sigma_k, of trace equal to the rank.
     eigenvalues_, eigenvectors_ : ndarray of shape (K, rank) and (K, n_features, rank)
         Descending, on the support of the data.
-    lower_bounds_ : list of float
-        Mean log-likelihood per sample, in nats, at each iteration; falls only by rounding.
-    lower_bound_ : float
-        The last of them. If EM stopped at `max_iter`, it belongs to the parameters before the last
-        update; `score` returns that of the final ones.
+    lower_bounds_, lower_bound_ : list of float, float
+        Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
+        last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
+        returns the final one.
     n_iter_, converged_, n_features_in_
         As in scikit-learn's mixtures.
 
     Notes
     -----
-    A sample of weight 2 counts in EM as the same sample twice. But EM starts from samples drawn at
-    random, where a repeated sample is drawn more often, and from another start it may end at
-    another maximum. So `sample_weight` and repeated samples give the same model only from the
-    same start (`weights_init`, `scales_init` and `covariances_init`), and scikit-learn's
-    ``check_sample_weight_equivalence_on_dense_data``, alone of its checks, is expected to fail.
+    `sample_weight` and repeated samples give the same model only from the same start
+    (`weights_init`, `scales_init` and `covariances_init`), for the reason given in `GMM`.
 
     References
     ----------
@@ -105,16 +101,10 @@ class MoGSM(ShapeModel):
     n_components: int = 32
     n_scales: int = 8
     _: KW_ONLY
-    tol: float = 1e-3
-    max_iter: int = 100
-    reg_covar: float = 1e-6
     init_params: str = "directions"
     weights_init: Any = None
     scales_init: Any = None
     covariances_init: Any = None
-    random_state: Any = None
-    warm_start: bool = False
-    verbose: int = 0
 
     _partitions = ("directions", "random")
     _two_indices = True

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from fastgsm.learning.statistics import shape_statistics
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False, repr=False, kw_only=True)
 class MVN(ScaleMixtureModel):
     """Multivariate normal distribution.
 
@@ -51,13 +50,8 @@ class MVN(ScaleMixtureModel):
     array([[3., 3.]])
     """
 
-    _: KW_ONLY
     tol: float = 0.0
     max_iter: int = 1
-    reg_covar: float = 1e-6
-    random_state: Any = None
-    warm_start: bool = False
-    verbose: int = 0
 
     _learns_means = True
     _default_step = "equal"

@@ -35,10 +35,8 @@ def plot_likelihood(models: Mapping[str, Any], ax: Axes | None = None) -> Axes:
 
     Raises
     ------
-    ValueError
-        If there is no model, or one is not fitted.
-    ImportError
-        If matplotlib is missing.
+    ValueError, ImportError
+        If there is no model, one is not fitted, or matplotlib is missing.
 
     Examples
     --------

@@ -43,10 +43,8 @@ def plot_denoised(
 
     Raises
     ------
-    ValueError
-        If the two mappings have different noise levels, or none.
-    ImportError
-        If matplotlib is missing.
+    ValueError, ImportError
+        If the two mappings have different noise levels, or none, or matplotlib is missing.
 
     Examples
     --------
@@ -101,10 +99,8 @@ def plot_removed(
 
     Raises
     ------
-    ValueError
-        If the images differ in shape.
-    ImportError
-        If matplotlib is missing.
+    ValueError, ImportError
+        If the images differ in shape, or matplotlib is missing.
 
     Examples
     --------

@@ -89,16 +89,15 @@ def caption(ax: Axes, text: str, *, bold: bool) -> None:
     ax.text(0.5, -0.02, text, **style)
 
 
-def mosaic(images: NDArray[Any]) -> NDArray[Any]:
-    """Return images (rows, columns, height, width) side by side, each in a frame of NaN."""
+def show_mosaic(ax: Axes, images: NDArray[Any], limit: float) -> None:
+    """Show images (rows, columns, height, width) in greys from ``-limit`` to ``limit``.
+
+    They are side by side, each in a frame of NaN.
+    """
     padded = np.pad(images, ((0, 0), (0, 0), (1, 0), (1, 0)), constant_values=np.nan)
     rows, columns, height, width = padded.shape
     image = padded.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
-    return np.pad(image, ((0, 1), (0, 1)), constant_values=np.nan)
-
-
-def show_mosaic(ax: Axes, images: NDArray[Any], limit: float) -> None:
-    """Show images (rows, columns, height, width) in greys from ``-limit`` to ``limit``."""
-    ax.imshow(mosaic(images), cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest")
+    framed = np.pad(image, ((0, 1), (0, 1)), constant_values=np.nan)
+    ax.imshow(framed, cmap="gray", vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set(xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)

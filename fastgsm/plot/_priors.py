@@ -46,10 +46,8 @@ def plot_scales(model: Any, ax: Axes | None = None) -> Axes:
 
     Raises
     ------
-    NotFittedError
-        If the model is not fitted.
-    ImportError
-        If matplotlib is missing.
+    NotFittedError, ImportError
+        If the model is not fitted, or matplotlib is missing.
 
     Examples
     --------
@@ -112,12 +110,9 @@ def plot_eigenvectors(
 
     Raises
     ------
-    NotFittedError
-        If the model is not fitted.
-    ValueError
-        If its patches are not square, or if a number is below 1.
-    ImportError
-        If matplotlib is missing.
+    NotFittedError, ValueError, ImportError
+        If the model is not fitted, its patches are not square, a number is below 1, or matplotlib
+        is missing.
 
     Examples
     --------
@@ -129,10 +124,11 @@ def plot_eigenvectors(
     """
     n_shapes = check_integer(n_shapes, "n_shapes")
     n_vectors = check_integer(n_vectors, "n_vectors")
-    weights, eigenvectors = _shapes(model)
+    model._check_fitted()
+    weights = model._density.weights.sum(axis=1)
     side = patch_size_of(model)
     chosen = np.argsort(-weights, kind="stable")[:n_shapes]
-    vectors = eigenvectors[chosen, :, :n_vectors].transpose(0, 2, 1)
+    vectors = model._density.eigenvectors[chosen, :, :n_vectors].transpose(0, 2, 1)
     vectors = vectors / np.abs(vectors).max(axis=2, keepdims=True)
     images = vectors.reshape(*vectors.shape[:2], side, side)
     width = 0.6 * images.shape[1] + (2.2 if len(weights) > 1 else 0.4)
@@ -173,12 +169,9 @@ def plot_samples(
 
     Raises
     ------
-    NotFittedError
-        If the model is not fitted.
-    ValueError
-        If its patches are not square, or if `n_samples` is below 1.
-    ImportError
-        If matplotlib is missing.
+    NotFittedError, ValueError, ImportError
+        If the model is not fitted, its patches are not square, `n_samples` is below 1, or
+        matplotlib is missing.
 
     Examples
     --------
@@ -225,14 +218,9 @@ def plot_responsibilities(model: Any, image: ArrayLike, n_panels: int = 7) -> ND
 
     Raises
     ------
-    NotFittedError
-        If the model is not fitted.
-    TypeError
-        If it is another model, or the image does not hold integers or real floats.
-    ValueError
-        If its patches are not square, or if the image is not suitable.
-    ImportError
-        If matplotlib is missing.
+    NotFittedError, TypeError, ValueError, ImportError
+        If the model is not fitted, is an ICA or has patches that are not square, if the image is
+        not a grey one of integers or real floats, or if matplotlib is missing.
 
     Examples
     --------
@@ -296,20 +284,7 @@ def _weights_and_contrasts(model: PatchModel, sort: bool = True) -> tuple[FloatA
     model._check_fitted()
     if isinstance(model, ICA):
         return model.weights_, np.sqrt(model.scales_ * model.eigenvalues_[:, None])
-    assert isinstance(model, ScaleMixtureModel)
-    n_shapes = len(model.means_)
-    weights = model.weights_.reshape(n_shapes, -1)
-    variances = model.eigenvalues_.sum(axis=1) / model.n_features_in_
-    contrasts = np.sqrt(model.scales_.reshape(n_shapes, -1) * variances[:, None])
+    weights, density = model._density.weights, model._density
+    variances = density.eigenvalues.sum(axis=1, keepdims=True) / density.n_features
     order = np.argsort(-weights.sum(axis=1), kind="stable") if sort else slice(None)
-    return weights[order], contrasts[order]
-
-
-def _shapes(model: PatchModel) -> tuple[FloatArray, FloatArray]:
-    """Return the weights (K,) of the shapes and their eigenvectors (K, d, rank)."""
-    model._check_fitted()
-    if isinstance(model, ICA):
-        return np.ones(1), model.eigenvectors_[None]
-    assert isinstance(model, ScaleMixtureModel)
-    weights = model.weights_.reshape(len(model.means_), -1).sum(axis=1)
-    return weights, model.eigenvectors_
+    return weights[order], np.sqrt(density.scales * variances)[order]

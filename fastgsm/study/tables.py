@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from textwrap import fill
 
 from fastgsm.study.verdict import Results, contrasts, held_out, seconds
@@ -49,11 +50,8 @@ class Table:
 
 def tables(results: Results) -> list[Table]:
     """Return every table of the study, in order."""
-    every = [
-        _learning(results),
-        *(_psnr(results, aggregation) for aggregation in AGGREGATIONS),
-        *(_mse(results, aggregation) for aggregation in AGGREGATIONS),
-    ]
+    figures = product(("psnr", "mse"), AGGREGATIONS)
+    every = [_learning(results), *(_denoising(results, *figure) for figure in figures)]
     return [*every, _ingredients(results)] if contrasts(results) else every
 
 
@@ -100,32 +98,20 @@ def _learning(results: Results) -> Table:
     return table
 
 
-def _psnr(results: Results, aggregation: str) -> Table:
-    fits = results["models"]
-    table = Table(
-        f'Denoising, aggregation "{aggregation}": PSNR in dB',
-        f"Here {AGGREGATIONS[aggregation]}. Means over the test images; times are per image.",
-        ["noisy image", *fits],
-    )
-    times = [fit["denoising"][aggregation]["seconds_per_image"] for fit in fits.values()]
-    table.add("time", times, seconds, min)
-    return _with_levels(table, results, aggregation, "psnr", "{:.2f}", max)
-
-
-def _mse(results: Results, aggregation: str) -> Table:
-    title, note = f'Denoising, aggregation "{aggregation}": MSE', "Means over the test images."
-    table = Table(title, note, ["noisy image", *results["models"]])
-    return _with_levels(table, results, aggregation, "mse", "{:.3e}", min)
-
-
-def _with_levels(
-    table: Table, results: Results, aggregation: str, figure: str, form: str, best: Best
-) -> Table:
-    """Add a column for each noise level, and the noisy image's figure as its first row."""
-    fits = results["models"].values()
+def _denoising(results: Results, figure: str, aggregation: str) -> Table:
+    """Return the table of "psnr" or "mse" at each noise level; the noisy image is its first row."""
+    fits = [fit["denoising"][aggregation] for fit in results["models"].values()]
+    title, note = f'Denoising, aggregation "{aggregation}"', "Means over the test images"
+    table = Table(f"{title}: MSE", f"{note}.", ["noisy image", *results["models"]])
+    form, best = "{:.3e}", min
+    if figure == "psnr":
+        table.title = f"{title}: PSNR in dB"
+        table.note = f"Here {AGGREGATIONS[aggregation]}. {note}; times are per image."
+        table.add("time", [fit["seconds_per_image"] for fit in fits], seconds, min)
+        form, best = "{:.2f}", max
     for i, level in enumerate(results["settings"]["noise_levels"]):
         column = f"noise {level:g}"
-        table.add(column, [f["denoising"][aggregation][figure][i] for f in fits], form, best)
+        table.add(column, [fit[figure][i] for fit in fits], form, best)
         table.columns[column][0] = form.format(results["noisy"][figure][i])
     return table
 
