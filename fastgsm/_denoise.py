@@ -21,7 +21,7 @@ from fastgsm.distributed import denoise_dask
 from fastgsm.noise.estimate import estimated
 from fastgsm.noise.kinds import Kind, check_channels, check_noise
 from fastgsm.noise.model import NoiseModel
-from fastgsm.restore.options import Options
+from fastgsm.restore.options import Options, refuse_std
 from fastgsm.restore.priors import Priors
 from fastgsm.restore.whole import denoise_array
 from fastgsm.tiles import denoise_tiles

@@ -41,7 +41,7 @@ FLOORS = (
 )
 # Folders that only these may import.
 ONLY_FOR = {
-    "files": {"files", "cli", "study", "report", "io", "tiles", "models", "learning"},
+    "files": {"files", "cli", "study", "report", "io", "tiles", "models", "learning", "noise"},
     "study": {"study", "cli", "report", "priors.train"},
     "report": {"cli"},
     "cli": {"cli", "__main__"},

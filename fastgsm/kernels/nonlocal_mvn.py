@@ -131,7 +131,7 @@ def _fill_noise(scale, correlations, plane, first, equations):
 
 @jit
 def _correlate(correlation, equations, first, line):
-    """Fill ``line`` (n,) with a row (d,) of N times n columns of ``equations``, from ``first`` on."""
+    """Fill ``line`` (n,) with a row (d,) of N times ``equations`` (d, n), from ``first`` on."""
     n = line.shape[0]
     line[:] = 0.0
     for x in range(correlation.shape[0]):

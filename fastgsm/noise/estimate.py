@@ -11,9 +11,12 @@ from fastgsm._arrays import peak_of, real_array
 from fastgsm._checks import check_positive
 from fastgsm._images import as_float_image, channels_first, trusted_pixels, with_median
 from fastgsm._types import FloatArray
-from fastgsm.noise.camera import camera_covariance
+from fastgsm.noise.affine import AffineVariance
+from fastgsm.noise.camera import camera_confidence, camera_covariance, texture_of
+from fastgsm.noise.coloured import coloured_covariance, is_coloured
 from fastgsm.noise.kinds import Kind, check_kind
 from fastgsm.noise.model import NoiseModel
+from fastgsm.noise.spectra import NoiseSpectra
 from fastgsm.noise.white import (
     MIN_NOISY,
     PATCH,
@@ -118,15 +121,38 @@ def noise_of_channels(
 
     The patches and the peak are in units of ``unit``.
     """
-    if kind == "camera":
+    if kind != "white":
         given = unit if data_range is None else check_positive(data_range, "data_range")
-        if given != unit:
-            factor = unit / given
-            channels = [
-                Channel(each.patches * factor, *(x * factor for x in each[1:])) for each in channels
-            ]
-        return NoiseModel.from_covariance(camera_covariance(channels) * given**2, camera=True)
+        noise = _other_than_white(kind, _in_units_of(channels, given / unit), given)
+        if noise is not None:
+            return noise
     return white_noise(covariance_of_channels(channels, peak, unit), sigma)
+
+
+def _other_than_white(kind: Kind, channels: list[Channel], unit: float) -> NoiseModel | None:
+    """Return noise that is not white, or None if it seems to be, in units of ``unit``."""
+    if kind == "auto":
+        affine = AffineVariance.of(channels)
+        if affine.is_of_photons:
+            return NoiseModel.poisson(*affine.photons(unit))
+    spectra = NoiseSpectra.of(channels)
+    sure = 1.0
+    if kind == "auto":
+        texture = texture_of(spectra)
+        if is_coloured(spectra, texture):
+            return NoiseModel(coloured_covariance(spectra) * unit**2)
+        sure = camera_confidence(spectra, texture)
+        if sure == 0:
+            return None
+    covariance = camera_covariance(spectra) * (sure * unit) ** 2
+    return NoiseModel.from_covariance(covariance, camera=True)
+
+
+def _in_units_of(channels: list[Channel], factor: float) -> list[Channel]:
+    """Return channels in units that are larger by a factor."""
+    if factor == 1:
+        return channels
+    return [Channel(*(values / factor for values in each)) for each in channels]
 
 
 def white_noise(covariance: FloatArray, sigma: float | None) -> NoiseModel:

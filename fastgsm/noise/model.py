@@ -11,20 +11,18 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgsm._arrays import real_array
 from fastgsm._checks import check_nonnegative, check_numbers, check_shape_2d
-from fastgsm._images import channels_first
 from fastgsm._types import FloatArray
 from fastgsm.files.paths import atomic_path, check_output_path, check_regular
 from fastgsm.noise.anscombe import Photons, check_triple
+from fastgsm.noise.covariance import (
+    check_covariance,
+    covariance_of_psd,
+    covariance_of_samples,
+    psd_of_covariance,
+    samples,
+)
 
-# Pixels that are farther apart than this, along an axis, count as uncorrelated. Patches of up to
-# 8x8 pixels need 7, and 16 at half of the size.
-MOST_LAGS = 16
-# Least side of samples of noise.
-LEAST_SAMPLES = 16
-# Correlations below so many standard errors are not told from 0.
-SIGNIFICANT = 3.0
 FORMAT, VERSION = "fastgsm-noise", 1
 # Largest file read: ten times one of four channels.
 MOST_BYTES = 10_000_000
@@ -73,7 +71,7 @@ class NoiseModel:
 
     def __post_init__(self) -> None:
         covariance = check_numbers(self.covariance, "covariance").copy()
-        _check_covariance(covariance)
+        check_covariance(covariance)
         covariance.flags.writeable = False
         object.__setattr__(self, "covariance", covariance)
         if self.photons is not None:
@@ -164,21 +162,7 @@ class NoiseModel:
         >>> fastgsm.NoiseModel.from_psd(np.full((64, 64), 64 * 64 * 0.1**2)).sigma.round(3)
         array([0.1])
         """
-        planes = _samples(psd, channel_axis, "psd")
-        if not (np.isfinite(planes) & (planes >= 0)).all():
-            raise ValueError(
-                "psd has negative, NaN or infinite values; wanted numbers of at least 0."
-            )
-        sums = np.fft.ifft2(planes)
-        if np.abs(sums.imag).max() > 1e-4 * np.abs(sums).max():
-            raise ValueError(
-                "psd is not symmetric, so it is not that of real noise; wanted the same value at "
-                "a frequency and at its negative, as numpy.fft.fft2 orders them."
-            )
-        n, *shape = planes.shape
-        covariance = np.zeros((n, n, *shape))
-        covariance[range(n), range(n)] = np.fft.fftshift(sums.real, (1, 2)) / np.prod(shape)
-        return cls(_near(covariance))
+        return cls(covariance_of_psd(samples(psd, channel_axis, "psd")))
 
     @classmethod
     def from_samples(cls, noise: ArrayLike, *, channel_axis: int | None = None) -> Self:
@@ -207,26 +191,7 @@ class NoiseModel:
         >>> fastgsm.NoiseModel.from_samples(noise).sigma.round(2)
         array([0.1])
         """
-        planes = _samples(noise, channel_axis, "noise")
-        if not np.isfinite(planes).all():
-            raise ValueError("noise has NaN or infinite values; wanted finite ones.")
-        planes -= planes.mean(axis=(1, 2), keepdims=True)
-        shape = planes.shape[1:]
-        # Padded, so that what leaves the samples at one side does not come back at the other.
-        spectra = np.fft.rfft2(planes, [2 * n for n in shape])
-        crossed = np.conj(spectra)[:, None] * spectra[None]
-        sums = np.fft.fftshift(np.fft.irfft2(crossed, [2 * n for n in shape]), (2, 3))
-        down, across = (n - np.abs(np.arange(-n, n)) for n in shape)
-        covariance = sums / np.maximum(np.outer(down, across), 1)
-        # Farther apart, few pairs of pixels are left to measure in.
-        covariance = _near(covariance, (shape[0] // 4, shape[1] // 4))
-        middle = tuple(n // 2 for n in covariance.shape[2:])
-        levels = np.sqrt(np.einsum("ii...->i...", covariance)[:, *middle])
-        error = SIGNIFICANT / np.sqrt(planes[0].size) * np.outer(levels, levels)[:, :, None, None]
-        at_once = covariance[:, :, *middle].copy()
-        covariance[np.abs(covariance) < error] = 0
-        covariance[:, :, *middle] = at_once
-        return cls(covariance)
+        return cls(covariance_of_samples(samples(noise, channel_axis, "noise")))
 
     @property
     def n_channels(self) -> int:
@@ -262,14 +227,7 @@ class NoiseModel:
         ndarray of shape (n_channels, height, width)
             Negative values, which a cut-off covariance may lead to, are 0.
         """
-        height, width = check_shape_2d(shape, "shape")
-        sums = np.zeros((self.n_channels, height, width))
-        down, across = (n // 2 for n in self.covariance.shape[2:])
-        down, across = min(down, (height - 1) // 2), min(across, (width - 1) // 2)
-        rows, cols = np.arange(-down, down + 1), np.arange(-across, across + 1)
-        near = _near(self.covariance, (down, across))
-        sums[:, rows[:, None], cols] = np.einsum("ii...->i...", near)
-        return np.maximum(np.fft.fft2(sums).real * (height * width), 0)
+        return psd_of_covariance(self.covariance, check_shape_2d(shape, "shape"))
 
     def variance(self, intensity: ArrayLike) -> FloatArray:
         """Return the variance of the first channel's noise where the clean image has a value.
@@ -357,55 +315,3 @@ class NoiseModel:
             low, high = correlations.min(), correlations.max()
             text += f", channels correlated {low:.2f} to {high:.2f}"
         return f"{type(self).__name__}: {text}"
-
-
-def _check_covariance(covariance: FloatArray) -> None:
-    """Raise ValueError unless (n, n, height, width) are covariances of stationary noise."""
-    shape = covariance.shape
-    if covariance.ndim != 4 or shape[0] != shape[1] or not (shape[2] % 2 and shape[3] % 2):
-        raise ValueError(
-            f"covariance has shape {shape}; wanted (n_channels, n_channels, height, width) with "
-            f"odd height and width."
-        )
-    if not np.isfinite(covariance).all():
-        raise ValueError("covariance has NaN or infinite values; wanted finite ones.")
-    largest = np.abs(covariance).max()
-    mirrored = covariance.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-    if np.abs(covariance - mirrored).max() > 1e-6 * largest:
-        raise ValueError(
-            "covariance is not symmetric; wanted the same value for channels i and j at some "
-            "distance, and for j and i at the opposite one."
-        )
-    between = covariance[:, :, shape[2] // 2, shape[3] // 2]
-    least = np.linalg.eigvalsh(between)[0]
-    levels = np.sqrt(np.maximum(np.diagonal(between), 0))
-    allowed = (1 + 1e-6) * np.outer(levels, levels)[:, :, None, None]
-    if least < -1e-6 * largest or (np.abs(covariance) > allowed + 1e-12 * largest).any():
-        raise ValueError(
-            f"covariance is not one of noise: its least eigenvalue between channels is "
-            f"{least:.3g}, or a value exceeds the product of two standard deviations. Wanted a "
-            f"positive semidefinite one."
-        )
-
-
-def _samples(values: ArrayLike, channel_axis: int | None, name: str) -> FloatArray:
-    """Return checked values as float64 (n, height, width)."""
-    planes = channels_first(real_array(values, name), channel_axis, name).astype(np.float64)
-    if min(planes.shape[1:]) < LEAST_SAMPLES:
-        raise ValueError(
-            f"{name} has shape {np.shape(values)}; wanted at least {LEAST_SAMPLES}x{LEAST_SAMPLES} "
-            f"pixels."
-        )
-    return planes
-
-
-def _near(covariance: FloatArray, lags: tuple[int, int] = (MOST_LAGS, MOST_LAGS)) -> FloatArray:
-    """Return the part of covariances (..., height, width) within some rows and columns, at most 16.
-
-    The pixel itself is at half of the height and the width, rounded down.
-    """
-    parts = []
-    for n, most in zip(covariance.shape[2:], lags, strict=True):
-        most = min(most, MOST_LAGS, (n - 1) // 2)
-        parts.append(slice(n // 2 - most, n // 2 + most + 1))
-    return covariance[:, :, parts[0], parts[1]].copy()

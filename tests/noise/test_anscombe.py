@@ -211,7 +211,7 @@ IMAGE = np.ones((20, 20))
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"noise": "gamma"}, ValueError, "noise is 'gamma'; wanted 'white', 'camera'"),
+        ({"noise": "gamma"}, ValueError, "noise is 'gamma'; wanted 'auto', 'white'"),
         ({"noise": 3}, ValueError, r"noise is 3; wanted .* \(gain, offset, read_noise\)"),
         ({"noise": (1, 0)}, ValueError, r"noise is \(1, 0\); wanted .* three numbers"),
         ({"noise": (1, 0, 0, 0)}, ValueError, "three numbers"),
