@@ -10,14 +10,13 @@ from fastgsm._images import as_float_image, channels_first
 from fastgsm._parts import Part, clipped, read_part, tiles_of
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
-from fastgsm.noise.white import (
+from fastgsm.noise.covariance import (
     PATCH,
     Channel,
     covariance_of_channels,
-    grid_patches,
-    grid_stride,
     sigma_of_channels,
 )
+from fastgsm.noise.white import grid_patches, grid_stride
 
 
 class Scan(NamedTuple):
