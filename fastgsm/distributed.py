@@ -17,10 +17,10 @@ from fastgsm._parts import Tile, check_no_nan, index, pixel_shape, with_channels
 from fastgsm._patch_sources import Draw, patch_sources
 from fastgsm.learning.dask import check_dask, source_data
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
+from fastgsm.noise.channels import PATCH
 from fastgsm.noise.kinds import Kind, check_noise
 from fastgsm.noise.model import NoiseModel
 from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
-from fastgsm.noise.white import PATCH
 from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors
 from fastgsm.tiles import TILE, denoise_tile, plan

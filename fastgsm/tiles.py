@@ -22,10 +22,10 @@ from fastgsm._parts import Tile, index, pixel_shape, read_part, tiles_of
 from fastgsm._progress import Progress
 from fastgsm.files.tile_log import Checkpoint
 from fastgsm.models import PatchModel
+from fastgsm.noise.channels import PATCH
 from fastgsm.noise.kinds import Kind, check_channels, check_noise
 from fastgsm.noise.model import NoiseModel
 from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
-from fastgsm.noise.white import PATCH
 from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors, centring
 from fastgsm.restore.whole import denoise_array

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastgsm.files.image_file import ImageFile
+    from fastgsm.noise.model import NoiseModel
 
 # Errors after which the other images are still tried: after a MemoryError, the next image may be
 # small enough.
@@ -94,12 +95,12 @@ def _add_noise_and_mask(command: argparse.ArgumentParser) -> None:
     )
     noise.add_argument(
         "--noise",
-        type=_noise,
-        metavar="white|camera|poisson|GAIN,OFFSET,READ_NOISE",
-        help="kind of noise: 'white' (the default); 'camera' for a finished photograph, whose "
-        "noise is correlated between pixels; 'poisson' if pixels are photon counts; or a sensor's "
-        "grey levels per photon, its value without light, and the standard deviation of its read "
-        "noise, separated by commas",
+        metavar="auto|white|camera|poisson|GAIN,OFFSET,READ_NOISE|FILE",
+        help="kind of noise: 'auto', the default, decides by the image; 'white' is independent "
+        "from pixel to pixel; 'camera' is for a finished photograph, whose noise is correlated; "
+        "'poisson' if pixels are photon counts; or a sensor's grey levels per photon, its value "
+        "without light, and the standard deviation of its read noise, separated by commas; or a "
+        "file that NoiseModel.save wrote",
     )
     command.add_argument(
         "--mask",
@@ -195,7 +196,6 @@ def _library_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `fastgsm.denoise` that are the same for all images."""
     given = {
         "data_range": args.data_range,
-        "noise": args.noise,
         "prior": None if args.prior is None else _options.prior(args.prior),
         "quality": args.quality,
         "workers": args.workers,
@@ -215,51 +215,55 @@ def _denoise_file(
     pages = io.read_pages(source, max_pixels=args.max_pixels or io.MAX_PIXELS)
     io.check_output(output, pages, source=source)
     start = time.perf_counter()
-    clean, sigmas = _restore(args, pages, options, progress)
+    clean, noises = _restore(args, pages, options, progress)
     seconds = time.perf_counter() - start
     io.write_pages(output, clean, source=source)
-    return _options.figures(args, source, output, pages, sigmas, seconds)
+    return _options.figures(args, source, output, pages, noises, seconds)
 
 
 def _restore(
     args: argparse.Namespace, pages: list[ImageFile], options: dict[str, Any], progress: bool
-) -> tuple[list[ImageFile], list[float | None]]:
-    """Denoise each page; return the pages and their noise levels."""
+) -> tuple[list[ImageFile], list[NoiseModel]]:
+    """Denoise each page; return the pages and their noise."""
     import fastgsm
     from fastgsm._progress import Progress
 
-    clean, sigmas = [], []
+    clean, noises = [], []
     several = len(pages) > 1
     with Progress(len(pages), "denoising pages", progress and several) as bar:
         for page in pages:
-            sigma = args.sigma
-            if sigma is None and args.noise in (None, "white"):
-                sigma = _estimate(page, options.get("mask"))
+            noise = _noise_of(args, page, options.get("mask"))
             array = fastgsm.denoise(
                 page.array,
-                sigma,
+                args.sigma,
+                noise=noise if args.sigma is None else None,
                 channel_axis=page.channel_axis,
                 progress=progress and not several,
                 **options,
             )
             clean.append(replace(page, array=array))
-            sigmas.append(sigma)
+            noises.append(noise)
             bar.update()
-    return clean, sigmas
+    return clean, noises
 
 
-def _estimate(page: ImageFile, mask: Any) -> float:
-    """Estimate the noise from the pixels that are not missing."""
-    import numpy as np
+def _noise_of(args: argparse.Namespace, page: ImageFile, mask: Any) -> NoiseModel:
+    """Return the noise of a page, estimated from the pixels that are not missing if need be."""
+    from fastgsm.noise import NoiseModel, estimate_noise
+    from fastgsm.noise.kinds import check_noise
 
-    import fastgsm
-
-    array, known = page.array, {}
-    missing = np.isnan(array).reshape(*array.shape[:2], -1).any(axis=2)
-    if mask is not None or missing.any():
-        known["mask"] = ~missing if mask is None else mask & ~missing
-        array = np.where(np.isnan(array), 0, array)
-    return float(fastgsm.estimate_sigma(array, channel_axis=page.channel_axis, **known))
+    if args.sigma is not None:
+        return NoiseModel.white(args.sigma)
+    noise = check_noise(_options.noise(args.noise), None)
+    if isinstance(noise, NoiseModel):
+        return noise
+    return estimate_noise(
+        page.array,
+        channel_axis=page.channel_axis,
+        mask=mask,
+        kind=noise,
+        data_range=args.data_range,
+    )
 
 
 def _read_mask(args: argparse.Namespace) -> np.ndarray:
@@ -278,16 +282,3 @@ def _read_mask(args: argparse.Namespace) -> np.ndarray:
             f" wanted a grey image of two: 0 where a pixel is missing, another value elsewhere"
         )
     return channels[..., 0] != 0
-
-
-def _noise(text: str) -> str | tuple[float, ...]:
-    """Convert the argument of --noise; `fastgsm.denoise` checks the numbers."""
-    if text in ("white", "camera", "poisson"):
-        return text
-    try:
-        gain, offset, read_noise = map(float, text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither white, camera, poisson nor three numbers GAIN,OFFSET,READ_NOISE"
-        ) from None
-    return gain, offset, read_noise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from fastgsm.files.image_file import ImageFile
+    from fastgsm.noise.model import NoiseModel
 
 # The presets of `fastgsm.denoise`, and what the help says of them. They are repeated here because
 # importing them takes too long for the help; a test compares them.
@@ -108,18 +109,35 @@ def prior(name_or_file: str) -> Any:
     return fastgsm.load(name_or_file)
 
 
+def noise(text: str | None) -> Any:
+    """Return what --noise asks for: a kind, a model or numbers, which the library checks."""
+    from fastgsm.noise import NoiseModel
+
+    if text is None or text in ("auto", "white", "camera", "poisson"):
+        return text
+    if text.endswith(".json"):
+        return NoiseModel.load(text)
+    try:
+        gain, offset, read_noise = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--noise {text} is neither auto, white, camera, poisson, three numbers "
+            f"GAIN,OFFSET,READ_NOISE nor a .json file of a NoiseModel"
+        ) from None
+    return gain, offset, read_noise
+
+
 def figures(
     args: argparse.Namespace,
     source: str | Path,
     output: str | Path,
     pages: list[ImageFile],
-    sigmas: list[float | None],
+    noises: list[NoiseModel],
     seconds: float,
 ) -> dict[str, Any]:
     """Return what to report about a denoised image, in types that JSON can hold."""
     array = pages[0].array
-    origin = "estimated" if args.sigma is None else "given"
-    noise = args.noise if args.noise in ("white", "camera") else "photon"
+    estimated = args.sigma is None and args.noise in (None, "auto", "white", "camera")
     return {
         "input": str(source),
         "output": str(output),
@@ -128,9 +146,10 @@ def figures(
         "height": array.shape[0],
         "channels": 1 if array.ndim == 2 else 3,
         "dtype": str(array.dtype),
-        "noise": "white" if args.noise is None else noise,
-        "sigma": sigmas,
-        "sigma_origin": None if sigmas[0] is None else origin,
+        "noise": [noise.kind for noise in noises],
+        "sigma": [noise.level for noise in noises],
+        "photons": [noise.photons for noise in noises],
+        "noise_origin": "estimated" if estimated else "given",
         "seconds": seconds,
     }
 
@@ -149,12 +168,15 @@ def sentence(figures: dict[str, Any]) -> str:
     size = f"{figures['width']}x{figures['height']} {kind} {figures['dtype']}"
     if figures["pages"] > 1:
         size = f"{figures['pages']} pages, the first {size}"
-    if figures["sigma_origin"] is None:
-        return f"{size}: {figures['noise']} noise, {figures['seconds']:.2f} s"
+    kinds = " and ".join(f"{kind} noise" for kind in dict.fromkeys(figures["noise"]))
     low, high = (f"{extreme(figures['sigma']):.4g}" for extreme in (min, max))
-    sigma = low if low == high else f"{low} to {high}"
-    unit = "" if figures["dtype"].startswith("float") else " grey levels"
-    return f"{size}: sigma {sigma}{unit} ({figures['sigma_origin']}), {figures['seconds']:.2f} s"
+    strength = f"sigma {low if low == high else f'{low} to {high}'}"
+    if not figures["dtype"].startswith("float"):
+        strength += " grey levels"
+    if figures["photons"] == [figures["photons"][0]] * figures["pages"] and figures["photons"][0]:
+        strength = "gain {:.4g}, offset {:.4g}, read noise {:.4g}".format(*figures["photons"][0])
+    origin, seconds = figures["noise_origin"], figures["seconds"]
+    return f"{size}: {kinds}, {strength} ({origin}), {seconds:.2f} s"
 
 
 def print_json(result: Any) -> None:

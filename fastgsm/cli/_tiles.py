@@ -12,6 +12,7 @@ from fastgsm.cli import _options
 
 if TYPE_CHECKING:
     from fastgsm.files.image_file import ImageFile
+    from fastgsm.noise.model import NoiseModel
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,22 +23,22 @@ def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     with stored.opened(source) as image:
         stored.check_output(output, source)
-        sigma = _denoise(image, output, args)
+        noise = _denoise(image, output, args)
         seconds = time.perf_counter() - start
-        figures = _options.figures(args, args.inputs[0], args.output, [image], [sigma], seconds)
+        figures = _options.figures(args, args.inputs[0], args.output, [image], [noise], seconds)
     _options.report(args, figures)
     return 0
 
 
-def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> float:
-    """Write the denoised image to ``output``, or continue an earlier run; return its sigma."""
+def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> NoiseModel:
+    """Write the denoised image to ``output``, or continue an earlier run; return its noise."""
     from fastgsm import tiles
     from fastgsm._checks import check_nonnegative, check_random_state
     from fastgsm._parts import pixel_shape
     from fastgsm.files.stored import Result
     from fastgsm.files.tile_log import Checkpoint
-    from fastgsm.noise.scan import estimate_sigma_by_tiles
-    from fastgsm.noise.white import PATCH
+    from fastgsm.noise.channels import PATCH
+    from fastgsm.noise.kinds import check_noise
     from fastgsm.restore.options import Options
     from fastgsm.restore.presets import DEFAULT_QUALITY
 
@@ -53,18 +54,20 @@ def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> float:
     )
     sigma = None if args.sigma is None else check_nonnegative(args.sigma, "sigma")
     shape = pixel_shape(array, axis, PATCH)
-    parts, options = tiles.plan(shape, array.dtype, args.tile, options)
+    noise = check_noise(_options.noise(args.noise), sigma)
+    parts, options = tiles.plan(shape, array.dtype, args.tile, options, noise)
     sides = [side.stop for side in parts[0].inner]
     result = Result(output, image, (*sides, *array.shape[2:]))
     log = Checkpoint(None)
     try:
         with result.written() as out:
             log = Checkpoint(result.checkpoint)
-            if sigma is None:
-                sigma = estimate_sigma_by_tiles(array, shape, args.tile, axis, progress)
+            known = tiles.noise_by_tiles(
+                noise, sigma, array, shape, args.tile, options, progress=progress
+            )
             assumed = args.data_range is None
             tiles.denoise_into(
-                out, array, sigma, parts, options, log, assumed=assumed, progress=progress
+                out, array, known, parts, options, log, assumed=assumed, progress=progress
             )
     except BaseException as error:
         # An error in the checkpoint itself is raised before any tile counts as done.
@@ -76,7 +79,7 @@ def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> float:
                 file=sys.stderr,
             )
         raise
-    return sigma
+    return known
 
 
 def refuse_zarr(args: argparse.Namespace) -> None:
@@ -92,7 +95,7 @@ def refuse_zarr(args: argparse.Namespace) -> None:
 
 def _one_image(args: argparse.Namespace) -> tuple[Path, Path]:
     """Return the input and the output; raise if an option does not work with tiles."""
-    for option in ("--mask", "--noise", "--max-pixels"):
+    for option in ("--mask", "--max-pixels"):
         if getattr(args, option[2:].replace("-", "_")) is not None:
             raise ValueError(
                 f"{option} does not apply to --tile, where no image is in memory as a whole; "

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 from fastgsm.noise.anscombe import Photons
-from fastgsm.noise.spectra import TINY, classes_of, noisy_patches
-from fastgsm.noise.white import BASIS, HIGH, LOW, PATCH, Channel
+from fastgsm.noise.channels import BASIS, PATCH, Channel
+from fastgsm.noise.spectra import LOW, TINY, TOP, classes_of, noisy_patches
 
 # The variance is measured in so many classes of brightness of equal size, in a share of the patches
 # of each, but in at least so many. The brightest class is cut into four: little of a micrograph is
@@ -53,8 +53,8 @@ class AffineVariance(NamedTuple):
         """
         patches = noisy_patches(channels).transpose(1, 0, 2).reshape(PATCH**2, -1)
         brightness = patches.mean(axis=0, dtype=np.float64)
-        energies = np.square(BASIS.astype(patches.dtype) @ (patches - patches[0]))
-        low, high = (energies[band].mean(axis=0, dtype=np.float64) for band in (LOW, HIGH))
+        energies = np.square(BASIS[1:].astype(patches.dtype) @ (patches - patches[0]))
+        low, high = (energies[band].mean(axis=0, dtype=np.float64) for band in (LOW, TOP))
         classes = classes_of(brightness, CLASSES, BRIGHTEST_SHARES)
         members = [np.flatnonzero(classes == number) for number in np.unique(classes)]
         count = np.array([each.size for each in members])
@@ -114,7 +114,7 @@ def _robust_line(
     for number in range(FITS):
         if number > 1:
             error = np.abs(y / line - 1) * np.sqrt(count)
-            unit = max(1.48 * float(np.median(error)), np.sqrt(2 / np.count_nonzero(HIGH)))
+            unit = max(1.48 * float(np.median(error)), np.sqrt(2 / np.count_nonzero(TOP)))
             trust = np.minimum(1, 2 * unit / np.maximum(error, TINY))
         weights = np.sqrt(count * trust) / line
         slope, intercept = np.linalg.lstsq(design * weights[:, None], y * weights, rcond=None)[0]

@@ -81,10 +81,10 @@ def texture_of(noise: NoiseSpectra) -> float:
     for chosen_by, measured in (HALVES, HALVES[::-1]):
         weakest = weakest_patches(noise.energies, noise.spectra, chosen_by)
         relative = noise.energies[0][:, weakest] / noise.spectra[0][:, None]
-        pair = (
+        one, other = (
             np.log(relative[half].mean(axis=0) + 1e-9) for half in (chosen_by, measured & _TESTED)
         )
-        correlations.append(_correlation(*pair, noise.brightness[weakest]))
+        correlations.append(_correlation(one, other, noise.brightness[weakest]))
     return float(np.mean(correlations))
 
 
@@ -102,13 +102,9 @@ def _chroma_variances(noise: NoiseSpectra) -> FloatArray:
     Averaged over classes of brightness: the weakest patches of all are mostly dark ones.
     """
     classes = classes_of(noise.brightness, BRIGHTNESS_CLASSES)
-    of_classes = [
-        cross_fitted(noise.energies[:, :, classes == number], noise.spectra, LEAST_IN_CLASS)[
-            1:, _LOW
-        ]
-        for number in np.unique(classes)
-    ]
-    return np.asarray(np.mean(of_classes, axis=(0, 2)))
+    members = (noise.energies[:, :, classes == number] for number in np.unique(classes))
+    spectra = [cross_fitted(each, noise.spectra, LEAST_IN_CLASS) for each in members]
+    return np.asarray(np.mean(spectra, axis=0)[1:, _LOW].mean(axis=1))
 
 
 def _ramp(value: float, ends: tuple[float, float]) -> float:

@@ -6,8 +6,8 @@ import numpy as np
 
 from fastgsm._types import FloatArray
 from fastgsm.colour import dct_matrix
+from fastgsm.noise.channels import PATCH
 from fastgsm.noise.spectra import HALVES, MIDDLE, ORDER, NoiseSpectra, weakest_patches
-from fastgsm.noise.white import PATCH
 
 # Noise counts as coloured if its level at the middle frequencies over that at the highest is above
 # the first of these, that level above the second (in 1/255 of the data range), and everything looks

@@ -13,18 +13,12 @@ from fastgsm._images import as_float_image, channels_first, trusted_pixels, with
 from fastgsm._types import FloatArray
 from fastgsm.noise.affine import AffineVariance
 from fastgsm.noise.camera import camera_confidence, camera_covariance, texture_of
+from fastgsm.noise.channels import MIN_NOISY, PATCH, Channel, channels_of, starts_inside
 from fastgsm.noise.coloured import coloured_covariance, is_coloured
+from fastgsm.noise.covariance import covariance_of_channels
 from fastgsm.noise.kinds import Kind, check_kind
 from fastgsm.noise.model import NoiseModel
 from fastgsm.noise.spectra import NoiseSpectra
-from fastgsm.noise.white import (
-    MIN_NOISY,
-    PATCH,
-    Channel,
-    channels_of,
-    covariance_of_channels,
-    starts_inside,
-)
 
 # Where no covariance of the channels' noise differs by more than this share of the variance from
 # that of equal and independent noise, it counts as such. On Kodak's images with independent noise

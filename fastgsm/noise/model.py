@@ -15,7 +15,7 @@ from fastgsm._checks import check_nonnegative, check_numbers, check_shape_2d
 from fastgsm._types import FloatArray
 from fastgsm.files.paths import atomic_path, check_output_path, check_regular
 from fastgsm.noise.anscombe import Photons, check_triple
-from fastgsm.noise.covariance import (
+from fastgsm.noise.stationary import (
     check_covariance,
     covariance_of_psd,
     covariance_of_samples,
@@ -210,6 +210,20 @@ class NoiseModel:
         return self.covariance[:, :, height // 2, width // 2]
 
     @property
+    def level(self) -> float:
+        """Root mean square of `sigma`."""
+        return float(np.sqrt(np.square(self.sigma).mean()))
+
+    @property
+    def kind(self) -> str:
+        """What noise it is: "white", "correlated" between pixels, "camera" or "photon"."""
+        if self.photons is not None:
+            return "photon"
+        if self.camera:
+            return "camera"
+        return "white" if self.is_white else "correlated"
+
+    @property
     def is_white(self) -> bool:
         """Whether the noise is independent from pixel to pixel, at any light."""
         return self.photons is None and not self.camera and self.covariance[0, 0].size == 1
@@ -299,14 +313,9 @@ class NoiseModel:
     def __repr__(self) -> str:
         if self.photons is not None:
             gain, offset, read_noise = self.photons
-            text = f"photons, gain {gain:.3g}, offset {offset:.3g}, read noise {read_noise:.3g}"
+            text = f"photon, gain {gain:.3g}, offset {offset:.3g}, read noise {read_noise:.3g}"
             return f"{type(self).__name__}: {text}"
-        text = "white"
-        if self.camera:
-            text = "camera"
-        elif not self.is_white:
-            text = "correlated between pixels"
-        text += f", sigma {', '.join(f'{level:.3g}' for level in self.sigma)}"
+        text = f"{self.kind}, sigma {', '.join(f'{level:.3g}' for level in self.sigma)}"
         between, levels = self.between_channels, np.outer(self.sigma, self.sigma)
         pairs = np.triu_indices(self.n_channels, 1)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -8,10 +8,10 @@ import numpy as np
 
 from fastgsm._images import as_float_image, channels_first
 from fastgsm._parts import Part, clipped, tiles_of
+from fastgsm.noise.channels import PATCH, Channel, grid_patches, grid_stride
 from fastgsm.noise.estimate import noise_of_channels
 from fastgsm.noise.kinds import Kind
 from fastgsm.noise.model import NoiseModel
-from fastgsm.noise.white import PATCH, Channel, grid_patches, grid_stride
 
 
 class Scan(NamedTuple):

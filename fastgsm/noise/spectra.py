@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 from fastgsm.colour import noise_adapted_matrix
-from fastgsm.noise.white import BASIS, MIN_NOISY, PATCH, Channel
+from fastgsm.noise.channels import BASIS, MIN_NOISY, PATCH, Channel
+from fastgsm.noise.channels import ORDER as ALL_ORDERS
 
 # Most patches examined, the share of them that is taken for noise alone, and its least number.
 MOST_PATCHES = 16_384
@@ -25,11 +26,11 @@ CAMERA_WEIGHTS = (0.2, 0.6, 0.2)
 # Below the energies of any noise, and far enough above 0 to be divided by.
 TINY = 1e-20
 
-# Sum of the numbers of half waves down and across, for all frequencies but the mean.
-ORDER = np.add.outer(np.arange(PATCH), np.arange(PATCH)).ravel()[1:]
+# Of all frequencies but the mean.
+ORDER = ALL_ORDERS[1:]
 HALVES = (ORDER % 2 == 0, ORDER % 2 == 1)
 MIDDLE = (ORDER == 4) | (ORDER == 5)
-TOP = ORDER > 8
+LOW, TOP = ORDER <= PATCH, ORDER > PATCH
 
 
 class NoiseSpectra(NamedTuple):

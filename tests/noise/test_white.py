@@ -7,18 +7,11 @@ import pytest
 from scipy.fft import dctn
 
 from fastgsm.datasets import add_noise, dead_leaves
-from fastgsm.noise.white import (
-    BASIS,
-    HIGH,
-    LOW,
-    MAX_PATCHES,
-    covariance_of_planes,
-    estimate_sigma,
-    grid_patches,
-    grid_stride,
-    sigma_of_planes,
-)
+from fastgsm.noise.channels import BASIS, MAX_PATCHES, grid_patches, grid_stride
+from fastgsm.noise.covariance import HIGH, LOW
+from fastgsm.noise.white import estimate_sigma, sigma_of_planes
 from tests.helpers import photograph
+from tests.noise.helpers import covariance_of_planes
 
 LEVELS = (5, 10, 25, 50)
 
@@ -43,7 +36,7 @@ def wavelet_mad(image: np.ndarray) -> float:
 def test_basis_is_the_orthonormal_dct() -> None:
     patch = white_noise(8, 8)
     np.testing.assert_allclose(BASIS @ patch.ravel(), dctn(patch, norm="ortho").ravel())
-    assert (LOW.sum(), HIGH.sum()) == (42, 21)
+    assert (LOW.sum(), HIGH.sum()) == (42, 10)
     assert not (LOW & HIGH).any()
     assert not (LOW | HIGH)[0]  # the mean tells nothing about the noise
 
@@ -77,7 +70,7 @@ def test_dead_leaves(level: int) -> None:
 def test_small_images_without_bias(size: int) -> None:
     estimates = [estimate_sigma(white_noise(size, size, seed=seed)) for seed in range(60)]
     assert np.mean(estimates) == pytest.approx(1, abs=0.07)
-    assert np.std(estimates) < max(1.8 / size, 0.04)
+    assert np.std(estimates) < max(2.8 / size, 0.04)
 
 
 @pytest.mark.parametrize("shape", [(8, 20_000), (20_000, 8), (1500, 1501)])
@@ -233,6 +226,7 @@ def test_constant_images_have_no_noise(image: np.ndarray) -> None:
     assert estimate_sigma(image) == 0.0
 
 
+@pytest.mark.filterwarnings("ignore:.*as if clipped there")
 @pytest.mark.parametrize("level", [25, 50])
 def test_clipping_does_not_hide_the_noise(level: int) -> None:
     # A third of this image is pure white and black, where clipping halves the noise.

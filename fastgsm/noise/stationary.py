@@ -1,0 +1,123 @@
+"""Covariances of stationary noise between pixels and channels, from spectra and from samples.
+
+They are arrays (n, n, height, width) as `NoiseModel` describes them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastgsm._arrays import real_array
+from fastgsm._images import channels_first
+from fastgsm._types import FloatArray
+
+# Pixels that are farther apart than this, along an axis, count as uncorrelated. Patches of up to
+# 8x8 pixels need 7, and 16 at half of the size.
+MOST_LAGS = 16
+# Least side of spectra and of samples of noise.
+LEAST_SAMPLES = 16
+# Correlations below so many standard errors are not told from 0.
+SIGNIFICANT = 3.0
+
+
+def check_covariance(covariance: FloatArray) -> None:
+    """Raise ValueError unless (n, n, height, width) are covariances of stationary noise."""
+    shape = covariance.shape
+    if covariance.ndim != 4 or shape[0] != shape[1] or not (shape[2] % 2 and shape[3] % 2):
+        raise ValueError(
+            f"covariance has shape {shape}; wanted (n_channels, n_channels, height, width) with "
+            f"odd height and width."
+        )
+    if not np.isfinite(covariance).all():
+        raise ValueError("covariance has NaN or infinite values; wanted finite ones.")
+    largest = np.abs(covariance).max()
+    mirrored = covariance.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    if np.abs(covariance - mirrored).max() > 1e-6 * largest:
+        raise ValueError(
+            "covariance is not symmetric; wanted the same value for channels i and j at some "
+            "distance, and for j and i at the opposite one."
+        )
+    between = covariance[:, :, shape[2] // 2, shape[3] // 2]
+    least = np.linalg.eigvalsh(between)[0]
+    levels = np.sqrt(np.maximum(np.diagonal(between), 0))
+    allowed = (1 + 1e-6) * np.outer(levels, levels)[:, :, None, None]
+    if least < -1e-6 * largest or (np.abs(covariance) > allowed + 1e-12 * largest).any():
+        raise ValueError(
+            f"covariance is not one of noise: its least eigenvalue between channels is "
+            f"{least:.3g}, or a value exceeds the product of two standard deviations. Wanted a "
+            f"positive semidefinite one."
+        )
+
+
+def samples(values: ArrayLike, channel_axis: int | None, name: str) -> FloatArray:
+    """Return checked values as float64 (n, height, width)."""
+    planes = channels_first(real_array(values, name), channel_axis, name).astype(np.float64)
+    if min(planes.shape[1:]) < LEAST_SAMPLES:
+        raise ValueError(
+            f"{name} has shape {np.shape(values)}; wanted at least {LEAST_SAMPLES}x{LEAST_SAMPLES} "
+            f"pixels."
+        )
+    return planes
+
+
+def covariance_of_psd(planes: FloatArray) -> FloatArray:
+    """Return the covariance for power spectral densities (n, height, width) of the channels."""
+    if not (np.isfinite(planes) & (planes >= 0)).all():
+        raise ValueError("psd has negative, NaN or infinite values; wanted numbers of at least 0.")
+    sums = np.fft.ifft2(planes)
+    if np.abs(sums.imag).max() > 1e-4 * np.abs(sums).max():
+        raise ValueError(
+            "psd is not symmetric, so it is not that of real noise; wanted the same value at a "
+            "frequency and at its negative, as numpy.fft.fft2 orders them."
+        )
+    n, *shape = planes.shape
+    covariance = np.zeros((n, n, *shape))
+    covariance[range(n), range(n)] = np.fft.fftshift(sums.real, (1, 2)) / np.prod(shape)
+    return _near(covariance)
+
+
+def psd_of_covariance(covariance: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Return the power spectral densities (n, height, width) of the channels."""
+    height, width = shape
+    sums = np.zeros((len(covariance), height, width))
+    near = _near(covariance, ((height - 1) // 2, (width - 1) // 2))
+    down, across = (n // 2 for n in near.shape[2:])
+    rows, cols = np.arange(-down, down + 1), np.arange(-across, across + 1)
+    sums[:, rows[:, None], cols] = np.einsum("ii...->i...", near)
+    return np.maximum(np.fft.fft2(sums).real * (height * width), 0)
+
+
+def covariance_of_samples(planes: FloatArray) -> FloatArray:
+    """Return the covariance that is measured in noise (n, height, width)."""
+    if not np.isfinite(planes).all():
+        raise ValueError("noise has NaN or infinite values; wanted finite ones.")
+    planes = planes - planes.mean(axis=(1, 2), keepdims=True)
+    shape = planes.shape[1:]
+    # Padded, so that what leaves the samples at one side does not come back at the other.
+    spectra = np.fft.rfft2(planes, [2 * n for n in shape])
+    crossed = np.conj(spectra)[:, None] * spectra[None]
+    sums = np.fft.fftshift(np.fft.irfft2(crossed, [2 * n for n in shape]), (2, 3))
+    down, across = (n - np.abs(np.arange(-n, n)) for n in shape)
+    # Farther apart than a quarter of a side, few pairs of pixels are left to measure in.
+    most = shape[0] // 4, shape[1] // 4
+    covariance = _near(sums / np.maximum(np.outer(down, across), 1), most)
+    middle = tuple(n // 2 for n in covariance.shape[2:])
+    levels = np.sqrt(np.einsum("ii...->i...", covariance)[:, *middle])
+    error = SIGNIFICANT / np.sqrt(planes[0].size) * np.outer(levels, levels)[:, :, None, None]
+    at_once = covariance[:, :, *middle].copy()
+    covariance[np.abs(covariance) < error] = 0
+    covariance[:, :, *middle] = at_once
+    return covariance
+
+
+def _near(covariance: FloatArray, lags: tuple[int, int] = (MOST_LAGS, MOST_LAGS)) -> FloatArray:
+    """Return the part of covariances (..., height, width) within some rows and columns, at most 16.
+
+    The pixel itself is at half of the height and the width, rounded down.
+    """
+    parts = []
+    for n, most in zip(covariance.shape[2:], lags, strict=True):
+        most = min(most, MOST_LAGS, (n - 1) // 2)
+        parts.append(slice(n // 2 - most, n // 2 + most + 1))
+    return covariance[:, :, parts[0], parts[1]].copy()
