@@ -35,13 +35,15 @@ LEVEL_AT_ONE, LEVEL_EXPONENT = 5.5, 0.35
 # and within these bounds relative to the luminance.
 CHROMA_GAIN, LEAST_CHROMA, MOST_CHROMA = 1.15, 0.5, 1.2
 
-# How sure it is that an image has the noise of a camera: the product of three numbers that rise
-# from 0 to 1 between two values. They are the level at the middle frequencies over that at the
-# highest; that level, in 1/255 of the data range; and the correlation of the patches' energies at
-# the two halves of the frequencies, which texture has and noise has not.
+# How sure it is that an image has the noise of a camera: the product of four numbers that rise from
+# 0 to 1 between two values. They are the level at the middle frequencies over that at the highest;
+# that level, in 1/255 of the data range; the correlation of the patches' energies at the two halves
+# of the frequencies, which texture has and noise has not; and the level at high frequencies in the
+# weakest patches of every class of brightness over that in the weakest of all.
 RATIO_RAMP = (2.6, 3.2)
 LEVEL_RAMP = (1.4, 2.0)
 TEXTURE_RAMP = (0.65, 0.5)
+SPREAD_RAMP = (2.2, 1.8)
 # Classes of brightness within which energies are correlated.
 TEXTURE_CLASSES = 5
 
@@ -64,11 +66,15 @@ def camera_covariance(noise: NoiseSpectra) -> FloatArray:
     return np.asarray((unmixing * np.square(levels)) @ unmixing.T)
 
 
-def camera_confidence(noise: NoiseSpectra, texture: float) -> float:
-    """Return how sure it is that noise is that of a camera, from 0 to 1; see `texture_of`."""
-    ratio = noise.middle / max(noise.top, 1e-5)
-    level = 255 * noise.middle
-    return _ramp(ratio, RATIO_RAMP) * _ramp(level, LEVEL_RAMP) * _ramp(texture, TEXTURE_RAMP)
+def camera_confidence(noise: NoiseSpectra, texture: float, level: float) -> float:
+    """Return how sure it is that noise is that of a camera, from 0 to 1.
+
+    ``texture`` is that of `texture_of`, ``level`` the median over the classes of brightness, at
+    high frequencies.
+    """
+    top = max(noise.top, 1e-5)
+    sure = _ramp(noise.middle / top, RATIO_RAMP) * _ramp(255 * noise.middle, LEVEL_RAMP)
+    return sure * _ramp(texture, TEXTURE_RAMP) * _ramp(level / top, SPREAD_RAMP)
 
 
 def texture_of(noise: NoiseSpectra) -> float:

@@ -125,17 +125,14 @@ def noise_of_channels(
 
 def _other_than_white(kind: Kind, channels: list[Channel], unit: float) -> NoiseModel | None:
     """Return noise that is not white, or None if it seems to be, in units of ``unit``."""
+    spectra, sure = NoiseSpectra.of(channels), 1.0
     if kind == "auto":
-        affine = AffineVariance.of(channels)
+        affine, texture = AffineVariance.of(channels), texture_of(spectra)
         if affine.is_of_photons:
             return NoiseModel.poisson(*affine.photons(unit))
-    spectra = NoiseSpectra.of(channels)
-    sure = 1.0
-    if kind == "auto":
-        texture = texture_of(spectra)
         if is_coloured(spectra, texture):
             return NoiseModel(coloured_covariance(spectra) * unit**2)
-        sure = camera_confidence(spectra, texture)
+        sure = camera_confidence(spectra, texture, affine.level)
         if sure == 0:
             return None
     covariance = camera_covariance(spectra) * (sure * unit) ** 2
