@@ -12,8 +12,11 @@ from fastgsm.noise.spectra import HALVES, MIDDLE, ORDER, NoiseSpectra, weakest_p
 # Noise counts as coloured if its level at the middle frequencies over that at the highest is above
 # the first of these, that level above the second (in 1/255 of the data range), and everything looks
 # like Gaussian noise: the patches' energies at the two halves of the frequencies hardly correlated,
-# the kurtosis of the coefficients in a patch near 3, the channels hardly correlated.
+# the kurtosis of the coefficients in a patch near 3, the channels hardly correlated. The kurtosis
+# tells it from the noise of cameras, where the first ratio is 7 at most; beyond SURE_RATIO it need
+# not be low.
 LEAST_RATIO, LEAST_LEVEL = 2.2, 1.8
+SURE_RATIO = 9.0
 MOST_TEXTURE, MOST_KURTOSIS, MOST_CORRELATION = 0.2, 3.17, 0.5
 # Frequencies at which the power spectrum is sought, along each axis, and steps of the search.
 FREQUENCIES, STEPS = 17, 60
@@ -62,7 +65,8 @@ def is_coloured(noise: NoiseSpectra, texture: float) -> bool:
     if ratio < LEAST_RATIO or 255 * noise.middle < LEAST_LEVEL or texture > MOST_TEXTURE:
         return False
     kurtosis, correlation = _shape_of(noise)
-    return kurtosis < MOST_KURTOSIS and correlation < MOST_CORRELATION
+    gaussian = kurtosis < MOST_KURTOSIS or ratio > SURE_RATIO
+    return gaussian and correlation < MOST_CORRELATION
 
 
 def _shape_of(noise: NoiseSpectra) -> tuple[float, float]:
