@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 from fastgsm.noise.anscombe import Photons
-from fastgsm.noise.channels import BASIS, PATCH, Channel
-from fastgsm.noise.spectra import LOW, TINY, TOP, classes_of, noisy_patches
+from fastgsm.noise.spectra import LOW, TINY, TOP, NoiseSpectra, classes_of
 
 # The variance is measured in so many classes of brightness of equal size, in a share of the patches
 # of each, but in at least so many. The brightest class is cut into four: little of a micrograph is
@@ -45,16 +44,17 @@ class AffineVariance(NamedTuple):
     """Median level."""
 
     @classmethod
-    def of(cls, channels: list[Channel]) -> Self:
+    def of(cls, noise: NoiseSpectra) -> Self:
         """Fit a line to the noise of all channels together.
 
         In each class of brightness, the patches are those that are weakest at low frequencies
         relative to the line, and the variance is that of their high frequencies.
         """
-        patches = noisy_patches(channels).transpose(1, 0, 2).reshape(PATCH**2, -1)
-        brightness = patches.mean(axis=0, dtype=np.float64)
-        energies = np.square(BASIS[1:].astype(patches.dtype) @ (patches - patches[0]))
-        low, high = (energies[band].mean(axis=0, dtype=np.float64) for band in (LOW, TOP))
+        energies = np.square(noise.coefficients)
+        low, high = (
+            energies[:, band].mean(axis=1, dtype=np.float64).ravel() for band in (LOW, TOP)
+        )
+        brightness = noise.means.astype(np.float64).ravel()
         classes = classes_of(brightness, CLASSES, BRIGHTEST_SHARES)
         members = [np.flatnonzero(classes == number) for number in np.unique(classes)]
         count = np.array([each.size for each in members])

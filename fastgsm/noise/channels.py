@@ -40,7 +40,8 @@ def channels_of(planes: FloatArray, mask: NDArray[np.bool_] | None) -> list[Chan
 def _channel(image: FloatArray, mask: NDArray[np.bool_] | None) -> Channel:
     """Return what the estimate needs of one channel."""
     if mask is None:
-        return Channel(grid_patches(image, grid_stride(image.shape)), image.min(), image.max())
+        patches = np.ascontiguousarray(grid_patches(image, grid_stride(image.shape)))
+        return Channel(patches, image.min(), image.max())
     windows = sliding_window_view(image, (PATCH, PATCH))
     patches = np.ascontiguousarray(windows[_places_inside(mask)].transpose(1, 2, 0))
     pixels = image[mask]

@@ -127,7 +127,7 @@ def _other_than_white(kind: Kind, channels: list[Channel], unit: float) -> Noise
     """Return noise that is not white, or None if it seems to be, in units of ``unit``."""
     spectra, sure = NoiseSpectra.of(channels), 1.0
     if kind == "auto":
-        affine, texture = AffineVariance.of(channels), texture_of(spectra)
+        affine, texture = AffineVariance.of(spectra), texture_of(spectra)
         if affine.is_of_photons:
             return NoiseModel.poisson(*affine.photons(unit))
         if is_coloured(spectra, texture):

@@ -20,7 +20,7 @@ from fastgsm.noise.channels import ORDER as ALL_ORDERS
 MOST_PATCHES = 16_384
 NOISE_SHARE = 0.05
 LEAST_PATCHES = 200
-ROUNDS = 3
+ROUNDS, FIRST_STEP = 3, 8
 # Green is measured twice as often as red or blue, and amplified less.
 CAMERA_WEIGHTS = (0.2, 0.6, 0.2)
 # Below the energies of any noise, and far enough above 0 to be divided by.
@@ -45,8 +45,8 @@ class NoiseSpectra(NamedTuple):
     """Squared coefficients of the patches of every plane, (n, 63, p)."""
     spectra: FloatArray
     """Variances of the noise in every plane, (n, 63)."""
-    brightness: FloatArray
-    """Mean of every patch (p,) over the channels."""
+    means: FloatArray
+    """Mean of the patches of every channel, (n, p)."""
     mixing: FloatArray
     """Weights of the channels in each plane, (n, n)."""
 
@@ -58,14 +58,19 @@ class NoiseSpectra(NamedTuple):
         mixing = noise_adapted_matrix(weights)
         patches = noisy_patches(channels)
         patches = patches[:, :, :: -(-patches.shape[2] // MOST_PATCHES)]
-        brightness = patches.mean(axis=(0, 1))
+        means = patches.mean(axis=1)
         coefficients = BASIS[1:].astype(patches.dtype) @ patches
         energies = np.square(np.einsum("mn,nfp->mfp", mixing.astype(patches.dtype), coefficients))
-        # The median of a chi-square of one degree is 0.45.
-        spectra = np.maximum(np.median(energies, axis=2) / 0.45, TINY)
+        # A few patches are enough to begin with. The median of a chi-square of one degree is 0.45.
+        spectra = np.maximum(np.median(energies[:, :, ::FIRST_STEP], axis=2) / 0.45, TINY)
         for _ in range(ROUNDS):
             spectra = cross_fitted(energies, spectra)
-        return cls(coefficients, energies, spectra, brightness, mixing)
+        return cls(coefficients, energies, spectra, means, mixing)
+
+    @property
+    def brightness(self) -> FloatArray:
+        """Mean of every patch (p,) over the channels."""
+        return np.asarray(self.means.mean(axis=0))
 
     @property
     def middle(self) -> float:
