@@ -104,11 +104,19 @@ def covariance_of_samples(planes: FloatArray) -> FloatArray:
     covariance = _near(sums / np.maximum(np.outer(down, across), 1), most)
     middle = tuple(n // 2 for n in covariance.shape[2:])
     levels = np.sqrt(np.einsum("ii...->i...", covariance)[:, *middle])
-    error = SIGNIFICANT / np.sqrt(planes[0].size) * np.outer(levels, levels)[:, :, None, None]
-    at_once = covariance[:, :, *middle].copy()
-    covariance[np.abs(covariance) < error] = 0
-    covariance[:, :, *middle] = at_once
-    return covariance
+    products = np.outer(levels, levels)[:, :, None, None]
+    correlations = np.divide(
+        covariance, products, where=products > 0, out=np.zeros_like(covariance)
+    )
+    # The variance of a correlation that is 0 in truth is the sum of all squared correlations over
+    # the number of pixels (Bartlett). Those of each channel with itself are told from 0 first.
+    error = SIGNIFICANT / np.sqrt(planes[0].size)
+    of_channels = np.einsum("ii...->i...", correlations)
+    squares = np.square(np.where(np.abs(of_channels) > error, of_channels, 0))
+    error *= np.sqrt(squares.sum(axis=(1, 2)).max())
+    told = np.abs(correlations) > error
+    told[:, :, *middle] = True
+    return np.where(told, covariance, 0)
 
 
 def _near(covariance: FloatArray, lags: tuple[int, int] = (MOST_LAGS, MOST_LAGS)) -> FloatArray:

@@ -140,7 +140,7 @@ def patch_covariance(correlation: FloatArray, patch_size: int) -> FloatArray:
     middle, and 0 beyond.
     """
     most = patch_size - 1
-    distances = np.subtract.outer(np.arange(patch_size), np.arange(patch_size))
+    distances = np.arange(patch_size) - np.arange(patch_size)[:, None]
     padded = np.pad(correlation, most)
     middle = [n // 2 for n in padded.shape]
     rows, cols = (distances + n for n in middle)

@@ -12,6 +12,7 @@ from fastgsm.kernels.matching import VECTOR
 from fastgsm.kernels.nonlocal_mvn import LEAST_RIDGE, Matching, refine_bands
 from fastgsm.patches import grid_positions
 from fastgsm.restore.nonlocal_mvn import BAND_ROWS, NonlocalMVN, default_gain
+from fastgsm.restore.planes import PlaneNoise
 from tests.kernels import naive
 from tests.kernels.helpers import DTYPES, assert_same_bits, filled, pick, run
 
@@ -58,7 +59,11 @@ def refine(method: NonlocalMVN, noisy: np.ndarray, pilot: np.ndarray) -> np.ndar
 
 
 def naive_refine(
-    noisy: np.ndarray, pilot: np.ndarray, case: Case, variance: float = SIGMA**2
+    noisy: np.ndarray,
+    pilot: np.ndarray,
+    case: Case,
+    variance: float = SIGMA**2,
+    correlations: np.ndarray | None = None,
 ) -> np.ndarray:
     n_planes, height, width, p, stride, n, radius = case
     dtype = noisy.dtype
@@ -77,8 +82,9 @@ def naive_refine(
                 m = P.mean(axis=0)
                 C = (P - m).T @ (P - m) / max(len(group) - 1, 1)
                 least = LEAST_RIDGE * np.finfo(dtype).eps * np.trace(C)
-                ridge = max(variance, least) * np.eye(p * p)
-                clean = Y - variance * np.linalg.solve(C + ridge, (Y - m).T).T
+                N = np.eye(p * p) if correlations is None else correlations[c]
+                lift = max(least - variance, 0) * np.eye(p * p)
+                clean = Y - variance * np.linalg.solve(C + variance * N + lift, (Y - m).T).T @ N
                 for (i, j), patch in zip(group, clean, strict=True):
                     sums[c, i : i + p, j : j + p] += patch.reshape(p, p)
     return sums / counts
@@ -98,13 +104,34 @@ def test_refinement_is_the_formula(case: Case, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_noise_may_be_correlated_and_unequal(case: Case, dtype: Any) -> None:
+    n_planes, p = case[0], case[3]
+    noisy, pilot = scene(case, dtype)
+    distances = np.abs(np.arange(-8, 9))
+    bases = 0.7 - 0.2 * np.arange(n_planes)
+    noise = PlaneNoise(
+        tuple(1.0 / (1 + np.arange(n_planes))),
+        tuple(np.multiply.outer(base**distances, base**distances) for base in bases),
+    )
+    actual = refine(method(case, dtype, noise=noise), noisy, pilot)
+    ratios = np.array(noise.ratios)[:, None, None]
+    correlations = noise.patch_correlations(p, np.float64)
+    wanted = ratios * naive_refine(
+        noisy / ratios.astype(dtype), pilot / ratios.astype(dtype), case, correlations=correlations
+    )
+    np.testing.assert_allclose(actual, wanted, atol={np.float32: 2e-4, np.float64: 1e-11}[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES[1:])
 def test_any_number_of_threads_gives_the_same_bits(case: Case, dtype: Any) -> None:
     noisy, pilot = scene(case, dtype)
     n_planes, height, width, p, stride, n, radius = case
     rows, cols = grid_positions(height, p, stride), grid_positions(width, p, stride)
     bands = np.append(np.arange(0, rows.size, 2), rows.size)
-    matching = Matching(p, radius, n, np.dtype(dtype).type(SIGMA**2))
+    none = np.empty((0, p * p, p * p), dtype)
+    matching = Matching(p, radius, n, np.dtype(dtype).type(SIGMA**2), none)
     sides = (radius, radius + VECTOR)
     padded = np.pad(pilot[0], ((0, 0), sides), constant_values=np.inf)
     room = min(stride + 2 * radius + p, height)

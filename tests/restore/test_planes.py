@@ -1,0 +1,157 @@
+"""The planes of an image: how channels are mixed, and the noise of the planes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastgsm
+from fastgsm import NoiseModel
+from fastgsm.datasets import add_noise, dead_leaves
+from fastgsm.metrics import psnr
+from fastgsm.restore.planes import Mixing, PlaneModel, PlaneNoise, patch_covariance
+from fastgsm.restore.pyramid import shrunk
+from tests.helpers import QUALITIES, noisy_leaves
+
+KERNEL = np.array([[1, 2, 0], [2, 4, 2], [0, 3, 1]]) / 6.24
+
+
+def blurred(shape: tuple[int, ...], seed: int = 0) -> Any:
+    """Return noise (..., height, width) of standard deviation 1 after a small filter."""
+    white = np.random.default_rng(seed).standard_normal(shape)
+    spectrum = np.fft.fft2(KERNEL, shape[-2:])
+    return np.fft.ifft2(np.fft.fft2(white) * spectrum).real / np.linalg.norm(KERNEL)
+
+
+@pytest.fixture(scope="module")
+def model() -> NoiseModel:
+    """Return what is known of `blurred`, from samples."""
+    return NoiseModel.from_samples(blurred((512, 512)))
+
+
+def test_the_covariance_of_a_patch_has_the_correlation_of_each_pair(model: NoiseModel) -> None:
+    correlation = model.covariance[0, 0]
+    middle = len(correlation) // 2
+    covariance = patch_covariance(correlation, 3).reshape(3, 3, 3, 3)
+    for y, x, v, u in np.ndindex(3, 3, 3, 3):
+        assert covariance[y, x, v, u] == correlation[middle + v - y, middle + u - x]
+
+
+def test_a_patch_may_be_larger_than_the_known_distances() -> None:
+    covariance = patch_covariance(np.array([[0.2, 1, 0.2]]), 4)
+    np.testing.assert_array_equal(covariance.sum(axis=1), np.tile([1.2, 1.4, 1.4, 1.2], 4))
+
+
+@pytest.mark.parametrize("width", [1, 3, 5, 7])
+def test_the_noise_of_means_over_four_pixels(width: int) -> None:
+    """Compare with all sums over two blocks of 2x2 pixels."""
+    half = width // 2
+    rng = np.random.default_rng(0)
+    correlation = rng.standard_normal((width, width))
+    correlation += correlation[::-1, ::-1]
+    correlation[half, half] = 10
+    padded = np.pad(correlation, 40)
+    middle = len(padded) // 2
+    level, noise = PlaneNoise((1.0,), (correlation,)).halved()
+    assert noise.correlations is not None
+    actual = noise.correlations[0] * level**2
+    centre = len(actual) // 2
+    pairs = [(y, x) for y in (0, 1) for x in (0, 1)]
+    for dy in range(-centre, centre + 1):
+        for dx in range(-centre, centre + 1):
+            terms = [
+                padded[middle + 2 * dy + y - v, middle + 2 * dx + x - u]
+                for y, x in pairs
+                for v, u in pairs
+            ]
+            assert actual[centre + dy, centre + dx] == pytest.approx(np.sum(terms) / 16)
+
+
+def test_the_noise_at_half_the_size_is_what_is_measured_there(model: NoiseModel) -> None:
+    small = NoiseModel.from_samples(shrunk(blurred((1, 1024, 1024)))[0])
+    level, noise = PlaneNoise((1.0,), (model.covariance[0, 0],)).halved()
+    assert noise.correlations is not None
+    assert level == pytest.approx(small.level, rel=0.02)
+    centre = len(noise.correlations[0]) // 2
+    near = noise.correlations[0][centre - 1 : centre + 2, centre - 1 : centre + 2]
+    np.testing.assert_allclose(
+        near, small.covariance[0, 0][15:18, 15:18] / small.level**2, atol=0.03
+    )
+
+
+def test_white_noise_has_half_of_the_level_at_half_the_size() -> None:
+    noise = PlaneNoise((1.0, 0.5))
+    assert noise.halved() == (0.5, noise)
+
+
+def test_planes_have_the_covariance_of_the_mixed_channels() -> None:
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((3, 3))
+    shape = NoiseModel.from_samples(blurred((256, 256))).covariance[0, 0]
+    covariance = (root @ root.T)[:, :, None, None] * shape
+    mixing = Mixing.adapted_to(covariance, strong_lows=True)
+    noise = np.einsum("ij,jhw->ihw", root, blurred((3, 400, 400)))
+    measured = np.cov(np.einsum("mi,ihw->mhw", mixing.matrix, noise).reshape(3, -1))
+    assert mixing.noise is not None
+    levels = mixing.level * np.array(mixing.noise.ratios)
+    np.testing.assert_allclose(np.sqrt(np.diag(measured)), levels, rtol=0.02)
+    correlations = measured / np.sqrt(np.outer(np.diag(measured), np.diag(measured)))
+    np.testing.assert_allclose(correlations, np.eye(3), atol=0.02)
+    np.testing.assert_allclose(mixing.inverse @ mixing.matrix, np.eye(3), atol=1e-9)
+
+
+def test_a_model_without_correlations_has_its_own_filters() -> None:
+    prior: Any = fastgsm.load_prior("gsm")
+    bank = PlaneModel.of(prior, 0.5, None).bank(0.2, np.float32, 0.01)
+    assert bank is prior.wiener_bank(0.1, np.float32, 0.01)
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_known_correlations_restore_better_than_any_level(model: NoiseModel, quality: str) -> None:
+    clean = dead_leaves((96, 96), random_state=0)
+    noisy = clean + 0.1 * blurred(clean.shape, seed=1)
+    scaled = NoiseModel(0.01 * model.covariance)
+    known = psnr(fastgsm.denoise(noisy, noise=scaled, quality=quality), clean)
+    levels = [psnr(fastgsm.denoise(noisy, s, quality=quality), clean) for s in (0.07, 0.1, 0.15)]
+    assert known > max(levels) + 0.3
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_grey_as_three_channels_gives_the_grey_result(quality: str) -> None:
+    noisy = noisy_leaves((64, 64), dtype=np.float64)
+    grey = fastgsm.denoise(noisy, 0.1, quality=quality)
+    colour = fastgsm.denoise(np.stack([noisy] * 3), 0.1, channel_axis=0, quality=quality)
+    for channel in colour:
+        np.testing.assert_allclose(channel, grey, atol=1e-6)
+
+
+def test_channels_of_unequal_noise_are_told_apart() -> None:
+    clean = dead_leaves((128, 128), random_state=0)
+    levels = 0.02, 0.15
+    noisy = np.stack([add_noise(clean, s, random_state=i) for i, s in enumerate(levels)])
+    known = fastgsm.denoise(noisy, noise=NoiseModel.white(levels), channel_axis=0)
+    guessed = fastgsm.denoise(noisy, channel_axis=0)
+    even = fastgsm.denoise(noisy, float(np.hypot(*levels) / np.sqrt(2)), channel_axis=0)
+    errors = [np.square(each - clean).mean() for each in (known, guessed, even)]
+    assert errors[0] < 0.5 * errors[2]
+    assert errors[1] < 1.1 * errors[0]
+
+
+def test_a_pixel_may_be_masked_where_noise_is_correlated(model: NoiseModel) -> None:
+    clean = dead_leaves((48, 48), random_state=0)
+    noisy = clean + 0.1 * blurred(clean.shape, seed=1)
+    mask = np.ones(clean.shape, bool)
+    mask[20:24, 20:24] = False
+    noise = NoiseModel(0.01 * model.covariance)
+    filled = fastgsm.denoise(np.where(mask, noisy, 9), noise=noise, mask=mask)
+    assert psnr(filled, clean) > psnr(noisy, clean) + 1
+
+
+def test_noise_of_other_channels_is_refused() -> None:
+    noise = NoiseModel.white([0.1, 0.2])
+    with pytest.raises(ValueError, match="noise describes 2 channels and the image has 3"):
+        fastgsm.denoise(np.zeros((16, 16, 3)), noise=noise, channel_axis=-1)
+    with pytest.raises(ValueError, match="noise describes 2 channels and the image has 1"):
+        fastgsm.denoise(np.zeros((16, 16)), noise=noise)
