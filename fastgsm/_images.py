@@ -176,16 +176,20 @@ def check_sigma(sigma: Any, shape: tuple[int, ...]) -> float | FloatArray:
     return float(levels.flat[0]) if constant else levels
 
 
-def noise_level(
-    sigma: float | FloatArray, data_range: float, pixels: FloatArray
-) -> float | FloatArray:
-    """Return the noise level in units of the data range, like ``pixels``; 0 where negligible."""
-    peak = peak_of(pixels)
+def check_peak(peak: float, data_range: float) -> None:
+    """Raise ValueError if an image's peak, in units of its data range, is far too bright."""
     if peak > MOST_RANGES:
         raise ValueError(
             f"image has values up to {peak * data_range:g}, {peak:.2g} times its data range of "
             f"{data_range:g}; wanted at most {MOST_RANGES:g} times. Give data_range."
         )
+
+
+def noise_level(
+    sigma: float | FloatArray, data_range: float, pixels: FloatArray
+) -> float | FloatArray:
+    """Return the noise level in units of the data range, like ``pixels``; 0 where negligible."""
+    check_peak(peak_of(pixels), data_range)
     with np.errstate(over="ignore"):
         level = np.asarray(sigma) / data_range
     if level.max() > MOST_RANGES:

@@ -239,7 +239,7 @@ def _digest(image: Any, noise: NoiseModel, tiles: list[Tile], options: Options) 
         str(settings),
     ]
     digest = hashlib.sha256(f"{described} {options.rng.bit_generator.state}".encode())
-    digest.update(noise.covariance.tobytes())
+    digest.update(noise.sigma.tobytes() + noise.correlation.tobytes())
     given = options.prior
     for prior in given if isinstance(given, (tuple, list)) else [given]:
         if isinstance(prior, PatchModel):

@@ -17,6 +17,7 @@ import pytest
 import fastgsm
 from fastgsm._registry import MODELS
 from fastgsm.distributed import denoise_dask, fit_dask, fit_images
+from fastgsm.noise import NoiseModel
 from tests.helpers import QUALITIES, new_model, noisy_leaves
 
 SIGMA = 0.1
@@ -45,6 +46,14 @@ def test_channels(noisy: Any, channel_axis: int) -> None:
     options: dict[str, Any] = {"quality": "fast", "channel_axis": channel_axis}
     lazy = denoise_dask(da.from_array(colour, chunks=64), SIGMA, tile=100, **options)
     np.testing.assert_array_equal(lazy.compute(), fastgsm.denoise(colour, SIGMA, **options))
+
+
+@pytest.mark.parametrize("noise", ["auto", "camera", NoiseModel.white([0.1, 0.05, 0.2])])
+def test_any_noise_gives_the_bits_of_the_whole_image(noisy: Any, noise: Any) -> None:
+    image = np.stack([noisy[:, :90], noisy[:, -90:], noisy[:, 20:110]], axis=-1)
+    options: dict[str, Any] = {"noise": noise, "quality": "fast", "channel_axis": -1}
+    lazy = denoise_dask(da.from_array(image, chunks=(50, 40, 3)), tile=64, **options)
+    np.testing.assert_array_equal(lazy.compute(), fastgsm.denoise(image, **options))
 
 
 def test_images_along_leading_axes_are_denoised_separately(noisy: Any) -> None:

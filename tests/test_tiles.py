@@ -14,7 +14,7 @@ import pytest
 import fastgsm
 from fastgsm._arrays import share_pixels
 from fastgsm._parts import tiles_of
-from fastgsm.noise.scan import estimate_sigma_by_tiles
+from fastgsm.noise.model import NoiseModel
 from fastgsm.restore import presets
 from fastgsm.restore.method import Reach
 from fastgsm.restore.presets import PRESETS
@@ -154,19 +154,31 @@ def test_the_noise_is_estimated_from_the_whole_image(noisy: Any, tile: int) -> N
         np.testing.assert_array_equal(estimated, given)
 
 
-@pytest.mark.parametrize("unit", [1e-300, 1e-165, 1e-12, 1e12, 1e160, 1e308])
-@pytest.mark.parametrize("channel_axis", [None, 0])
-def test_the_noise_is_estimated_at_any_magnitude(
-    noisy: Any, unit: float, channel_axis: int | None
-) -> None:
-    image = noisy[:60].astype(np.float64) * unit
-    if channel_axis is not None:
-        image = np.stack([image / 1000, image])
-    arguments = (noisy[:60].shape, 50, channel_axis, False)
-    by_tiles = estimate_sigma_by_tiles(image, *arguments)
-    assert by_tiles == fastgsm.estimate_sigma(image, channel_axis=channel_axis)
-    least = 0.05 if channel_axis is None else 0.03
-    assert least * unit < by_tiles < 0.2 * unit
+NOISES: dict[str, Any] = {
+    "auto": "auto",
+    "camera": "camera",
+    "model": NoiseModel.white([0.1, 0.05, 0.2]),
+    "correlated": NoiseModel([0.1], np.outer([0.4, 1, 0.4], [0.4, 1, 0.4])[None, None]),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_any_noise_gives_the_bits_of_the_whole_image(noisy: Any, noise: Any, quality: str) -> None:
+    image = np.stack([noisy[:, :150], noisy[:, 140:], noisy[:, 100:250]], axis=-1)
+    options: dict[str, Any] = {"noise": noise, "quality": quality, "channel_axis": -1}
+    whole = fastgsm.denoise(image, **options)
+    np.testing.assert_array_equal(by_tiles(image, None, tile=128, **options), whole)
+
+
+def test_photons_need_a_data_range(noisy: Any) -> None:
+    counts = np.random.default_rng(0).poisson(50 * noisy[:100, :100].clip(0, 1)).astype(np.float32)
+    options: dict[str, Any] = {"noise": "poisson", "quality": "fast"}
+    with pytest.raises(ValueError, match="noise is that of photons, and data_range was not given"):
+        by_tiles(counts, None, **options)
+    whole = fastgsm.denoise(counts, data_range=50, **options)
+    tiled = by_tiles(counts, None, tile=48, data_range=50, **options)
+    np.testing.assert_array_equal(tiled, whole)
 
 
 def test_tiles_cover_every_pixel_once() -> None:

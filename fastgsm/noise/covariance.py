@@ -56,12 +56,15 @@ def sigma_of_channels(channels: list[Channel], peak: float, data_range: float) -
     return math.ldexp(data_range * math.sqrt(variance), exponent)
 
 
-def covariance_of_channels(channels: list[Channel], peak: float, data_range: float) -> FloatArray:
-    """Return the noise covariance of an image with pixels of up to ``peak``."""
+def covariance_of_channels(
+    channels: list[Channel], peak: float, data_range: float
+) -> tuple[FloatArray, float]:
+    """Return the noise covariance of an image with pixels of up to ``peak``, and its unit.
+
+    It is in units of the unit squared, which may be beyond what floats hold.
+    """
     channels, exponent = _rescaled(channels, peak)
-    unit = math.ldexp(data_range, exponent)
-    covariance: FloatArray = _covariance(channels) * unit * unit
-    return covariance
+    return _covariance(channels), math.ldexp(data_range, exponent)
 
 
 def _rescaled(channels: list[Channel], peak: float) -> tuple[list[Channel], int]:

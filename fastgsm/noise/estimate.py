@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._arrays import peak_of, real_array
 from fastgsm._checks import check_positive
-from fastgsm._images import as_float_image, channels_first, trusted_pixels, with_median
+from fastgsm._images import (
+    as_float_image,
+    channels_first,
+    check_peak,
+    trusted_pixels,
+    with_median,
+)
 from fastgsm._types import FloatArray
 from fastgsm.noise.affine import AffineVariance
 from fastgsm.noise.camera import camera_confidence, camera_covariance, texture_of
@@ -18,7 +25,7 @@ from fastgsm.noise.coloured import coloured_covariance, is_coloured
 from fastgsm.noise.covariance import covariance_of_channels
 from fastgsm.noise.kinds import Kind, check_kind
 from fastgsm.noise.model import NoiseModel
-from fastgsm.noise.spectra import NoiseSpectra
+from fastgsm.noise.spectra import TINY, NoiseSpectra
 
 # Where no covariance of the channels' noise differs by more than this share of the variance from
 # that of equal and independent noise, it counts as such. On Kodak's images with independent noise
@@ -115,12 +122,13 @@ def noise_of_channels(
 
     The patches and the peak are in units of ``unit``.
     """
+    given = unit if data_range is None else check_positive(data_range, "data_range")
+    check_peak(peak * unit / given, given)
     if kind != "white":
-        given = unit if data_range is None else check_positive(data_range, "data_range")
         noise = _other_than_white(kind, _in_units_of(channels, given / unit), given)
         if noise is not None:
             return noise
-    return white_noise(covariance_of_channels(channels, peak, unit), sigma)
+    return white_noise(*covariance_of_channels(channels, peak, unit), sigma)
 
 
 def _other_than_white(kind: Kind, channels: list[Channel], unit: float) -> NoiseModel | None:
@@ -131,12 +139,11 @@ def _other_than_white(kind: Kind, channels: list[Channel], unit: float) -> Noise
         if affine.is_of_photons:
             return NoiseModel.poisson(*affine.photons(unit))
         if is_coloured(spectra, texture):
-            return NoiseModel(coloured_covariance(spectra) * unit**2)
+            return _scaled(coloured_covariance(spectra), unit)
         sure = camera_confidence(spectra, texture, affine.level)
         if sure == 0:
             return None
-    covariance = camera_covariance(spectra) * (sure * unit) ** 2
-    return NoiseModel.from_covariance(covariance, camera=True)
+    return _scaled(camera_covariance(spectra), sure * unit, camera=True)
 
 
 def _in_units_of(channels: list[Channel], factor: float) -> list[Channel]:
@@ -146,27 +153,37 @@ def _in_units_of(channels: list[Channel], factor: float) -> list[Channel]:
     return [Channel(*(values / factor for values in each)) for each in channels]
 
 
-def white_noise(covariance: FloatArray, sigma: float | None) -> NoiseModel:
+def _scaled(covariance: FloatArray, unit: float, *, camera: bool = False) -> NoiseModel:
+    """Return noise whose covariance is given in units of an image's ``unit``."""
+    noise = NoiseModel.from_covariance(covariance, camera=camera)
+    return replace(noise, sigma=noise.sigma * unit)
+
+
+def white_noise(covariance: FloatArray, unit: float, sigma: float | None) -> NoiseModel:
     """Return white noise of a measured covariance (n, n), or of level ``sigma`` in all channels.
 
-    With ``sigma``, only the correlations of the channels are those measured.
+    With ``sigma``, only the correlations of the channels are those measured. The covariance is in
+    units of ``unit``, ``sigma`` in those of the image.
     """
+    if sigma is not None and sigma < TINY * unit:
+        return NoiseModel.white(sigma)
+    given = None if sigma is None else sigma / unit
     levels = np.sqrt(np.diagonal(covariance))
     level = float(np.sqrt(np.square(levels).mean()))
     if level == 0:
         return NoiseModel.white(level if sigma is None else sigma)
-    if sigma is not None:
+    if given is not None:
         # What exceeds sigma is texture, and mostly the same in all channels.
-        texture = min(level**2 - sigma**2, float(covariance.min()))
+        texture = min(level**2 - given**2, float(covariance.min()))
         covariance = covariance - max(texture, 0.0)
         levels = np.sqrt(np.maximum(np.diagonal(covariance), 0))
         products = np.outer(levels, levels)
         correlations = np.divide(covariance, products, out=np.eye(len(levels)), where=products > 0)
-        covariance, level = sigma**2 * correlations, sigma
+        covariance, level = given**2 * correlations, given
     uneven = np.abs(covariance - level**2 * np.eye(len(levels))).max()
     if uneven <= EVEN * level**2:
-        return NoiseModel.white(level)
-    return NoiseModel.from_covariance(covariance)
+        return NoiseModel.white(level * unit if sigma is None else sigma)
+    return _scaled(covariance, unit)
 
 
 def _has_patches(planes: NDArray[Any], trusted: NDArray[np.bool_] | None) -> bool:

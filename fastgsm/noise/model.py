@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,9 +16,10 @@ from fastgsm._types import FloatArray
 from fastgsm.files.paths import atomic_path, check_output_path, check_regular
 from fastgsm.noise.anscombe import Photons, check_triple
 from fastgsm.noise.stationary import (
-    check_covariance,
+    check_noise_arrays,
     covariance_of_psd,
     covariance_of_samples,
+    levels_and_correlation,
     psd_of_covariance,
     samples,
 )
@@ -37,26 +38,28 @@ class NoiseModel:
 
     Parameters
     ----------
-    covariance : array_like of shape (n, n, height, width)
-        Covariance of the noise of channel i at a pixel and of channel j at a pixel that lies some
+    sigma : array_like of shape (n_channels,)
+        Standard deviation in each channel; that of the read noise for photons. A model of one
+        channel describes every channel of a colour image, independent of the others.
+    correlation : array_like of shape (n_channels, n_channels, height, width), optional
+        Correlation of the noise of channel i at a pixel and of channel j at a pixel that lies some
         rows and columns farther down and right, for all i and j. Height and width are odd, and the
-        pixel itself is in the middle. A model of one channel describes every channel of a colour
-        image, independent of the others.
+        pixel itself is in the middle. By default there is none.
     photons : (gain, offset, read_noise), optional
         For noise that grows with the light (see `poisson`).
     camera : bool
         The noise is that of a finished photograph. It is then stronger at low frequencies than
-        white noise of this covariance, which is the one that restores best.
+        white noise of this strength, which is the one that restores best.
 
     Attributes
     ----------
-    covariance : ndarray of shape (n, n, height, width)
+    sigma, correlation : ndarray
         float64, not writeable.
 
     Raises
     ------
     TypeError, ValueError
-        If the covariance has another shape, holds NaN or infinity, or is not one.
+        If the levels are negative, or the correlations have another shape or are none.
 
     Examples
     --------
@@ -65,15 +68,20 @@ class NoiseModel:
     NoiseModel: white, sigma 0.1, 0.05, 0.1
     """
 
-    covariance: FloatArray
+    sigma: FloatArray
+    correlation: Any = None  # always an array once made
     photons: Photons | None = None
     camera: bool = False
 
     def __post_init__(self) -> None:
-        covariance = check_numbers(self.covariance, "covariance").copy()
-        check_covariance(covariance)
-        covariance.flags.writeable = False
-        object.__setattr__(self, "covariance", covariance)
+        sigma = check_numbers(self.sigma, "sigma").copy()
+        n = sigma.size
+        given = np.eye(n)[:, :, None, None] if self.correlation is None else self.correlation
+        correlation = check_numbers(given, "correlation").copy()
+        check_noise_arrays(sigma, correlation)
+        for name, values in (("sigma", sigma), ("correlation", correlation)):
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
         if self.photons is not None:
             object.__setattr__(self, "photons", check_triple(self.photons))
 
@@ -93,15 +101,17 @@ class NoiseModel:
         """
         levels = [sigma] if np.ndim(sigma) == 0 else list(np.ravel(sigma))
         checked = [check_nonnegative(level, "sigma") for level in levels]
-        return cls.from_covariance(np.diag(np.square(checked)))
+        return cls(np.array(checked))
 
     @classmethod
     def from_covariance(cls, covariance: ArrayLike, *, camera: bool = False) -> Self:
-        """Return noise that is independent from pixel to pixel, and correlated between channels.
+        """Return noise with a covariance between channels, and between pixels.
 
         Parameters
         ----------
-        covariance : array_like of shape (n_channels, n_channels)
+        covariance : array_like of shape (n_channels, n_channels), or with (height, width) more
+            Without the last two axes, the noise is independent from pixel to pixel. With them, see
+            `correlation` of `NoiseModel`.
         camera : bool
             See `NoiseModel`.
 
@@ -111,11 +121,9 @@ class NoiseModel:
             If it is not symmetric or has negative eigenvalues.
         """
         values = check_numbers(covariance, "covariance")
-        if values.ndim != 2 or values.shape[0] != values.shape[1]:
-            raise ValueError(
-                f"covariance has shape {values.shape}; wanted (n_channels, n_channels)."
-            )
-        return cls(values[:, :, None, None], camera=camera)
+        if values.ndim == 2:
+            values = values[:, :, None, None]
+        return cls(*levels_and_correlation(values), camera=camera)
 
     @classmethod
     def poisson(cls, gain: float = 1.0, offset: float = 0.0, read_noise: float = 0.0) -> Self:
@@ -136,7 +144,7 @@ class NoiseModel:
             If one of the three is not a finite number, or out of its range.
         """
         photons = check_triple((gain, offset, read_noise))
-        return cls(np.full((1, 1, 1, 1), photons[2] ** 2), photons)
+        return cls(np.array([photons[2]]), photons=photons)
 
     @classmethod
     def from_psd(cls, psd: ArrayLike, *, channel_axis: int | None = None) -> Self:
@@ -162,7 +170,7 @@ class NoiseModel:
         >>> fastgsm.NoiseModel.from_psd(np.full((64, 64), 64 * 64 * 0.1**2)).sigma.round(3)
         array([0.1])
         """
-        return cls(covariance_of_psd(samples(psd, channel_axis, "psd")))
+        return cls.from_covariance(covariance_of_psd(samples(psd, channel_axis, "psd")))
 
     @classmethod
     def from_samples(cls, noise: ArrayLike, *, channel_axis: int | None = None) -> Self:
@@ -191,23 +199,23 @@ class NoiseModel:
         >>> fastgsm.NoiseModel.from_samples(noise).sigma.round(2)
         array([0.1])
         """
-        return cls(covariance_of_samples(samples(noise, channel_axis, "noise")))
+        return cls.from_covariance(covariance_of_samples(samples(noise, channel_axis, "noise")))
 
     @property
     def n_channels(self) -> int:
         """Number of channels that are described."""
-        return self.covariance.shape[0]
+        return self.sigma.size
 
     @property
-    def sigma(self) -> FloatArray:
-        """Standard deviation in each channel (n_channels,), where there is no light."""
-        return np.sqrt(np.diagonal(self.between_channels))
+    def covariance(self) -> FloatArray:
+        """Covariance between channels and pixels, shaped as `correlation`."""
+        return np.outer(self.sigma, self.sigma)[:, :, None, None] * self.correlation
 
     @property
     def between_channels(self) -> FloatArray:
-        """Covariance of the channels' noise at one pixel, (n_channels, n_channels)."""
-        height, width = self.covariance.shape[2:]
-        return self.covariance[:, :, height // 2, width // 2]
+        """Correlation of the channels' noise at one pixel, (n_channels, n_channels)."""
+        height, width = self.correlation.shape[2:]
+        return np.asarray(self.correlation[:, :, height // 2, width // 2])
 
     @property
     def level(self) -> float:
@@ -226,7 +234,7 @@ class NoiseModel:
     @property
     def is_white(self) -> bool:
         """Whether the noise is independent from pixel to pixel, at any light."""
-        return self.photons is None and not self.camera and self.covariance[0, 0].size == 1
+        return self.photons is None and not self.camera and self.correlation[0, 0].size == 1
 
     def psd(self, shape: tuple[int, int]) -> FloatArray:
         """Return the power spectral density of each channel, in the convention of `from_psd`.
@@ -257,7 +265,7 @@ class NoiseModel:
             Of the same shape.
         """
         values = check_numbers(intensity, "intensity")
-        variance = np.full(values.shape, self.between_channels[0, 0])
+        variance = np.full(values.shape, self.sigma[0] ** 2)
         if self.photons is not None:
             gain, offset, _ = self.photons
             variance += gain * np.maximum(values - offset, 0)
@@ -280,7 +288,8 @@ class NoiseModel:
             "version": VERSION,
             "camera": self.camera,
             "photons": self.photons,
-            "covariance": self.covariance.tolist(),
+            "sigma": self.sigma.tolist(),
+            "correlation": self.correlation.tolist(),
         }
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(content), encoding="utf-8")
@@ -303,7 +312,8 @@ class NoiseModel:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != FORMAT or content["version"] != VERSION:
                 raise ValueError(f"its format is {content['format']!r}, {content['version']!r}")
-            return cls(content["covariance"], content["photons"], bool(content["camera"]))
+            names = "sigma", "correlation", "photons", "camera"
+            return cls(*(content[name] for name in names))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path} does not hold noise of {FORMAT} version {VERSION}: {error}. Save it again "
@@ -316,10 +326,7 @@ class NoiseModel:
             text = f"photon, gain {gain:.3g}, offset {offset:.3g}, read noise {read_noise:.3g}"
             return f"{type(self).__name__}: {text}"
         text = f"{self.kind}, sigma {', '.join(f'{level:.3g}' for level in self.sigma)}"
-        between, levels = self.between_channels, np.outer(self.sigma, self.sigma)
-        pairs = np.triu_indices(self.n_channels, 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            correlations = np.nan_to_num((between / levels)[pairs])
+        correlations = self.between_channels[np.triu_indices(self.n_channels, 1)]
         if correlations.any():
             low, high = correlations.min(), correlations.max()
             text += f", channels correlated {low:.2f} to {high:.2f}"

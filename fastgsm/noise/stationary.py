@@ -21,33 +21,52 @@ LEAST_SAMPLES = 16
 SIGNIFICANT = 3.0
 
 
-def check_covariance(covariance: FloatArray) -> None:
-    """Raise ValueError unless (n, n, height, width) are covariances of stationary noise."""
-    shape = covariance.shape
-    if covariance.ndim != 4 or shape[0] != shape[1] or not (shape[2] % 2 and shape[3] % 2):
+def check_noise_arrays(sigma: FloatArray, correlation: FloatArray) -> None:
+    """Raise ValueError unless levels (n,) and correlations are those of stationary noise."""
+    if sigma.ndim != 1 or not (np.isfinite(sigma) & (sigma >= 0)).all():
+        raise ValueError(f"sigma is {sigma}; wanted a finite level of at least 0 for each channel.")
+    n, shape = sigma.size, correlation.shape
+    if correlation.ndim != 4 or shape[:2] != (n, n) or not (shape[2] % 2 and shape[3] % 2):
         raise ValueError(
-            f"covariance has shape {shape}; wanted (n_channels, n_channels, height, width) with "
-            f"odd height and width."
+            f"correlation has shape {shape}; wanted ({n}, {n}, height, width) with odd height and "
+            f"width."
         )
-    if not np.isfinite(covariance).all():
-        raise ValueError("covariance has NaN or infinite values; wanted finite ones.")
-    largest = np.abs(covariance).max()
-    mirrored = covariance.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-    if np.abs(covariance - mirrored).max() > 1e-6 * largest:
+    if not np.isfinite(correlation).all():
+        raise ValueError("correlation has NaN or infinite values; wanted finite ones.")
+    mirrored = correlation.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    if np.abs(correlation - mirrored).max() > 1e-6:
         raise ValueError(
-            "covariance is not symmetric; wanted the same value for channels i and j at some "
+            "correlation is not symmetric; wanted the same value for channels i and j at some "
             "distance, and for j and i at the opposite one."
         )
-    between = covariance[:, :, shape[2] // 2, shape[3] // 2]
-    least = np.linalg.eigvalsh(between)[0]
-    levels = np.sqrt(np.maximum(np.diagonal(between), 0))
-    allowed = (1 + 1e-6) * np.outer(levels, levels)[:, :, None, None]
-    if least < -1e-6 * largest or (np.abs(covariance) > allowed + 1e-12 * largest).any():
+    between = correlation[:, :, shape[2] // 2, shape[3] // 2]
+    least, most = np.linalg.eigvalsh(between)[0], np.abs(correlation).max()
+    if np.abs(np.diagonal(between) - 1).max() > 1e-6 or least < -1e-6 or most > 1 + 1e-6:
         raise ValueError(
-            f"covariance is not one of noise: its least eigenvalue between channels is "
-            f"{least:.3g}, or a value exceeds the product of two standard deviations. Wanted a "
-            f"positive semidefinite one."
+            f"correlation is none: of channels with themselves at one pixel it is "
+            f"{np.diagonal(between)}, its largest magnitude is {most:.3g} and its least eigenvalue "
+            f"between channels {least:.3g}. Wanted 1, 1 and at least 0."
         )
+
+
+def levels_and_correlation(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return levels (n,) and correlations of a covariance; channels without noise have none."""
+    shape = covariance.shape
+    if covariance.ndim != 4 or shape[0] != shape[1] or 0 in shape:
+        raise ValueError(
+            f"covariance has shape {shape}; wanted (n_channels, n_channels), or these and two odd "
+            f"numbers of rows and columns."
+        )
+    middle = tuple(n // 2 for n in shape[2:])
+    variances = np.diagonal(covariance[:, :, *middle])
+    if not (np.isfinite(covariance).all() and (variances >= 0).all()):
+        raise ValueError("covariance has NaN, infinite values or negative variances.")
+    levels = np.sqrt(variances)
+    products = np.outer(levels, levels)[:, :, None, None]
+    correlation = np.zeros(shape)
+    correlation[range(len(levels)), range(len(levels)), middle[0], middle[1]] = 1
+    np.divide(covariance, products, where=products > 0, out=correlation)
+    return levels, correlation
 
 
 def samples(values: ArrayLike, channel_axis: int | None, name: str) -> FloatArray:

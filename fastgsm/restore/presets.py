@@ -32,7 +32,8 @@ class Preset:
     default_stride: Callable[[int], int]
     """Returns the distance between patches for a patch size."""
     reach: Callable[[int, int], Reach]
-    """Returns how far the method looks at one noise level, for a patch size and a stride."""
+    """Returns how far the method looks at one noise level, for a patch size and a stride; at most,
+    whatever the noise."""
     new: Callable[[Setting, float], Method]
     """Returns the method for one noise level in the units of the prior."""
     new_uneven: Callable[[Setting, FloatArray], Method] | None = None
@@ -63,6 +64,12 @@ def new_single_pass(setting: Setting, level: float) -> Method:
     half_setting, half_level = setting.halved(level)
     coarse = SinglePass(replace(half_setting, stride=stride), half_level)
     return TwoScales(fine, coarse, setting.patch_size)
+
+
+def single_pass_reach(patch_size: int, stride: int) -> Reach:
+    """Return how far `new_single_pass` looks, at most."""
+    coarse = SinglePass.reach(patch_size, min(2 * stride, patch_size))
+    return TwoScales.reach(SinglePass.reach(patch_size, stride), coarse)
 
 
 def fine_halo(patch_size: int, stride: int) -> int:
@@ -128,7 +135,7 @@ PRESETS = {
         "gsm",
         "gsm-chroma",
         lambda patch_size: 1,
-        SinglePass.reach,
+        single_pass_reach,
         new_single_pass,
         shapes_correspond=False,
         keeps_centres=True,

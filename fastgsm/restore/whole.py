@@ -91,10 +91,11 @@ def _mixing(noise: NoiseModel | FloatArray, planes: FloatArray, unit: float) -> 
     level = noise_level(float(noise.sigma.max()), unit, planes)
     if level == 0 or (noise.is_white and noise.n_channels == 1):
         return Mixing.even(n_channels, level)
-    covariance = noise.covariance / unit**2
+    levels = noise.sigma / unit
+    covariance = np.outer(levels, levels)[:, :, None, None] * noise.correlation
     if noise.n_channels < n_channels:
         covariance = covariance * np.eye(n_channels)[:, :, None, None]
-    return Mixing.adapted_to(covariance, strong_lows=noise.camera or covariance[0, 0].size > 1)
+    return Mixing.adapted_to(covariance, strong_lows=not noise.is_white)
 
 
 def _restore(

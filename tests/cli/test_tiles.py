@@ -280,7 +280,7 @@ def test_an_interrupt_before_the_first_tile_leaves_nothing(
     def interrupted(*args: Any) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastgsm.noise.scan.estimate_sigma_by_tiles", interrupted)
+    monkeypatch.setattr("fastgsm.tiles.scan", interrupted)
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.zarr", *OPTIONS) == 130
     assert only(tmp_path) == ["in.npy"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def model() -> NoiseModel:
 
 
 def test_the_covariance_of_a_patch_has_the_correlation_of_each_pair(model: NoiseModel) -> None:
-    correlation = model.covariance[0, 0]
+    correlation = model.correlation[0, 0]
     middle = len(correlation) // 2
     covariance = patch_covariance(correlation, 3).reshape(3, 3, 3, 3)
     for y, x, v, u in np.ndindex(3, 3, 3, 3):
@@ -71,14 +72,12 @@ def test_the_noise_of_means_over_four_pixels(width: int) -> None:
 
 def test_the_noise_at_half_the_size_is_what_is_measured_there(model: NoiseModel) -> None:
     small = NoiseModel.from_samples(shrunk(blurred((1, 1024, 1024)))[0])
-    level, noise = PlaneNoise((1.0,), (model.covariance[0, 0],)).halved()
+    level, noise = PlaneNoise((1.0,), (model.correlation[0, 0],)).halved()
     assert noise.correlations is not None
     assert level == pytest.approx(small.level, rel=0.02)
     centre = len(noise.correlations[0]) // 2
     near = noise.correlations[0][centre - 1 : centre + 2, centre - 1 : centre + 2]
-    np.testing.assert_allclose(
-        near, small.covariance[0, 0][15:18, 15:18] / small.level**2, atol=0.03
-    )
+    np.testing.assert_allclose(near, small.correlation[0, 0][15:18, 15:18], atol=0.03)
 
 
 def test_white_noise_has_half_of_the_level_at_half_the_size() -> None:
@@ -89,7 +88,7 @@ def test_white_noise_has_half_of_the_level_at_half_the_size() -> None:
 def test_planes_have_the_covariance_of_the_mixed_channels() -> None:
     rng = np.random.default_rng(0)
     root = rng.standard_normal((3, 3))
-    shape = NoiseModel.from_samples(blurred((256, 256))).covariance[0, 0]
+    shape = NoiseModel.from_samples(blurred((256, 256))).correlation[0, 0]
     covariance = (root @ root.T)[:, :, None, None] * shape
     mixing = Mixing.adapted_to(covariance, strong_lows=True)
     noise = np.einsum("ij,jhw->ihw", root, blurred((3, 400, 400)))
@@ -112,7 +111,7 @@ def test_a_model_without_correlations_has_its_own_filters() -> None:
 def test_known_correlations_restore_better_than_any_level(model: NoiseModel, quality: str) -> None:
     clean = dead_leaves((96, 96), random_state=0)
     noisy = clean + 0.1 * blurred(clean.shape, seed=1)
-    scaled = NoiseModel(0.01 * model.covariance)
+    scaled = replace(model, sigma=0.1 * model.sigma)
     known = psnr(fastgsm.denoise(noisy, noise=scaled, quality=quality), clean)
     levels = [psnr(fastgsm.denoise(noisy, s, quality=quality), clean) for s in (0.07, 0.1, 0.15)]
     assert known > max(levels) + 0.3
@@ -144,7 +143,7 @@ def test_a_pixel_may_be_masked_where_noise_is_correlated(model: NoiseModel) -> N
     noisy = clean + 0.1 * blurred(clean.shape, seed=1)
     mask = np.ones(clean.shape, bool)
     mask[20:24, 20:24] = False
-    noise = NoiseModel(0.01 * model.covariance)
+    noise = replace(model, sigma=0.1 * model.sigma)
     filled = fastgsm.denoise(np.where(mask, noisy, 9), noise=noise, mask=mask)
     assert psnr(filled, clean) > psnr(noisy, clean) + 1
 
