@@ -263,9 +263,8 @@ def denoise(
         options = options.for_uneven_noise()
     options.check(channels.shape[1:])
     check_out(out, original)
-    known: NoiseModel | FloatArray
     if isinstance(level, np.ndarray):
-        known = level
+        known: NoiseModel | FloatArray = level
     elif isinstance(given, NoiseModel):
         known = check_channels(given, len(channels))
     else:
