@@ -71,7 +71,7 @@ def plot_noise(model: NoiseModel, ax: Axes | None = None) -> Axes:
         _plot_spectra(model, ax)
     else:
         _plot_photons(model, ax)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.05 * max(np.max(line.get_ydata()) for line in ax.lines) or 1.0)
     ax.set_ylabel("level of the noise")
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)

@@ -67,9 +67,15 @@ def test_strong_read_noise_is_left_behind() -> None:
     assert level.get_ydata()[-1] > 2 * 30
 
 
-def test_levels_start_at_zero() -> None:
-    for model in (NoiseModel.white(0.1), NoiseModel.poisson(1, 0, 5)):
-        assert plot_noise(model).get_ylim()[0] == 0
+@pytest.mark.parametrize("level", [0.0, 0.1])
+def test_levels_start_at_zero(level: float) -> None:
+    low, high = plot_noise(NoiseModel.white(level)).get_ylim()
+    assert low == 0 and high > level
+
+
+def test_the_stronger_noise_on_the_same_axes_is_not_cut_off() -> None:
+    ax = plot_noise(NoiseModel.white(0.1))
+    assert plot_noise(NoiseModel.white(0.3), ax).get_ylim()[1] > 0.3
 
 
 def test_draws_on_given_axes() -> None:
