@@ -92,8 +92,9 @@ def denoise(
         half of a patch's size otherwise. "center" needs 1.
     channel_axis : int, optional
         Axis of the channels of a colour image; None for grey. Channels may differ in their noise,
-        which may be correlated between them; three equal channels are restored as one. Without a
-        `prior`, three channels are taken to be red, green and blue.
+        which may be correlated between them: under white noise, three equal channels are restored
+        as one. Noise of photons counts as independent between channels. Without a `prior`, three
+        channels are taken to be red, green and blue.
     data_range : float, optional
         Value that corresponds to the prior's 1.0. By default 1.0 for floats and the type's maximum
         for integers, with a warning where that is far from the values of the image. For noise of
