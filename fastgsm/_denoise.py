@@ -50,10 +50,10 @@ def denoise(
 ) -> Any:
     """Remove noise from an image.
 
-    - ``denoise(noisy)`` estimates the noise level; ``denoise(noisy, sigma=0.1)`` uses yours.
+    - ``denoise(noisy)`` finds the kind and the level of the noise in the image.
+    - ``denoise(noisy, sigma=0.1)`` removes white noise of this level.
     - ``denoise(photo, channel_axis=-1)`` denoises a colour image.
-    - ``denoise(photo, noise="camera", channel_axis=-1)`` removes the noise of a real photograph.
-    - ``denoise(counts, noise="poisson")`` removes the noise of photon counts.
+    - ``denoise(noisy, noise=model)`` removes noise that you describe: see `NoiseModel`.
     - ``quality="fast"`` is faster; ``quality="best"`` is slower and better.
 
     Floats are expected in [0, 1] and integers to fill their type; otherwise give `data_range`.
@@ -65,19 +65,23 @@ def denoise(
         anything that NumPy converts to one: nested lists, a grey or RGB image of Pillow, xarray's
         DataArray. A Dask array is denoised lazily (see `fastgsm.distributed.denoise_dask`).
     sigma : float or array_like of shape (height, width), optional
-        Standard deviation of the noise in the image's own units: one number, or one for each pixel,
-        equal for all channels. By default it is estimated (see `estimate_sigma`).
+        Standard deviation of white noise in the image's own units: one number, or one for each
+        pixel; it is the level of every channel. Correlations between the channels' noise are
+        measured in the image, unless the level differs from pixel to pixel. By default the noise is
+        as `noise` says.
     prior : fitted model, str or pair of these, optional
         Model of the patches, or name of a bundled one (see `list_priors`). In a pair, the second
         model is for the colour differences; except for "fast", its shapes correspond one-to-one to
         those of the first. By default the bundled priors that go with `quality`.
-    noise : {"white", "camera", "poisson"} or (gain, offset, read_noise)
-        Kind of noise. "white", the default, is independent from pixel to pixel and of one level,
-        `sigma`. The others go without `sigma`. "camera" is what a camera leaves in a finished
-        photograph: correlated between pixels and channels, and measured in the photograph itself.
-        "poisson" is for photon counts, whose variance is their mean. The triple, in the image's own
-        units, is for a sensor's values
-        ``gain * Poisson(photons) + offset + N(0, read_noise^2)``; "poisson" is (1, 0, 0).
+    noise : {"auto", "white", "camera", "poisson"}, (gain, offset, read_noise) or NoiseModel
+        Kind of noise. "auto", the default, decides by the image (see `estimate_noise`); with
+        `sigma` or `return_std` it is "white". "white" is independent from pixel to pixel. "camera"
+        is what a camera leaves in a finished photograph. Levels, and correlations between channels,
+        are measured in the image for these three. The others are known, and go without `sigma`, as
+        "camera" does. "poisson" is for photon counts, whose variance is their mean. The triple, in
+        the image's own units, is for a sensor's values
+        ``gain * Poisson(photons) + offset + N(0, read_noise^2)``; "poisson" is (1, 0, 0). A
+        `NoiseModel` also describes noise that is correlated between pixels.
     quality : {"fast", "balanced", "best"}
         Method, and the bundled prior that goes with it; see Notes.
     aggregation : {"mean", "center"}
@@ -87,13 +91,15 @@ def denoise(
         Distance between patches in pixels; larger is faster and worse. By default 1 for "fast" and
         half of a patch's size otherwise. "center" needs 1.
     channel_axis : int, optional
-        Axis of the channels of a colour image; None for grey. The noise is taken to be equal in all
-        channels. Without a `prior`, three channels are taken to be red, green and blue.
+        Axis of the channels of a colour image; None for grey. Channels may differ in their noise,
+        which may be correlated between them: under white noise, three equal channels are restored
+        as one. Noise of photons counts as independent between channels. Without a `prior`, three
+        channels are taken to be red, green and blue.
     data_range : float, optional
         Value that corresponds to the prior's 1.0. By default 1.0 for floats and the type's maximum
-        for integers, with a warning where that is far from the values of the image. With `noise` it
-        counts from the offset, and by default the image's own range is used, unless the noise is
-        "white" or "camera".
+        for integers, with a warning where that is far from the values of the image. For noise of
+        photons it counts from the offset, and by default the image's own range is used. "auto" and
+        "camera" judge the level of the noise relative to it.
     mask : array_like of bool, shape (height, width) or the image's, optional
         True where a pixel is to be trusted. The others are filled in, whatever they hold. NaN
         pixels count as masked. A pixel that is masked in one channel is masked in all.
@@ -130,12 +136,14 @@ def denoise(
     ValueError
         If the image is smaller than a patch, holds infinity or has the wrong dimension; if it or
         sigma exceeds a billion times the data range; if every pixel is masked or NaN; if sigma is
-        negative, NaN or infinite; if sigma or the mask has another shape; if sigma is to be
+        negative, NaN or infinite; if sigma or the mask has another shape; if the noise is to be
         estimated and too few patches are free of masked pixels; if the prior is unknown; if `noise`
-        is given together with `sigma`, is neither one of the words nor three numbers, or has a gain
-        of 0 or less or a negative read noise; if `return_std` is asked for with a quality, an
-        aggregation or a prior that does not support it, or with `noise`, masked pixels or a sigma
-        map; or if an option is given that tiles or Dask do not support.
+        is neither one of the words nor three numbers nor a NoiseModel, has a gain of 0 or less or a
+        negative read noise, describes another number of channels than the image has (one stands for
+        all), or is given together with `sigma` and not "auto" or "white"; if `return_std` is asked
+        for with a quality, an aggregation or a prior that does not support it, or with noise that
+        is not white, masked pixels or a sigma map; or if an option is given that tiles or Dask do
+        not support.
 
     Notes
     -----
@@ -144,7 +152,7 @@ def denoise(
     scale mixture [1]_, and weights each patch by its expected precision. "balanced" alternates
     between patches and pixels (EPLL [2]_), under a mixture of scale mixtures whose weights are
     adapted to each part of the image. "best" refines its result with a Gaussian for every group of
-    similar patches of the image itself [3]_. Channels are decorrelated by an orthonormal transform
+    similar patches of the image itself [3]_. Channels are mixed into luminance and opponent colours
     and denoised one by one; "fast" and "balanced" have a separate prior for opponent colours.
 
     *Priors.* How the training patches were centred is read off the model: a model without variance
@@ -155,14 +163,24 @@ def denoise(
     trusted pixels come back unchanged: below 1e-6 of the data range where the image is computed in
     float32 (float16, float32 and integers of up to 16 bits), below 2e-15 otherwise.
 
-    *Photon counts.* With `noise`, the image is stabilised [4]_, denoised, and transformed back by
-    the exact unbiased inverse [5]_. The result is never below `offset`.
+    *Kinds of noise.* "auto" first asks whether the variance rises with the brightness as that of
+    photons does, then whether the noise is weaker at high frequencies than at middle ones: the same
+    everywhere ("correlated"), or as a camera leaves it. Otherwise it is white. Weak noise counts as
+    white, and images below 256x256 pixels are judged less surely.
 
-    *Photographs.* With ``noise="camera"``, the channels are mixed so that the first plane has the
-    least noise and the noise of the planes is uncorrelated. Each plane is restored at a level of
-    its own, estimated from the middle frequencies of the luminance and the low frequencies of the
-    chroma, in the patches that look least like texture. "fast" then has a second scale, for the low
-    frequencies. An image that has fine texture everywhere, and no noise, loses some of it.
+    *Photons.* The image is stabilised [4]_, denoised, and transformed back by the exact unbiased
+    inverse [5]_. The result is never below the offset.
+
+    *Channels.* They are mixed so that the first plane has the least noise and the noise of the
+    planes is uncorrelated. Each plane is restored at its own level.
+
+    *Correlated noise.* Patches are restored under the prior as seen where the noise is white, and
+    "best" refines with the covariance of the noise. An ICA is not supported. "fast" then has a
+    second scale, for the low frequencies, as it has for photographs.
+
+    *Photographs.* The levels are estimated from the middle frequencies of the luminance and the low
+    frequencies of the chroma, in the patches that look least like texture. An image that has fine
+    texture everywhere, and no noise, loses some of it.
 
     *Masked pixels and sigma maps* need EPLL: patches are restored at falling noise levels, and a
     pixel uses less of the noisy image the noisier it is, and nothing where it is masked. The
@@ -175,10 +193,11 @@ def denoise(
     *Stored arrays.* If `out` or the image is an array of Zarr, HDF5 or another kind that is read
     and written by slicing, or if both are memory-mapped (`numpy.memmap`), do not overlap and have
     more than 2^26 values, tiles are read, denoised and written one by one in bounded memory, as by
-    `denoise_tiles`. The result is the same, but `noise`, `mask`, `return_std`, another
-    `aggregation`, a map for `sigma` and NaN are refused. To continue an interrupted run, call
-    `denoise_tiles` with a `checkpoint`. A Dask array supports only `sigma` (one number), `prior`,
-    `quality`, `stride`, `channel_axis`, `data_range` and `random_state`.
+    `denoise_tiles`. The result is the same, but `mask`, `return_std`, another `aggregation`, a map
+    for `sigma` and NaN are refused, and noise of photons needs a `data_range`. To continue an
+    interrupted run, call `denoise_tiles` with a `checkpoint`. A Dask array supports only `sigma`
+    (one number), `noise`, `prior`, `quality`, `stride`, `channel_axis`, `data_range` and
+    `random_state`.
 
     *Standard deviation.* `std` is what the prior expects the errors to be, from the filters that
     the patches around a pixel use. It is calibrated: over a photograph, the errors divided by it
@@ -263,9 +282,8 @@ def denoise(
         options = options.for_uneven_noise()
     options.check(channels.shape[1:])
     check_out(out, original)
-    known: NoiseModel | FloatArray
     if isinstance(level, np.ndarray):
-        known = level
+        known: NoiseModel | FloatArray = level
     elif isinstance(given, NoiseModel):
         known = check_channels(given, len(channels))
     else:

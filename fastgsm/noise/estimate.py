@@ -56,8 +56,8 @@ def estimate_noise(
     kind : {"auto", "white", "camera"}
         Kind of noise to look for, as the argument `noise` of `denoise`; "auto" decides.
     data_range : float, optional
-        Value of a bright pixel, which matters for "camera" alone. By default 1.0 for floats and the
-        type's maximum for integers.
+        Value of a bright pixel: noise that is weak relative to it counts as white, and the levels
+        of "camera" depend on it. By default 1.0 for floats and the type's maximum for integers.
 
     Returns
     -------
@@ -72,6 +72,21 @@ def estimate_noise(
     See Also
     --------
     estimate_sigma : The level of white noise alone.
+    fastgsm.plot.plot_noise : A figure of the result.
+
+    Notes
+    -----
+    "auto" asks in turn whether the noise is
+
+    - that of photons: its variance, measured in classes of brightness, lies on a line that rises by
+      a factor of at least 2.2, and its level is above 2/255 of the data range;
+    - the same everywhere and correlated between pixels: its level at the middle frequencies is at
+      least 2.2 times that at the highest and 1.8/255, and it looks Gaussian in every other respect;
+    - that of a photograph: the first ratio is above 2.6 and the level above 1.4/255, and patches
+      that are strong at one half of the frequencies are not so at the other, as texture is. Between
+      these limits and 3.2 and 2/255, a part of the estimated level is used.
+
+    Otherwise it is white. Images below 256x256 pixels are judged less surely.
 
     Examples
     --------
