@@ -540,7 +540,7 @@ def test_denoise_maps_large_files_by_tiles(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("noise", "poisson"), ("aggregation", "center"), ("mask", IMAGE > 0), ("return_std", True),
+    [("aggregation", "center"), ("mask", IMAGE > 0), ("return_std", True),
      ("sigma", IMAGE + 1)],
 )  # fmt: skip
 def test_denoise_refuses_options_that_tiles_lack(name: str, value: Any) -> None:

@@ -236,7 +236,7 @@ def _restore(
             array = fastgsm.denoise(
                 page.array,
                 args.sigma,
-                noise=noise if args.sigma is None else None,
+                noise=noise if args.sigma is None else "white",
                 channel_axis=page.channel_axis,
                 progress=progress and not several,
                 **options,
@@ -249,7 +249,8 @@ def _restore(
 
 def _noise_of(args: argparse.Namespace, page: ImageFile, mask: Any) -> NoiseModel:
     """Return the noise of a page, estimated from the pixels that are not missing if need be."""
-    from fastgsm.noise import NoiseModel, estimate_noise
+    import fastgsm
+    from fastgsm.noise import NoiseModel
     from fastgsm.noise.kinds import check_noise
 
     if args.sigma is not None:
@@ -257,7 +258,7 @@ def _noise_of(args: argparse.Namespace, page: ImageFile, mask: Any) -> NoiseMode
     noise = check_noise(_options.noise(args.noise), None)
     if isinstance(noise, NoiseModel):
         return noise
-    return estimate_noise(
+    return fastgsm.estimate_noise(
         page.array,
         channel_axis=page.channel_axis,
         mask=mask,

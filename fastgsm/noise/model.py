@@ -220,7 +220,8 @@ class NoiseModel:
     @property
     def level(self) -> float:
         """Root mean square of `sigma`."""
-        return float(np.sqrt(np.square(self.sigma).mean()))
+        largest = float(self.sigma.max())
+        return largest * float(np.sqrt(np.square(self.sigma / (largest or 1)).mean()))
 
     @property
     def kind(self) -> str:

@@ -97,7 +97,7 @@ def test_several_files_go_to_a_folder(folder: Path) -> None:
         (["photos", "out", "--mask", "photos/a.png"], "--mask photos/a.png has"),
         (
             ["photos", "out", "--noise", "1,2"],
-            "'1,2' is neither white, camera, poisson nor",
+            "--noise 1,2 is neither auto, white, camera, poisson, three numbers",
         ),
         (["photos", "out", "--noise", "poisson", "--sigma", "2"], "not allowed with argument"),
         (["photos", "out", "--workers", "0"], "--workers: 0 is not 1 or more"),
@@ -142,14 +142,15 @@ def test_json_of_a_folder_and_of_one_image(folder: Path, capsys: Any) -> None:
     seconds = first.pop("seconds")
     assert seconds > 0 and first == {
         "input": "photos/a.png", "output": "out/a.png", "pages": 1, "width": 20, "height": 24,
-        "channels": 1, "dtype": "uint8", "noise": "white", "sigma": [9.0], "sigma_origin": "given",
+        "channels": 1, "dtype": "uint8", "noise": ["white"], "sigma": [9.0], "photons": [None],
+        "noise_origin": "given",
     }  # fmt: skip
     assert second["output"] is None and "cannot read" in second["error"]
     assert third["input"] == "photos/c.npy"
     assert run("denoise", "photos/a.png", "one.png", "--json", "--quiet", *FAST) == 0
     out, err = capsys.readouterr()
     [image] = json.loads(out)["images"]
-    assert image["sigma_origin"] == "estimated" and image["sigma"][0] > 0 and err == ""
+    assert image["noise_origin"] == "estimated" and image["sigma"][0] > 0 and err == ""
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])

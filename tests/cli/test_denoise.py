@@ -24,6 +24,9 @@ pytest.importorskip("PIL.Image")
 pytest.importorskip("tifffile")
 
 
+NOISE = fastgsm.NoiseModel.white(12.5)
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Replace the library by a fake that halves images, and return its recorded calls."""
@@ -34,7 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return (image / 2).astype(image.dtype)
 
     monkeypatch.setattr(fastgsm, "denoise", denoise)
-    monkeypatch.setattr(fastgsm, "estimate_sigma", lambda image, channel_axis: 12.5)
+    monkeypatch.setattr(fastgsm, "estimate_noise", lambda image, **_: NOISE)
     monkeypatch.setattr(fastgsm, "list_priors", lambda: ["bundled"])
     monkeypatch.setattr(fastgsm, "load", lambda path: f"model of {path}")
     return noted
@@ -43,10 +46,28 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "out", "shape", "dtype", "line"),
     [
-        ("a.png", "b.png", (20, 16), np.uint8, "16x20 grey uint8: sigma 12.5 grey levels"),
-        ("a.png", "b.tif", (20, 16, 3), np.uint16, "16x20 colour uint16: sigma 12.5 grey levels"),
-        ("a.tif", "b.npy", (20, 16), np.float32, "16x20 grey float32: sigma 12.5 ("),
-        ("a.npy", "b.tiff", (20, 16, 3), np.float64, "16x20 colour float64: sigma 12.5 ("),
+        (
+            "a.png",
+            "b.png",
+            (20, 16),
+            np.uint8,
+            "16x20 grey uint8: white noise, sigma 12.5 grey levels",
+        ),
+        (
+            "a.png",
+            "b.tif",
+            (20, 16, 3),
+            np.uint16,
+            "16x20 colour uint16: white noise, sigma 12.5 grey levels",
+        ),
+        ("a.tif", "b.npy", (20, 16), np.float32, "16x20 grey float32: white noise, sigma 12.5 ("),
+        (
+            "a.npy",
+            "b.tiff",
+            (20, 16, 3),
+            np.float64,
+            "16x20 colour float64: white noise, sigma 12.5 (",
+        ),
     ],
 )
 def test_denoise_estimates_sigma_and_writes_the_result(
@@ -60,7 +81,8 @@ def test_denoise_estimates_sigma_and_writes_the_result(
     [call] = calls
     np.testing.assert_array_equal(call.pop("image"), image)
     assert call == {
-        "sigma": 12.5,
+        "sigma": None,
+        "noise": NOISE,
         "channel_axis": -1 if len(shape) == 3 else None,
         "progress": True,
     }

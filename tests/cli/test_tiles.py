@@ -142,11 +142,14 @@ def test_it_says_what_it_did(tmp_path: Path, capsys: Any, monkeypatch: Any) -> N
     out, err = capsys.readouterr()
     [image] = json.loads(out)["images"]
     assert (image["width"], image["height"], image["sigma"]) == (130, 100, [6000])
-    assert part.workers == 1 and image["sigma_origin"] == "given" and "denoising tiles" in err
+    assert part.workers == 1 and image["noise_origin"] == "given" and "denoising tiles" in err
     sigma = fastgsm.estimate_sigma(noisy())
     assert run(*argv) == 0
     out, err = capsys.readouterr()
-    assert f"denoised 130x100 grey uint16: sigma {sigma:.4g} grey levels (estimated)" in out
+    assert (
+        f"denoised 130x100 grey uint16: white noise, sigma {sigma:.4g} grey levels (estimated)"
+        in out
+    )
     assert "estimating the noise" in err
 
 
@@ -438,7 +441,7 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
         (["small.npy", "out.npy"], "height is 5"),
         (["stack.npy", "out.npy"], "its shape is (5, 20, 20); wanted (height, width), or"),
         (["in.npy", "out.npy", "--mask", "in.npy"], "--mask does not apply to --tile"),
-        (["in.npy", "out.npy", "--noise", "poisson"], "--noise does not apply to --tile"),
+        (["in.npy", "out.npy", "--noise", "poisson"], "data_range was not given"),
         (["in.npy", "out.npy", "--max-pixels", "9"], "leave out --max-pixels, or --tile if the"),
         (["in.npy", "out.npy", "--tile", "0"], "--tile: 0 is not 1 or more"),
         (["in.npy", "out.npy", "--prior", "nobody"], "neither a file nor a bundled prior"),
