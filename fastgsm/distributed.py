@@ -112,7 +112,7 @@ def _denoise_lazily(
         return da.stack([_denoise_lazily(each, noise, sigma, tile, options) for each in image])
     shape, assumed = pixel_shape(image, axis, PATCH), options.data_range is None
     tiles, options = plan(shape, image.dtype, tile, options, noise)
-    known = _known(noise, sigma, image, shape, tile, options)
+    known = _known(noise, sigma, image, shape, tile, options, assumed)
     # A task of its own, so that each worker receives the options, and resolves the priors, once.
     delayed = import_extra("dask", "dask").delayed
     shared = delayed(pickle.loads, pure=True)(pickle.dumps(options))
@@ -164,6 +164,7 @@ def _known(
     shape: tuple[int, int],
     tile: int,
     options: Options,
+    assumed: bool,
 ) -> Any:
     """Return the noise, or a task that estimates it."""
     if isinstance(noise, NoiseModel):
@@ -174,7 +175,7 @@ def _known(
     axis = options.channel_axis
     stride, parts = scan_blocks(shape, tile)
     scans = [delayed(scan)(image[index(part, axis)], part, stride, axis) for part in parts]
-    return delayed(noise_of_scans)(noise, sigma, scans, shape, stride, options.data_range)
+    return delayed(noise_of_scans)(noise, sigma, scans, shape, stride, options.data_range, assumed)
 
 
 def fit_dask(

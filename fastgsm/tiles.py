@@ -117,7 +117,9 @@ def denoise_tiles(
     )  # fmt: skip
     assumed = data_range is None
     tiles, options = plan(shape, image.dtype, tile, options, given)
-    known = noise_by_tiles(given, sigma, image, shape, tile, options, progress=progress)
+    known = noise_by_tiles(
+        given, sigma, image, shape, tile, options, assumed=assumed, progress=progress
+    )
     denoise_into(out, image, known, tiles, options, log, assumed=assumed, progress=progress)
     if hasattr(out, "flush"):  # mapped pixels go to the disk before the list of done tiles goes
         out.flush()
@@ -150,7 +152,8 @@ def plan(
             "this prior expects the mean of the whole image to be removed, which a tile cannot "
             "know; use one trained with center='patch' or center=None."
         )
-    return tiles_of(shape, tile, *options.reach), options
+    white = noise == "white" or (isinstance(noise, NoiseModel) and noise.is_white)
+    return tiles_of(shape, tile, *options.reach(white=white)), options
 
 
 def noise_by_tiles(
@@ -161,9 +164,13 @@ def noise_by_tiles(
     tile: int,
     options: Options,
     *,
+    assumed: bool,
     progress: bool,
 ) -> NoiseModel:
-    """Return the noise of an image, estimated part by part unless all of it is known."""
+    """Return the noise of an image, estimated part by part unless all of it is known.
+
+    ``assumed`` says that nobody gave the data range.
+    """
     if isinstance(noise, NoiseModel):
         return noise
     if sigma is not None and options.n_channels == 1:
@@ -175,7 +182,7 @@ def noise_by_tiles(
         for part in parts:
             scans.append(scan(read_part(image, part, axis), part, stride, axis))
             bar.update()
-    return noise_of_scans(noise, sigma, scans, shape, stride, options.data_range)
+    return noise_of_scans(noise, sigma, scans, shape, stride, options.data_range, assumed)
 
 
 def denoise_into(

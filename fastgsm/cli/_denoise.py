@@ -95,6 +95,7 @@ def _add_noise_and_mask(command: argparse.ArgumentParser) -> None:
     )
     noise.add_argument(
         "--noise",
+        type=_options.noise,
         metavar="auto|white|camera|poisson|GAIN,OFFSET,READ_NOISE|FILE",
         help="kind of noise: 'auto', the default, decides by the image; 'white' is independent "
         "from pixel to pixel; 'camera' is for a finished photograph, whose noise is correlated; "
@@ -255,7 +256,7 @@ def _noise_of(args: argparse.Namespace, page: ImageFile, mask: Any) -> NoiseMode
 
     if args.sigma is not None:
         return NoiseModel.white(args.sigma)
-    noise = check_noise(_options.noise(args.noise), None)
+    noise = check_noise(args.noise, None)
     if isinstance(noise, NoiseModel):
         return noise
     return fastgsm.estimate_noise(

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fastgsm.files.image_file import ImageFile
     from fastgsm.noise.model import NoiseModel
 
+# Kinds of noise whose strength is estimated.
+ESTIMATED_NOISE = ("auto", "white", "camera")
+
 # The presets of `fastgsm.denoise`, and what the help says of them. They are repeated here because
 # importing them takes too long for the help; a test compares them.
 QUALITIES = {
@@ -109,19 +112,22 @@ def prior(name_or_file: str) -> Any:
     return fastgsm.load(name_or_file)
 
 
-def noise(text: str | None) -> Any:
-    """Return what --noise asks for: a kind, a model or numbers, which the library checks."""
-    from fastgsm.noise import NoiseModel
-
-    if text is None or text in ("auto", "white", "camera", "poisson"):
+def noise(text: str) -> Any:
+    """Convert the argument of --noise to a kind, a model or numbers, which the library checks."""
+    if text in (*ESTIMATED_NOISE, "poisson"):
         return text
     if text.endswith(".json"):
-        return NoiseModel.load(text)
+        from fastgsm.noise import NoiseModel
+
+        try:
+            return NoiseModel.load(text)
+        except (OSError, ValueError) as error:
+            raise argparse.ArgumentTypeError(one_line(error)) from None
     try:
         gain, offset, read_noise = map(float, text.split(","))
     except ValueError:
-        raise ValueError(
-            f"--noise {text} is neither auto, white, camera, poisson, three numbers "
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither auto, white, camera, poisson, three numbers "
             f"GAIN,OFFSET,READ_NOISE nor a .json file of a NoiseModel"
         ) from None
     return gain, offset, read_noise
@@ -137,7 +143,7 @@ def figures(
 ) -> dict[str, Any]:
     """Return what to report about a denoised image, in types that JSON can hold."""
     array = pages[0].array
-    estimated = args.sigma is None and args.noise in (None, "auto", "white", "camera")
+    estimated = args.sigma is None and args.noise in (None, *ESTIMATED_NOISE)
     return {
         "input": str(source),
         "output": str(output),

@@ -54,7 +54,7 @@ def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> NoiseM
     )
     sigma = None if args.sigma is None else check_nonnegative(args.sigma, "sigma")
     shape = pixel_shape(array, axis, PATCH)
-    noise = check_noise(_options.noise(args.noise), sigma)
+    noise = check_noise(args.noise, sigma)
     parts, options = tiles.plan(shape, array.dtype, args.tile, options, noise)
     sides = [side.stop for side in parts[0].inner]
     result = Result(output, image, (*sides, *array.shape[2:]))
@@ -62,10 +62,10 @@ def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> NoiseM
     try:
         with result.written() as out:
             log = Checkpoint(result.checkpoint)
-            known = tiles.noise_by_tiles(
-                noise, sigma, array, shape, args.tile, options, progress=progress
-            )
             assumed = args.data_range is None
+            known = tiles.noise_by_tiles(
+                noise, sigma, array, shape, args.tile, options, assumed=assumed, progress=progress
+            )
             tiles.denoise_into(
                 out, array, known, parts, options, log, assumed=assumed, progress=progress
             )

@@ -137,6 +137,10 @@ def noise_of_channels(
 
     The patches and the peak are in units of ``unit``.
     """
+    first = channels[0].patches
+    if len(channels) > 1 and all((each.patches == first).all() for each in channels[1:]):
+        grey = noise_of_channels(kind, sigma, channels[:1], peak, unit, data_range)
+        return grey.in_equal_channels(len(channels))
     given = unit if data_range is None else check_positive(data_range, "data_range")
     check_peak(peak * unit / given, given)
     if kind != "white":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -236,6 +236,18 @@ class NoiseModel:
     def is_white(self) -> bool:
         """Whether the noise is independent from pixel to pixel, at any light."""
         return self.photons is None and not self.camera and self.correlation[0, 0].size == 1
+
+    def in_equal_channels(self, n_channels: int) -> Self:
+        """Return the noise where each of the channels is a copy of the first.
+
+        Parameters
+        ----------
+        n_channels : int
+        """
+        correlation = np.broadcast_to(
+            self.correlation[:1, :1], (n_channels, n_channels, *self.correlation.shape[2:])
+        )
+        return replace(self, sigma=self.sigma[:1].repeat(n_channels), correlation=correlation)
 
     def psd(self, shape: tuple[int, int]) -> FloatArray:
         """Return the power spectral density of each channel, in the convention of `from_psd`.

@@ -88,10 +88,10 @@ class Options:
         default = self.preset.default_stride(self.patch_size)
         return check_stride(default if given is None else given, self.patch_size)
 
-    @property
-    def reach(self) -> Reach:
-        """How far the method looks at one noise level."""
-        return self.preset.reach(self.patch_size, self.stride)
+    def reach(self, *, white: bool) -> Reach:
+        """Return how far the method looks for white noise of one level, or for any noise."""
+        reach = self.preset.reach if white else self.preset.longest_reach
+        return reach(self.patch_size, self.stride)
 
     def setting(
         self,
@@ -143,6 +143,16 @@ class Options:
                 f"one pixel from each patch, once, and needs stride 1 and quality={able}."
             )
 
+    def check_correlated(self) -> None:
+        """Raise ValueError where noise that is correlated between pixels cannot be restored."""
+        for model in self.models:
+            if model is not None and not isinstance(model, ScaleMixtureModel):
+                raise ValueError(
+                    f"prior is a {type(model).__name__} and the noise is correlated between "
+                    f"pixels, which needs an {names_of(ScaleMixtureModel)}. Give one of these, or "
+                    f"noise='white'."
+                )
+
     def _check_std(self) -> None:
         """Raise ValueError where no expected error of a pixel is known."""
         if not self.preset.has_variance or self.center:
@@ -164,6 +174,6 @@ class Options:
 def refuse_std() -> None:
     """Raise ValueError: errors are known only for white noise of one level."""
     raise ValueError(
-        "return_std was asked for with noise=, masked or NaN pixels or a sigma map; it needs one "
-        "noise level and no missing pixel. Leave return_std out."
+        "return_std was asked for with noise that is not white, masked or NaN pixels or a sigma "
+        "map; it needs white noise and no missing pixel. Leave return_std out."
     )

@@ -32,10 +32,12 @@ class Preset:
     default_stride: Callable[[int], int]
     """Returns the distance between patches for a patch size."""
     reach: Callable[[int, int], Reach]
-    """Returns how far the method looks at one noise level, for a patch size and a stride; at most,
-    whatever the noise."""
+    """Returns how far the method looks for white noise of one level, for a patch size and a
+    stride."""
     new: Callable[[Setting, float], Method]
     """Returns the method for one noise level in the units of the prior."""
+    longest_reach: Callable[[int, int], Reach]
+    """Returns how far the method looks for any noise."""
     new_uneven: Callable[[Setting, FloatArray], Method] | None = None
     """Returns the method for a noise level for each pixel (height, width), infinite where one is
     missing. Without this, such images get the default quality."""
@@ -66,8 +68,8 @@ def new_single_pass(setting: Setting, level: float) -> Method:
     return TwoScales(fine, coarse, setting.patch_size)
 
 
-def single_pass_reach(patch_size: int, stride: int) -> Reach:
-    """Return how far `new_single_pass` looks, at most."""
+def two_scale_single_pass_reach(patch_size: int, stride: int) -> Reach:
+    """Return how far `new_single_pass` looks for noise that is strong at low frequencies."""
     coarse = SinglePass.reach(patch_size, min(2 * stride, patch_size))
     return TwoScales.reach(SinglePass.reach(patch_size, stride), coarse)
 
@@ -135,8 +137,9 @@ PRESETS = {
         "gsm",
         "gsm-chroma",
         lambda patch_size: 1,
-        single_pass_reach,
+        SinglePass.reach,
         new_single_pass,
+        two_scale_single_pass_reach,
         shapes_correspond=False,
         keeps_centres=True,
         has_variance=True,
@@ -147,9 +150,16 @@ PRESETS = {
         half_a_patch,
         two_scale_reach,
         partial(new_two_scale_epll, grids=GRIDS),
+        two_scale_reach,
         partial(uneven_epll, grids=GRIDS),
     ),
     "best": Preset(
-        "mogsm-large", None, half_a_patch, refined_reach, new_refined, new_uneven_refined
+        "mogsm-large",
+        None,
+        half_a_patch,
+        refined_reach,
+        new_refined,
+        refined_reach,
+        new_uneven_refined,
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,15 @@ def denoise_array(
     """
     axis = options.channel_axis
     known = original if trusted is None else with_median(original, trusted, axis)
-    photons = noise.photons if isinstance(noise, NoiseModel) else None
-    if photons is None:
+    if not isinstance(noise, NoiseModel) or noise.photons is None:
+        photons = None
         pixels, unit = as_float_image(known, data_range=options.data_range)
         if options.data_range is None:
             warn_unlikely_range(peak_of(pixels), unit)
     else:
+        photons = noise.photons
         pixels, unit = stabilised_image(known, photons, axis, options.data_range)
-        noise = NoiseModel.white(1.0)
+        noise = replace(noise, sigma=np.ones(noise.n_channels), photons=None)
     planes = channels_first(pixels, axis)
     mixing = _mixing(noise, planes, unit)
     level = mixing.level
@@ -111,6 +113,8 @@ def _restore(
     # Every tile draws the same grids: those of the whole image.
     rng = options.rng if inner is None else copy.deepcopy(options.rng)
     setting = options.setting(planes.dtype, rng, inner, mixing.noise)
+    if mixing.noise is not None and mixing.noise.correlations is not None:
+        options.check_correlated()
     preset, level = options.preset, mixing.level
     new: Callable[[Setting, Any], Any] | None = preset.new
     if isinstance(level, np.ndarray):

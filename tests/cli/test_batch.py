@@ -97,7 +97,7 @@ def test_several_files_go_to_a_folder(folder: Path) -> None:
         (["photos", "out", "--mask", "photos/a.png"], "--mask photos/a.png has"),
         (
             ["photos", "out", "--noise", "1,2"],
-            "--noise 1,2 is neither auto, white, camera, poisson, three numbers",
+            "'1,2' is neither auto, white, camera, poisson, three numbers",
         ),
         (["photos", "out", "--noise", "poisson", "--sigma", "2"], "not allowed with argument"),
         (["photos", "out", "--workers", "0"], "--workers: 0 is not 1 or more"),

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import fastgsm
-from fastgsm import NoiseModel
+from fastgsm import NoiseModel, estimate_noise
 from fastgsm.datasets import add_noise, dead_leaves
 from fastgsm.metrics import psnr
 from fastgsm.restore.planes import Mixing, PlaneModel, PlaneNoise, patch_covariance
@@ -124,6 +125,29 @@ def test_grey_as_three_channels_gives_the_grey_result(quality: str) -> None:
     colour = fastgsm.denoise(np.stack([noisy] * 3), 0.1, channel_axis=0, quality=quality)
     for channel in colour:
         np.testing.assert_allclose(channel, grey, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["photon", "correlated", "camera"])
+def test_grey_as_three_channels_has_one_noise(kind: str) -> None:
+    clean = dead_leaves((256, 256), random_state=0)
+    rng = np.random.default_rng(0)
+    noisy = {
+        "photon": rng.poisson(30 * clean) / 30,
+        "correlated": clean + 0.1 * gaussian_filter(rng.standard_normal(clean.shape), 1) * 3.5,
+        "camera": add_noise(clean, 0.05, random_state=0),
+    }[kind]
+    asked: Any = "camera" if kind == "camera" else "auto"
+    grey = fastgsm.denoise(noisy, noise=asked)
+    assert estimate_noise(noisy, kind=asked).kind == kind
+    colour = fastgsm.denoise(np.stack([noisy] * 3), noise=asked, channel_axis=0)
+    np.testing.assert_allclose(colour, np.stack([grey] * 3), atol=2e-4)
+
+
+def test_an_ica_knows_no_correlated_noise(model: NoiseModel) -> None:
+    X = np.random.default_rng(0).standard_normal((500, 16))
+    prior = fastgsm.ICA(2).fit(X)
+    with pytest.raises(ValueError, match="prior is a ICA and the noise is correlated"):
+        fastgsm.denoise(np.zeros((40, 40)), noise=model, prior=prior)
 
 
 def test_channels_of_unequal_noise_are_told_apart() -> None:
