@@ -44,10 +44,9 @@ def _add_weights(weights, rows, cols, patch_size, sums):
 
 
 @jit
-def _denoise_band(
-    image, rows, cols, first, last, patch_size, remove_mean, center, bank, sums, spill
-):
-    """Sum the posterior means of the patches of grid rows ``first`` to ``last``."""
+def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank, sums, spill):
+    """Sum the posterior means of the patches of a ``band``, its first grid row and its end."""
+    first, last = band
     d = patch_size * patch_size
     width = image.shape[1]
     room = bank.forward.shape[2]
@@ -113,6 +112,6 @@ def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, center, ban
     for task in prange(bands.shape[0] - 1):
         band = np.intp(task)
         _denoise_band(
-            image, rows, cols, bands[band], bands[band + 1],
+            image, rows, cols, (bands[band], bands[band + 1]),
             patch_size, remove_mean, center, bank, sums, spill[band],
         )  # fmt: skip
