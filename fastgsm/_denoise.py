@@ -19,9 +19,9 @@ from fastgsm._images import (
 from fastgsm._types import FloatArray
 from fastgsm.distributed import denoise_dask
 from fastgsm.noise.estimate import estimated
-from fastgsm.noise.kinds import Kind, check_channels, check_noise
+from fastgsm.noise.kinds import check_noise
 from fastgsm.noise.model import NoiseModel
-from fastgsm.restore.options import Options, refuse_std
+from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors
 from fastgsm.restore.whole import denoise_array
 from fastgsm.tiles import denoise_tiles
@@ -259,8 +259,6 @@ def denoise(
             random_state=random_state, progress=progress,
         )  # fmt: skip
     given = check_noise(noise, sigma)
-    if return_std:
-        given = _white(given)
     original = real_array(image, "image")
     channels = channels_first(original, channel_axis)
     options = Options(
@@ -281,25 +279,17 @@ def denoise(
     if trusted is not None or isinstance(level, np.ndarray):
         options = options.for_uneven_noise()
     options.check(channels.shape[1:])
+    given = options.suited(given)
     check_out(out, original)
     if isinstance(level, np.ndarray):
         known: NoiseModel | FloatArray = level
     elif isinstance(given, NoiseModel):
-        known = check_channels(given, len(channels))
+        known = given
     else:
         known = estimated(given, level, original, channel_axis, data_range, trusted)
     denoised, std = denoise_array(original, known, options, trusted)
     denoised = delivered(denoised, out, image)
     return denoised if std is None else (denoised, as_given(image, std))
-
-
-def _white(noise: NoiseModel | Kind) -> NoiseModel | Kind:
-    """Return the noise where errors are to be known: white, unless it is known to be other."""
-    if noise == "auto":
-        return "white"
-    if noise == "camera" or (isinstance(noise, NoiseModel) and not noise.is_white):
-        refuse_std()
-    return noise
 
 
 def _refuse(given: dict[str, bool], why: str, remedy: str) -> None:

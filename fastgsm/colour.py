@@ -88,12 +88,13 @@ def noise_adapted_matrix(covariance: FloatArray) -> FloatArray:
     rows is uncorrelated. For noise that is uncorrelated and equal in all channels, the matrix is
     `mixing_matrix`.
 
-    Where noise is (nearly) the same in all channels, the covariance is singular: its eigenvalues
-    count as at least a thousandth of the largest.
+    Where noise is the same in all channels, the covariance is singular, and a channel with hardly
+    any noise would be the whole first row, whatever it shows. So the eigenvalues of the covariance
+    count as at least a sixteenth of the largest.
     """
     n = len(covariance)
     variances, axes = np.linalg.eigh(covariance)
-    variances = np.maximum(variances, 1e-3 * variances[-1])
+    variances = np.maximum(variances, variances[-1] / 16)
     whitener = (axes / np.sqrt(variances)) @ axes.T
     opponent = mixing_matrix(n)
     # The rows of the mixing matrix, made orthogonal one after the other where the noise is white.

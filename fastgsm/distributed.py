@@ -111,7 +111,7 @@ def _denoise_lazily(
     if image.ndim > (2 if axis is None else 3):
         return da.stack([_denoise_lazily(each, noise, sigma, tile, options) for each in image])
     shape, assumed = pixel_shape(image, axis, PATCH), options.data_range is None
-    tiles, options = plan(shape, image.dtype, tile, options, noise)
+    tiles, options, noise = plan(shape, image.dtype, tile, options, noise)
     known = _known(noise, sigma, image, shape, tile, options, assumed)
     # A task of its own, so that each worker receives the options, and resolves the priors, once.
     delayed = import_extra("dask", "dask").delayed
@@ -169,7 +169,7 @@ def _known(
     """Return the noise, or a task that estimates it."""
     if isinstance(noise, NoiseModel):
         return noise
-    if sigma is not None and options.n_channels == 1:
+    if sigma is not None and (sigma == 0 or options.n_channels == 1):
         return NoiseModel.white(sigma)
     delayed = import_extra("dask", "dask").delayed
     axis = options.channel_axis

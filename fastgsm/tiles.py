@@ -23,7 +23,7 @@ from fastgsm._progress import Progress
 from fastgsm.files.tile_log import Checkpoint
 from fastgsm.models import PatchModel
 from fastgsm.noise.channels import PATCH
-from fastgsm.noise.kinds import Kind, check_channels, check_noise
+from fastgsm.noise.kinds import Kind, check_noise
 from fastgsm.noise.model import NoiseModel
 from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
 from fastgsm.restore.options import Options
@@ -60,7 +60,8 @@ def denoise_tiles(
     image : array of shape (height, width), or with one more axis for channels
         Anything with `shape` and `dtype` that returns a NumPy array for a part,
         ``image[rows, columns]``: a memory-mapped file, a Zarr array, an HDF5 data set. Read twice
-        if sigma is not given.
+        if the noise is estimated, and for `sigma` if there are several channels: how their noise
+        is correlated is measured (a `NoiseModel` says it).
     out : array of the same shape and dtype
         Each tile is written by ``out[rows, columns] = tile``. Neither `image` itself nor the same
         file or data set, opened again: neighbouring tiles need its noisy pixels.
@@ -116,7 +117,7 @@ def denoise_tiles(
         given_stride=stride, channel_axis=channel_axis, data_range=data_range, workers=workers,
     )  # fmt: skip
     assumed = data_range is None
-    tiles, options = plan(shape, image.dtype, tile, options, given)
+    tiles, options, given = plan(shape, image.dtype, tile, options, given)
     known = noise_by_tiles(
         given, sigma, image, shape, tile, options, assumed=assumed, progress=progress
     )
@@ -129,31 +130,30 @@ def denoise_tiles(
 
 def plan(
     shape: tuple[int, int], dtype: Any, tile: int, options: Options, noise: NoiseModel | Kind
-) -> tuple[list[Tile], Options]:
-    """Return the tiles of an image, and the options with which each is denoised.
+) -> tuple[list[Tile], Options, NoiseModel | Kind]:
+    """Return the tiles of an image, and the options and the noise with which each is denoised.
 
     The options then have a data range, whatever a tile holds.
     """
     tile = check_integer(tile, "tile")
     data_range = options.data_range
-    if isinstance(noise, NoiseModel):
-        check_channels(noise, options.n_channels)
-        if noise.photons is not None and data_range is None:
-            raise ValueError(
-                "noise is that of photons, and data_range was not given; a tile does not know the "
-                "range of the image. Give data_range, the brightest value less the offset."
-            )
+    if isinstance(noise, NoiseModel) and noise.photons is not None and data_range is None:
+        raise ValueError(
+            "noise is that of photons, and data_range was not given; a tile does not know the "
+            "range of the image. Give data_range, the brightest value less the offset."
+        )
     if data_range is None:
         data_range = default_data_range(np.dtype(dtype))
     options = replace(options, data_range=check_positive(data_range, "data_range"))
     options.check(shape)
+    noise = options.suited(noise)
     if any(each is not None and centring(each)[1] for each in options.models):
         raise ValueError(
             "this prior expects the mean of the whole image to be removed, which a tile cannot "
             "know; use one trained with center='patch' or center=None."
         )
     white = noise == "white" or (isinstance(noise, NoiseModel) and noise.is_white)
-    return tiles_of(shape, tile, *options.reach(white=white)), options
+    return tiles_of(shape, tile, *options.reach(white=white)), options, noise
 
 
 def noise_by_tiles(
@@ -173,7 +173,7 @@ def noise_by_tiles(
     """
     if isinstance(noise, NoiseModel):
         return noise
-    if sigma is not None and options.n_channels == 1:
+    if sigma is not None and (sigma == 0 or options.n_channels == 1):
         return NoiseModel.white(sigma)
     axis = options.channel_axis
     stride, parts = scan_blocks(shape, tile)

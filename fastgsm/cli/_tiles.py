@@ -55,7 +55,7 @@ def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> NoiseM
     sigma = None if args.sigma is None else check_nonnegative(args.sigma, "sigma")
     shape = pixel_shape(array, axis, PATCH)
     noise = check_noise(args.noise, sigma)
-    parts, options = tiles.plan(shape, array.dtype, args.tile, options, noise)
+    parts, options, noise = tiles.plan(shape, array.dtype, args.tile, options, noise)
     sides = [side.stop for side in parts[0].inner]
     result = Result(output, image, (*sides, *array.shape[2:]))
     log = Checkpoint(None)

@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 
 from fastgsm._types import FloatArray
+from fastgsm.kernels.nonlocal_mvn import LEAST_VARIANCE
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.learning.density import ScaleMixtureDensity
 from fastgsm.learning.support import eigh
 from fastgsm.learning.whitened import pad
-
-# Variances of the noise below this share of their mean count as this share: a covariance that was
-# cut off or measured may have some of 0 and below.
-LEAST_VARIANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,7 @@ class ColouredDensity:
         """Return a density as seen through noise of covariance ``noise`` (d, d)."""
         basis = density.support.basis
         variances, axes = eigh(basis.T @ noise @ basis)
+        # A covariance that was cut off or measured may have variances of 0 and below.
         variances = np.maximum(variances, LEAST_VARIANCE * variances.mean())
         unwhiten, whiten = axes * np.sqrt(variances), (axes / np.sqrt(variances)).T
         inner = whiten @ (basis.T @ density.covariances @ basis) @ whiten.T

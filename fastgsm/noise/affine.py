@@ -95,6 +95,18 @@ class AffineVariance(NamedTuple):
         return unit * self.slope, unit * offset, unit * max(self.intercept, 0.0) ** 0.5
 
 
+def rises_in_a_channel(noise: NoiseSpectra) -> bool:
+    """Return whether a channel alone has noise of photons.
+
+    If not, the bright channels are only those with more noise.
+    """
+    parts = range(len(noise.means))
+    channels = (
+        noise._replace(coefficients=noise.coefficients[[i]], means=noise.means[[i]]) for i in parts
+    )
+    return len(parts) == 1 or any(AffineVariance.of(each).is_of_photons for each in channels)
+
+
 def _weakest(strength: FloatArray) -> NDArray[np.intp]:
     """Return the indices of the weakest patches of a class."""
     n = min(max(int(NOISE_SHARE * strength.size), LEAST_IN_CLASS), strength.size)

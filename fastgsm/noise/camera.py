@@ -13,6 +13,7 @@ from fastgsm._types import FloatArray
 from fastgsm.noise.spectra import (
     HALVES,
     ORDER,
+    TESTED,
     NoiseSpectra,
     classes_of,
     cross_fitted,
@@ -48,7 +49,6 @@ SPREAD_RAMP = (2.2, 1.8)
 TEXTURE_CLASSES = 5
 
 _LOW = ORDER <= 2
-_TESTED = (ORDER >= 4) & (ORDER <= 8)
 
 
 def camera_covariance(noise: NoiseSpectra) -> FloatArray:
@@ -88,7 +88,7 @@ def texture_of(noise: NoiseSpectra) -> float:
         weakest = weakest_patches(noise.energies, noise.spectra, chosen_by)
         relative = noise.energies[0][:, weakest] / noise.spectra[0][:, None]
         one, other = (
-            np.log(relative[half].mean(axis=0) + 1e-9) for half in (chosen_by, measured & _TESTED)
+            np.log(relative[half].mean(axis=0) + 1e-9) for half in (chosen_by, measured & TESTED)
         )
         correlations.append(_correlation(one, other, noise.brightness[weakest]))
     return float(np.mean(correlations))

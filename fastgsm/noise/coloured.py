@@ -7,7 +7,7 @@ import numpy as np
 from fastgsm._types import FloatArray
 from fastgsm.colour import dct_matrix
 from fastgsm.noise.channels import PATCH
-from fastgsm.noise.spectra import HALVES, MIDDLE, ORDER, NoiseSpectra, weakest_patches
+from fastgsm.noise.spectra import HALVES, MIDDLE, TESTED, NoiseSpectra, weakest_patches
 
 # Noise counts as coloured if its level at the middle frequencies over that at the highest is above
 # the first of these, that level above the second (in 1/255 of the data range), and everything looks
@@ -20,8 +20,6 @@ SURE_RATIO = 9.0
 MOST_TEXTURE, MOST_KURTOSIS, MOST_CORRELATION = 0.2, 3.17, 0.5
 # Frequencies at which the power spectrum is sought, along each axis, and steps of the search.
 FREQUENCIES, STEPS = 17, 60
-
-_TESTED = (ORDER >= 4) & (ORDER <= 8)
 
 
 def _response() -> tuple[FloatArray, FloatArray]:
@@ -75,7 +73,7 @@ def _shape_of(noise: NoiseSpectra) -> tuple[float, float]:
     for chosen_by, measured in (HALVES, HALVES[::-1]):
         weakest = weakest_patches(noise.energies, noise.spectra, chosen_by)
         tested = noise.energies[0][:, weakest] / noise.spectra[0][:, None]
-        tested = tested[measured & _TESTED]
+        tested = tested[measured & TESTED]
         share = np.square(tested).mean(axis=0) / np.square(tested.mean(axis=0))
         # Without bias for Gaussian coefficients, of which a patch has few.
         kurtosis.append((1 + 2 / len(tested)) * share.mean())

@@ -57,14 +57,15 @@ def sigma_of_channels(channels: list[Channel], peak: float, data_range: float) -
 
 
 def covariance_of_channels(
-    channels: list[Channel], peak: float, data_range: float
+    channels: list[Channel], peak: float, data_range: float, *, warn: bool = True
 ) -> tuple[FloatArray, float]:
     """Return the noise covariance of an image with pixels of up to ``peak``, and its unit.
 
-    It is in units of the unit squared, which may be beyond what floats hold.
+    It is in units of the unit squared, which may be beyond what floats hold. With ``warn``, a
+    warning is given where much of the noise is clipped.
     """
     channels, exponent = _rescaled(channels, peak)
-    return _covariance(channels), math.ldexp(data_range, exponent)
+    return _covariance(channels, warn), math.ldexp(data_range, exponent)
 
 
 def _rescaled(channels: list[Channel], peak: float) -> tuple[list[Channel], int]:
@@ -78,7 +79,7 @@ def _rescaled(channels: list[Channel], peak: float) -> tuple[list[Channel], int]
     return channels, exponent
 
 
-class Noise(NamedTuple):
+class ChannelNoise(NamedTuple):
     """The patches of one channel, as the estimate sees them."""
 
     usable: NDArray[np.bool_]
@@ -93,7 +94,7 @@ class Noise(NamedTuple):
     """Share of clipped pixels in the patches used; 0 if only patches without any are used."""
 
 
-def _covariance(channels: list[Channel]) -> FloatArray:
+def _covariance(channels: list[Channel], warn: bool = True) -> FloatArray:
     """Return the covariance (n, n) of the noise of channels, float64.
 
     Each channel's variance is first measured in its own smoothest patches. Divided by these, the
@@ -105,7 +106,7 @@ def _covariance(channels: list[Channel]) -> FloatArray:
     # A channel without noise has no say: its low frequencies would drown the others'.
     noisy = [(each, v) for each, v in zip(noises, variances, strict=True) if v > 0]
     clipped = max((each.clipped for each, _ in noisy), default=0.0)
-    if clipped > MUCH_CLIPPED:
+    if warn and clipped > MUCH_CLIPPED:
         _warn_clipped(clipped)
     shared: NDArray[np.bool_] = np.logical_and.reduce([each.usable for each in noises])
     of = min(int(np.count_nonzero(each.usable)) for each in noises)
@@ -118,14 +119,14 @@ def _covariance(channels: list[Channel]) -> FloatArray:
     return factor * np.array([[_mean_product(one, other) for other in highs] for one in highs])
 
 
-def _variance(noise: Noise) -> float:
+def _variance(noise: ChannelNoise) -> float:
     """Return the noise variance of one channel."""
     smooth, factor = _smooth_patches(noise.texture, noise.strength, noise.usable, noise.clipped > 0)
     high = noise.high[:, smooth].astype(np.float64)
     return factor * _mean_product(high, high)
 
 
-def _noise(channel: Channel) -> Noise:
+def _noise(channel: Channel) -> ChannelNoise:
     """Return what is used of one channel's patches."""
     patches: FloatArray = channel.patches.reshape(PATCH * PATCH, -1)
     at_limit = (patches == channel.low) | (patches == channel.high)
@@ -138,7 +139,7 @@ def _noise(channel: Channel) -> Noise:
         coefficients /= np.sqrt(CLIPPED_VARIANCE[n_clipped]).astype(patches.dtype)
     low, high = np.split(coefficients, [np.count_nonzero(LOW)])
     texture, strength = (np.square(each).mean(axis=0) for each in (low, high))
-    return Noise(usable, texture, strength, high, clipped)
+    return ChannelNoise(usable, texture, strength, high, clipped)
 
 
 def _usable(patches: FloatArray, n_clipped: NDArray[np.uint8]) -> NDArray[np.bool_]:

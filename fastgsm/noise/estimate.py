@@ -18,14 +18,14 @@ from fastgsm._images import (
     with_median,
 )
 from fastgsm._types import FloatArray
-from fastgsm.noise.affine import AffineVariance
+from fastgsm.noise.affine import AffineVariance, rises_in_a_channel
 from fastgsm.noise.camera import camera_confidence, camera_covariance, texture_of
 from fastgsm.noise.channels import MIN_NOISY, PATCH, Channel, channels_of, starts_inside
 from fastgsm.noise.coloured import coloured_covariance, is_coloured
 from fastgsm.noise.covariance import covariance_of_channels
 from fastgsm.noise.kinds import Kind, check_kind
 from fastgsm.noise.model import NoiseModel
-from fastgsm.noise.spectra import TINY, NoiseSpectra
+from fastgsm.noise.spectra import LEAST_TO_CHOOSE, TINY, NoiseSpectra
 
 # Where no covariance of the channels' noise differs by more than this share of the variance from
 # that of equal and independent noise, it counts as such. On Kodak's images with independent noise
@@ -115,7 +115,7 @@ def estimated(
     With ``sigma``, only what the channels' noise has in common is estimated.
     """
     planes = channels_first(image, channel_axis)
-    if sigma is not None and (len(planes) == 1 or not _has_patches(planes, trusted)):
+    if sigma is not None and (sigma == 0 or len(planes) == 1 or not _has_patches(planes, trusted)):
         return NoiseModel.white(sigma)
     known = image if trusted is None else with_median(image, trusted, channel_axis)
     # In the range of the type: the estimate of white noise does not depend on the one given.
@@ -140,22 +140,24 @@ def noise_of_channels(
     first = channels[0].patches
     if len(channels) > 1 and all((each.patches == first).all() for each in channels[1:]):
         grey = noise_of_channels(kind, sigma, channels[:1], peak, unit, data_range)
-        return grey.in_equal_channels(len(channels))
+        return _in_equal_channels(grey, len(channels))
     given = unit if data_range is None else check_positive(data_range, "data_range")
     check_peak(peak * unit / given, given)
     if kind != "white":
         noise = _other_than_white(kind, _in_units_of(channels, given / unit), given)
         if noise is not None:
             return noise
-    return white_noise(*covariance_of_channels(channels, peak, unit), sigma)
+    return white_noise(*covariance_of_channels(channels, peak, unit, warn=sigma is None), sigma)
 
 
 def _other_than_white(kind: Kind, channels: list[Channel], unit: float) -> NoiseModel | None:
     """Return noise that is not white, or None if it seems to be, in units of ``unit``."""
     spectra, sure = NoiseSpectra.of(channels), 1.0
     if kind == "auto":
+        if spectra.brightness.size < LEAST_TO_CHOOSE:
+            return None
         affine, texture = AffineVariance.of(spectra), texture_of(spectra)
-        if affine.is_of_photons:
+        if affine.is_of_photons and rises_in_a_channel(spectra):
             return NoiseModel.poisson(*affine.photons(unit))
         if is_coloured(spectra, texture):
             return _scaled(coloured_covariance(spectra), unit)
@@ -203,6 +205,13 @@ def white_noise(covariance: FloatArray, unit: float, sigma: float | None) -> Noi
     if uneven <= EVEN * level**2:
         return NoiseModel.white(level * unit if sigma is None else sigma)
     return _scaled(covariance, unit)
+
+
+def _in_equal_channels(noise: NoiseModel, n_channels: int) -> NoiseModel:
+    """Return the noise of one channel where others are copies of it."""
+    shape = n_channels, n_channels, *noise.correlation.shape[2:]
+    correlation = np.broadcast_to(noise.correlation, shape)
+    return replace(noise, sigma=noise.sigma.repeat(n_channels), correlation=correlation)
 
 
 def _has_patches(planes: NDArray[Any], trusted: NDArray[np.bool_] | None) -> bool:

@@ -18,8 +18,9 @@ def check_noise(noise: Any, sigma: Any) -> NoiseModel | Kind:
     if noise is None or (named and noise in ("auto", "white")):
         return "white" if noise == "white" or sigma is not None else "auto"
     if sigma is not None:
+        given = repr(sigma) if np.ndim(sigma) == 0 else f"an array of shape {np.shape(sigma)}"
         raise ValueError(
-            f"sigma is {sigma!r} and noise is {noise!r}; wanted one of them. Give sigma for white "
+            f"sigma is {given} and noise is {noise!r}; wanted one of them. Give sigma for white "
             f"noise, which is the same everywhere. Leave it out for other noise."
         )
     if named and noise == "poisson":

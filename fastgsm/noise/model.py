@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from fastgsm.noise.stationary import (
     levels_and_correlation,
     psd_of_covariance,
     samples,
+    without_zeros_around,
 )
 
 FORMAT, VERSION = "fastgsm-noise", 1
@@ -39,7 +40,7 @@ class NoiseModel:
     Parameters
     ----------
     sigma : array_like of shape (n_channels,)
-        Standard deviation in each channel; that of the read noise for photons. A model of one
+        Standard deviation in each channel; for photons it is that of the read noise. A model of one
         channel describes every channel of a colour image, independent of the others.
     correlation : array_like of shape (n_channels, n_channels, height, width), optional
         Correlation of the noise of channel i at a pixel and of channel j at a pixel that lies some
@@ -74,16 +75,23 @@ class NoiseModel:
     camera: bool = False
 
     def __post_init__(self) -> None:
+        photons = None if self.photons is None else check_triple(self.photons)
+        object.__setattr__(self, "photons", photons)
         sigma = check_numbers(self.sigma, "sigma").copy()
+        if photons is not None:
+            sigma = np.full(sigma.shape, photons[2])
         n = sigma.size
         given = np.eye(n)[:, :, None, None] if self.correlation is None else self.correlation
         correlation = check_numbers(given, "correlation").copy()
         check_noise_arrays(sigma, correlation)
+        correlation = without_zeros_around(correlation)
         for name, values in (("sigma", sigma), ("correlation", correlation)):
             values.flags.writeable = False
             object.__setattr__(self, name, values)
-        if self.photons is not None:
-            object.__setattr__(self, "photons", check_triple(self.photons))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, so that the arrays of copies are not writeable either.
+        return type(self), (self.sigma, self.correlation, self.photons, self.camera)
 
     @classmethod
     def white(cls, sigma: ArrayLike) -> Self:
@@ -237,18 +245,6 @@ class NoiseModel:
         """Whether the noise is independent from pixel to pixel, at any light."""
         return self.photons is None and not self.camera and self.correlation[0, 0].size == 1
 
-    def in_equal_channels(self, n_channels: int) -> Self:
-        """Return the noise where each of the channels is a copy of the first.
-
-        Parameters
-        ----------
-        n_channels : int
-        """
-        correlation = np.broadcast_to(
-            self.correlation[:1, :1], (n_channels, n_channels, *self.correlation.shape[2:])
-        )
-        return replace(self, sigma=self.sigma[:1].repeat(n_channels), correlation=correlation)
-
     def psd(self, shape: tuple[int, int]) -> FloatArray:
         """Return the power spectral density of each channel, in the convention of `from_psd`.
 
@@ -325,9 +321,11 @@ class NoiseModel:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != FORMAT or content["version"] != VERSION:
                 raise ValueError(f"its format is {content['format']!r}, {content['version']!r}")
+            if not isinstance(content["camera"], bool):
+                raise ValueError(f"camera is {content['camera']!r}; wanted true or false")
             names = "sigma", "correlation", "photons", "camera"
             return cls(*(content[name] for name in names))
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"{path} does not hold noise of {FORMAT} version {VERSION}: {error}. Save it again "
                 f"with NoiseModel.save."

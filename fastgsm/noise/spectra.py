@@ -20,6 +20,8 @@ from fastgsm.noise.channels import ORDER as ALL_ORDERS
 MOST_PATCHES = 16_384
 NOISE_SHARE = 0.05
 LEAST_PATCHES = 200
+# With fewer patches than this, the weakest are all too many of them to tell noise from texture.
+LEAST_TO_CHOOSE = int(LEAST_PATCHES / NOISE_SHARE)
 ROUNDS, FIRST_STEP = 3, 8
 # Green is measured twice as often as red or blue, and amplified less.
 CAMERA_WEIGHTS = (0.2, 0.6, 0.2)
@@ -31,6 +33,8 @@ ORDER = ALL_ORDERS[1:]
 HALVES = (ORDER % 2 == 0, ORDER % 2 == 1)
 MIDDLE = (ORDER == 4) | (ORDER == 5)
 LOW, TOP = ORDER <= PATCH, ORDER > PATCH
+# Where noise is told from texture: between the strongest of both and the highest frequencies.
+TESTED = (ORDER >= 4) & (ORDER <= 8)
 
 
 class NoiseSpectra(NamedTuple):

@@ -19,11 +19,16 @@ MOST_LAGS = 16
 LEAST_SAMPLES = 16
 # Correlations below so many standard errors are not told from 0.
 SIGNIFICANT = 3.0
+# A power spectrum may be so much below 0, relative to its largest value: correlations that were
+# measured or cut off are not quite those of noise.
+MOST_NEGATIVE = 0.25
+# Correlations below this are rounding errors.
+NEGLIGIBLE = 1e-9
 
 
 def check_noise_arrays(sigma: FloatArray, correlation: FloatArray) -> None:
     """Raise ValueError unless levels (n,) and correlations are those of stationary noise."""
-    if sigma.ndim != 1 or not (np.isfinite(sigma) & (sigma >= 0)).all():
+    if sigma.ndim != 1 or sigma.size == 0 or not (np.isfinite(sigma) & (sigma >= 0)).all():
         raise ValueError(f"sigma is {sigma}; wanted a finite level of at least 0 for each channel.")
     n, shape = sigma.size, correlation.shape
     if correlation.ndim != 4 or shape[:2] != (n, n) or not (shape[2] % 2 and shape[3] % 2):
@@ -43,10 +48,28 @@ def check_noise_arrays(sigma: FloatArray, correlation: FloatArray) -> None:
     least, most = np.linalg.eigvalsh(between)[0], np.abs(correlation).max()
     if np.abs(np.diagonal(between) - 1).max() > 1e-6 or least < -1e-6 or most > 1 + 1e-6:
         raise ValueError(
-            f"correlation is none: of channels with themselves at one pixel it is "
-            f"{np.diagonal(between)}, its largest magnitude is {most:.3g} and its least eigenvalue "
+            f"the noise is not positive semidefinite: a channel's correlation with itself is "
+            f"{np.diagonal(between)}, the largest magnitude {most:.3g} and the least eigenvalue "
             f"between channels {least:.3g}. Wanted 1, 1 and at least 0."
         )
+    spectra = np.fft.fft2(np.einsum("ii...->i...", correlation), [4 * n for n in shape[2:]])
+    phases = [np.exp(2j * np.pi * np.fft.fftfreq(4 * n) * (n // 2)) for n in shape[2:]]
+    powers = (spectra * phases[0][:, None] * phases[1]).real
+    if powers.min() < -MOST_NEGATIVE * powers.max():
+        raise ValueError(
+            f"the noise is not positive semidefinite: its power spectrum falls to "
+            f"{powers.min():.3g}, where its largest value is {powers.max():.3g}. Wanted at least 0."
+        )
+
+
+def without_zeros_around(correlation: FloatArray) -> FloatArray:
+    """Return correlations (n, n, height, width) up to the farthest that are not 0."""
+    rows, cols = (
+        np.flatnonzero((np.abs(correlation) > NEGLIGIBLE).any(axis=axes))
+        for axes in ((0, 1, 3), (0, 1, 2))
+    )
+    parts = [slice(each[0], each[-1] + 1) for each in (rows, cols)]
+    return correlation[:, :, parts[0], parts[1]].copy()
 
 
 def levels_and_correlation(covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -117,10 +140,8 @@ def covariance_of_samples(planes: FloatArray) -> FloatArray:
     spectra = np.fft.rfft2(planes, [2 * n for n in shape])
     crossed = np.conj(spectra)[:, None] * spectra[None]
     sums = np.fft.fftshift(np.fft.irfft2(crossed, [2 * n for n in shape]), (2, 3))
-    down, across = (n - np.abs(np.arange(-n, n)) for n in shape)
-    # Farther apart than a quarter of a side, few pairs of pixels are left to measure in.
-    most = shape[0] // 4, shape[1] // 4
-    covariance = _near(sums / np.maximum(np.outer(down, across), 1), most)
+    # Divided by the number of pixels, not of pairs, so that the spectrum is nowhere negative.
+    covariance = _near(sums / planes[0].size, (shape[0] // 4, shape[1] // 4))
     middle = tuple(n // 2 for n in covariance.shape[2:])
     levels = np.sqrt(np.einsum("ii...->i...", covariance)[:, *middle])
     products = np.outer(levels, levels)[:, :, None, None]

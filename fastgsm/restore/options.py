@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
 from fastgsm._registry import names_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.noise.kinds import Kind, check_channels
+from fastgsm.noise.model import NoiseModel
 from fastgsm.patches import check_stride
 from fastgsm.restore.method import Reach, Setting
 from fastgsm.restore.planes import PlaneNoise
@@ -143,15 +145,27 @@ class Options:
                 f"one pixel from each patch, once, and needs stride 1 and quality={able}."
             )
 
-    def check_correlated(self) -> None:
-        """Raise ValueError where noise that is correlated between pixels cannot be restored."""
-        for model in self.models:
-            if model is not None and not isinstance(model, ScaleMixtureModel):
-                raise ValueError(
-                    f"prior is a {type(model).__name__} and the noise is correlated between "
-                    f"pixels, which needs an {names_of(ScaleMixtureModel)}. Give one of these, or "
-                    f"noise='white'."
-                )
+    def suited(self, noise: NoiseModel | Kind) -> NoiseModel | Kind:
+        """Return the noise, or "white" for "auto" where no other is supported.
+
+        Raises ValueError if the noise is known, and does not suit the options.
+        """
+        mixture = isinstance(self.models[0], ScaleMixtureModel)
+        if noise == "auto":
+            return "auto" if mixture and not self.return_std else "white"
+        white = noise.is_white if isinstance(noise, NoiseModel) else noise == "white"
+        if self.return_std and not white:
+            refuse_std()
+        if not isinstance(noise, NoiseModel):
+            return noise
+        check_channels(noise, self.n_channels)
+        if not mixture and noise.kind == "correlated":
+            raise ValueError(
+                f"prior is a {type(self.models[0]).__name__} and the noise is correlated between "
+                f"pixels, which needs an {names_of(ScaleMixtureModel)}. Give one of these, or "
+                f"noise='white'."
+            )
+        return noise
 
     def _check_std(self) -> None:
         """Raise ValueError where no expected error of a pixel is known."""
@@ -171,7 +185,7 @@ class Options:
             )
 
 
-def refuse_std() -> None:
+def refuse_std() -> NoReturn:
     """Raise ValueError: errors are known only for white noise of one level."""
     raise ValueError(
         "return_std was asked for with noise that is not white, masked or NaN pixels or a sigma "

@@ -18,7 +18,8 @@ from fastgsm.models._scale_mixture import ScaleMixtureModel
 
 Level = float | FloatArray
 
-# A plane without noise is restored as if it had this share of the first plane's.
+# A plane without noise is restored as if it had this share of the first plane's, and the first as
+# if it had this share of the largest.
 LEAST_RATIO = 0.01
 
 
@@ -31,7 +32,7 @@ class PlaneNoise(NamedTuple):
     """Correlation of each at all distances (height, width), 1 in the middle; None if it is white
     in all planes."""
     strong_lows: bool = False
-    """The noise is stronger at low frequencies than white noise."""
+    """The noise is stronger at low frequencies than white noise of the same level."""
 
     def patch_correlations(self, patch_size: int, dtype: Any) -> FloatArray:
         """Return the correlations in a patch of every plane, (planes, d, d), or none (0, d, d)."""
@@ -50,12 +51,9 @@ class PlaneNoise(NamedTuple):
         """
         if self.correlations is None:
             return 0.5, self
-        halves = [_halved(each) for each in self.correlations]
-        variances = [half[half.shape[0] // 2, half.shape[1] // 2] for half in halves]
-        levels = [r * math.sqrt(v) for r, v in zip(self.ratios, variances, strict=True)]
-        ratios = tuple(max(level / levels[0], LEAST_RATIO) for level in levels)
-        correlations = tuple(half / v for half, v in zip(halves, variances, strict=True))
-        return levels[0], PlaneNoise(ratios, correlations, self.strong_lows)
+        roots, correlations = zip(*(_halved(each) for each in self.correlations), strict=True)
+        level, ratios = _relative(np.multiply(self.ratios, roots))
+        return level, PlaneNoise(ratios, correlations, self.strong_lows)
 
 
 class Mixing(NamedTuple):
@@ -77,22 +75,27 @@ class Mixing(NamedTuple):
         return cls(matrix, matrix.T * n_channels, level / math.sqrt(n_channels))
 
     @classmethod
-    def adapted_to(cls, covariance: FloatArray, *, strong_lows: bool) -> Self:
-        """Return the mixing for noise with a covariance (n, n, height, width), see `NoiseModel`."""
+    def adapted_to(cls, covariance: FloatArray, *, camera: bool) -> Self:
+        """Return the mixing for noise with a covariance (n, n, height, width), see `NoiseModel`.
+
+        Channels without noise are in no plane.
+        """
         middle = tuple(n // 2 for n in covariance.shape[2:])
-        matrix = noise_adapted_matrix(covariance[:, :, *middle])
+        noisy = np.diagonal(covariance[:, :, *middle]) > 0
+        matrix = np.zeros((np.count_nonzero(noisy), len(noisy)))
+        matrix[:, noisy] = noise_adapted_matrix(covariance[:, :, *middle][np.ix_(noisy, noisy)])
         of_planes = np.einsum("mi,ij...,mj->m...", matrix, covariance, matrix)
         variances = np.maximum(of_planes[:, *middle], 0)
-        levels = np.sqrt(variances)
-        ratios = tuple(np.maximum(levels / levels[0], LEAST_RATIO).tolist())
+        level, ratios = _relative(np.sqrt(variances))
         correlations = None
         if covariance[0, 0].size > 1:
             correlations = tuple(
                 each / variance if variance > 0 else np.ones((1, 1))
                 for each, variance in zip(of_planes, variances, strict=True)
             )
-        noise = PlaneNoise(ratios, correlations, strong_lows)
-        return cls(matrix, np.linalg.inv(matrix), float(levels[0]), noise)
+        noise = PlaneNoise(ratios, correlations)
+        noise = noise._replace(strong_lows=camera or noise.halved()[0] > 0.5)
+        return cls(matrix, np.linalg.pinv(matrix), level, noise)
 
 
 class PlaneModel(NamedTuple):
@@ -148,11 +151,21 @@ def patch_covariance(correlation: FloatArray, patch_size: int) -> FloatArray:
     return np.asarray(covariance.reshape(patch_size**2, -1))
 
 
-def _halved(correlation: FloatArray) -> FloatArray:
-    """Return the covariance of means over 2x2 pixels at all their distances."""
+def _relative(levels: FloatArray) -> tuple[float, tuple[float, ...]]:
+    """Return the level of the first plane, and the levels of all relative to it."""
+    first = max(float(levels[0]), LEAST_RATIO * float(levels.max()))
+    return first, tuple(np.maximum(levels / first, LEAST_RATIO).tolist())
+
+
+def _halved(correlation: FloatArray) -> tuple[float, FloatArray]:
+    """Return the level of means over 2x2 pixels, and their correlation at all distances."""
     kernel = np.array([1, 2, 1]) / 4
     for axis in (0, 1):
         blurred = np.apply_along_axis(np.convolve, axis, correlation, kernel)
         first = blurred.shape[axis] // 2 % 2
         correlation = np.take(blurred, np.arange(first, blurred.shape[axis], 2), axis)
-    return correlation
+    middle = tuple(n // 2 for n in correlation.shape)
+    variance = max(float(correlation[middle]), LEAST_VARIANCE)
+    correlation = np.clip(correlation / variance, -1, 1)
+    correlation[middle] = 1
+    return math.sqrt(variance), correlation

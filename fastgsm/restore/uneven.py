@@ -88,7 +88,8 @@ def uneven_epll(setting: Setting, noise: FloatArray, grids: Sequence[int]) -> Me
 
 
 def _one_scale(setting: Setting, noise: FloatArray, grids: Sequence[int]) -> EPLL:
-    levels = descending_levels(noise)
+    loudest = 1.0 if setting.noise is None else max(1.0, *setting.noise.ratios)
+    levels = descending_levels(noise, LEAST_SIGMA / loudest)
     least = levels[-1]
     with np.errstate(divide="ignore", over="ignore"):
         precision = (least / noise) ** 2
@@ -104,13 +105,14 @@ def _one_scale(setting: Setting, noise: FloatArray, grids: Sequence[int]) -> EPL
     return EPLL(setting, least, first + last, precision, adapts=not first)
 
 
-def descending_levels(noise: FloatArray) -> list[float]:
+def descending_levels(noise: FloatArray, least_sigma: float = LEAST_SIGMA) -> list[float]:
     """Return the patch noise of the first passes and, last, the level of the least noisy pixels.
 
-    ``noise`` is the level at each pixel, infinite where one is missing.
+    ``noise`` is the level at each pixel, infinite where one is missing. The last level is not below
+    ``least_sigma``.
     """
     known = noise[np.isfinite(noise)]
-    least = max(float(known.min()), LEAST_SIGMA)
+    least = max(float(known.min()), least_sigma)
     most = max(float(known.max()), least)
     if known.size < noise.size:
         # Where all the noise is stronger than that, there is still something to come down from.

@@ -79,6 +79,11 @@ def denoise_array(
     if isinstance(level, np.ndarray):
         noiseless = level == 0 if axis is None else np.expand_dims(level == 0, axis)
         np.copyto(denoised, original, where=noiseless)
+    for into, given, weights in zip(
+        channels_first(denoised, axis), channels_first(original, axis), mixing.inverse, strict=True
+    ):
+        if not weights.any():  # a channel without noise
+            into[:] = given
     if variance is None:
         return denoised, None
     std = np.sqrt(variance) * variance.dtype.type(unit)
@@ -97,7 +102,7 @@ def _mixing(noise: NoiseModel | FloatArray, planes: FloatArray, unit: float) -> 
     covariance = np.outer(levels, levels)[:, :, None, None] * noise.correlation
     if noise.n_channels < n_channels:
         covariance = covariance * np.eye(n_channels)[:, :, None, None]
-    return Mixing.adapted_to(covariance, strong_lows=not noise.is_white)
+    return Mixing.adapted_to(covariance, camera=noise.camera)
 
 
 def _restore(
@@ -113,8 +118,6 @@ def _restore(
     # Every tile draws the same grids: those of the whole image.
     rng = options.rng if inner is None else copy.deepcopy(options.rng)
     setting = options.setting(planes.dtype, rng, inner, mixing.noise)
-    if mixing.noise is not None and mixing.noise.correlations is not None:
-        options.check_correlated()
     preset, level = options.preset, mixing.level
     new: Callable[[Setting, Any], Any] | None = preset.new
     if isinstance(level, np.ndarray):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastgsm.kernels.nonlocal_mvn import LEAST_VARIANCE
 from fastgsm.kernels.wiener import posterior_patches
-from fastgsm.learning.coloured import LEAST_VARIANCE, ColouredDensity
+from fastgsm.learning.coloured import ColouredDensity
 from tests.kernels import naive
 from tests.kernels.helpers import mixture, samples
 
