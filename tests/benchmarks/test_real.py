@@ -69,7 +69,6 @@ def test_the_command_measures_every_set(
     assert [row[0] for row in tables["blurred"][2:]] == [
         "fast, spectrum",
         "fast, no argument",
-        "fast, best sigma",
     ]
     assert len(list(crops.iterdir())) == 2 * 5
     shown = read_image(crops / "cc15-fast-camera-1.png").array[::2, ::2]
@@ -169,6 +168,17 @@ def test_parts_of_tables_are_not_written(data: Path, document: Path, options: st
     with pytest.raises(SystemExit, match="whole tables"):
         real.main(f"--data {data} {options} --write".split())
     assert document.read_text() == before
+
+
+def test_balanced_takes_blurred_noise_for_white_too(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real_sets, "BLURS", (1.0,))
+    monkeypatch.setattr(real_sets, "ASSUMED_SIGMAS", (25.0, 1.0))
+    rows = list(real_sets.blurred(real_sets.Settings(data, ("balanced",), every=2)))
+    known, _, white = rows
+    assert white.method == "balanced, best sigma"
+    assert white.noisy[0] < white.psnr < known.psnr
 
 
 def test_pairs_are_complete(data: Path, tmp_path: Path) -> None:
