@@ -15,6 +15,8 @@ options; any others are refused.
 
 With --crops, the middles of the first images are written side by side: clean, noisy, and denoised
 by each preset, at the first noise level, enlarged twice.
+
+With --real, `benchmarks.real` runs instead: real noise, without telling the program anything.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +45,7 @@ from . import markdown
 SETS = ("bsd68", "cbsd68")
 QUALITIES = tuple(PRESETS)
 RIVAL = "bm3d"
+REAL = "--real"
 # The tables of docs/quality.md: their presets, and N if they use every N-th image.
 TABLES = {"quality": (QUALITIES, 1), "quality-bm3d": ((*QUALITIES, RIVAL), 6)}
 CROPS, CROP_SIDE = 4, 128
@@ -137,10 +141,20 @@ def crops(denoisers: Sequence[Denoiser], images: dict[int, Image], sigma: float)
     for number, clean in list(images.items())[:CROPS]:
         noisy = add_noise(clean, sigma, number)
         channel_axis = -1 if clean.ndim == 3 else None
-        shown = [clean, noisy, *(f(noisy, sigma / 255, channel_axis) for f in denoisers)]
-        top, left = (max(n - CROP_SIDE, 0) // 2 for n in clean.shape[:2])
-        rows.append(np.hstack([x[top : top + CROP_SIDE, left : left + CROP_SIDE] for x in shown]))
-    levels = np.rint(255 * np.clip(np.vstack(rows), 0, 1)).astype(np.uint8)
+        rows.append([clean, noisy, *(f(noisy, sigma / 255, channel_axis) for f in denoisers)])
+    return enlarged_middles(rows)
+
+
+def middle(image: Image) -> Image:
+    """Return the middle of an image: CROP_SIDE pixels a side, or all if it has fewer."""
+    top, left = (max(n - CROP_SIDE, 0) // 2 for n in image.shape[:2])
+    return image[top : top + CROP_SIDE, left : left + CROP_SIDE]
+
+
+def enlarged_middles(rows: Sequence[Sequence[Image]]) -> Image:
+    """Put the middles of images in [0, 1] side by side, row below row; uint8, enlarged twice."""
+    shown = np.vstack([np.hstack([middle(image) for image in row]) for row in rows])
+    levels = np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
     return levels.repeat(2, axis=0).repeat(2, axis=1)
 
 
@@ -178,7 +192,12 @@ def part_to_write(args: argparse.Namespace) -> str:
 
 def main(argv: Iterable[str] | None = None) -> None:
     """Measure, print a Markdown table and write JSON."""
-    args = _parser().parse_args(None if argv is None else list(argv))
+    given = sys.argv[1:] if argv is None else list(argv)
+    if REAL in given:
+        from . import real  # builds upon this module
+
+        return real.main([option for option in given if option != REAL])
+    args = _parser().parse_args(given)
     if args.data is None:
         raise SystemExit("give --data DIR, or set FASTGSM_DATA, to a folder with bsd68 and cbsd68")
     part = part_to_write(args) if args.write else None
@@ -225,6 +244,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--crops", type=Path, metavar="PNG", help="write crops here; the set's name is added")
     add("--write", action="store_true", help="write a table of docs/quality.md")
     add("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    add(REAL, action="store_true", help="real noise; for its options, give --real --help")
     return parser
 
 

@@ -6,6 +6,7 @@ since asv's environments, and people who run a part of the benchmarks, do withou
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from typing import Any, NamedTuple
 
@@ -159,6 +160,38 @@ def opencv_nlm(noisy: Array, sigma: float) -> Array:
 
     grey_levels = np.clip(np.rint(255 * noisy), 0, 255).astype(np.uint8)
     return cv2.fastNlMeansDenoising(grey_levels, h=255 * sigma).astype(noisy.dtype) / 255
+
+
+def opencv_nlm_colour(noisy: Array, h: float) -> Array:
+    """Denoise an RGB photograph of 8 bits; `h` grey levels for luminance and colours alike."""
+    cv2 = needed("cv2")
+    blue_first = np.ascontiguousarray(noisy[..., ::-1])
+    return cv2.fastNlMeansDenoisingColored(blue_first, None, h, h)[..., ::-1]
+
+
+def bm3d_colour(noisy: Array, sigma: float) -> Array:
+    """Denoise an RGB photograph of 8 bits with white noise of `sigma` grey levels."""
+    denoised = needed("bm3d").bm3d_rgb(noisy / 255, sigma / 255)
+    return np.rint(255 * np.clip(denoised, 0, 1)).astype(np.uint8)
+
+
+def bm3d_psd(noisy: Array, psd: Array) -> Array:
+    """Denoise a grey image whose noise has a known power spectral density."""
+    bm3d = needed("bm3d")
+    if not hasattr(np, "trapz"):
+        # NumPy 2.4 no longer has the old name, which bm3d 4.0.3 uses to look at the spectrum.
+        np.trapz = np.trapezoid  # noqa: NPY201
+    return bm3d.bm3d(noisy, psd)
+
+
+def needed(module: str) -> Any:
+    """Import a rival's package, or end the program with what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SystemExit(
+            f'rivals need more packages: pip install "fastgsm[bench]" ({error})'
+        ) from None
 
 
 def bm3d(noisy: Array, sigma: float) -> Array:
