@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
+from scipy.ndimage import gaussian_filter
 
 import fastgsm
 from fastgsm._arrays import share_pixels
@@ -169,6 +171,25 @@ def test_any_noise_gives_the_bits_of_the_whole_image(noisy: Any, noise: Any, qua
     options: dict[str, Any] = {"noise": noise, "quality": quality, "channel_axis": -1}
     whole = fastgsm.denoise(image, **options)
     np.testing.assert_array_equal(by_tiles(image, None, tile=128, **options), whole)
+
+
+@pytest.mark.parametrize("kind", ["correlated", "photon", "camera"])
+def test_any_noise_that_is_found_gives_the_bits_of_the_whole_image(kind: str) -> None:
+    clean = fastgsm.datasets.dead_leaves((200, 230), random_state=0)
+    rng = np.random.default_rng(0)
+    options: dict[str, Any] = {"quality": "fast", "channel_axis": None, "data_range": 1.0}
+    if kind == "photon":
+        image = rng.poisson(30 * clean) / 30
+    elif kind == "correlated":
+        image = clean + 0.35 * gaussian_filter(rng.standard_normal(clean.shape), 1)
+    else:
+        photo = skimage.data.astronaut()[:256, 120:376].astype(np.float32) / 255
+        image = fastgsm.datasets.camera_noise(photo, 100, random_state=0)
+        options["channel_axis"] = -1
+    found = fastgsm.estimate_noise(image, channel_axis=options["channel_axis"])
+    assert found.kind == kind
+    whole = fastgsm.denoise(image, **options)
+    np.testing.assert_array_equal(by_tiles(image, None, tile=96, **options), whole)
 
 
 def test_photons_need_a_data_range(noisy: Any) -> None:

@@ -79,7 +79,7 @@ def test_equal_white_noise_gives_the_plain_mixing(n: int) -> None:
 
 def test_the_adapted_mixing_leaves_uncorrelated_planes() -> None:
     root = np.random.default_rng(0).standard_normal((3, 3))
-    covariance = root @ root.T + 0.1 * np.eye(3)
+    covariance = root @ root.T / 3 + np.eye(3)
     A = noise_adapted_matrix(covariance)
     mixed = A @ covariance @ A.T
     np.testing.assert_allclose(mixed, np.diag(np.diag(mixed)), atol=1e-9)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,13 @@ def autocovariance(kernel: Any = KERNEL) -> np.ndarray:
                     if 0 <= y + dy < p and 0 <= x + dx < p:
                         result[p - 1 + dy, p - 1 + dx] += kernel[y, x] * kernel[y + dy, x + dx]
     return result
+
+
+def checkerboard() -> np.ndarray:
+    """Return correlations of -1 with all eight neighbours, which no noise has."""
+    values = -np.ones((1, 1, 3, 3))
+    values[0, 0, 1, 1] = 1
+    return values
 
 
 def near(covariance: Any, most: int = 2) -> Any:
@@ -100,6 +109,20 @@ def test_samples_need_not_be_floats_or_of_mean_0() -> None:
     assert NoiseModel.from_samples(frame).sigma == pytest.approx([3], rel=0.05)
 
 
+def test_white_noise_from_spectra_and_samples_is_white() -> None:
+    assert NoiseModel.from_psd(np.full((64, 64), 40.96)).is_white
+    smooth = np.add.outer(np.arange(40.0), np.arange(40.0))
+    assert NoiseModel.from_samples(smooth).kind == "correlated"
+    assert NoiseModel.from_samples(np.full((32, 32), 7)).level == 0
+
+
+def test_copies_are_models_too() -> None:
+    model = NoiseModel.from_covariance([[1, 0.5], [0.5, 1]], camera=True)
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(again.correlation, model.correlation)
+        assert again.camera and not again.sigma.flags.writeable
+
+
 def test_a_model_does_not_change() -> None:
     given = np.eye(2)
     model = NoiseModel.from_covariance(given)
@@ -133,7 +156,7 @@ def test_files_hold_all_of_it(model: NoiseModel, tmp_path: Path) -> None:
         ("[]", "does not hold noise"),
         ("[" * 100_000, "does not hold noise"),
         ('{"format": "fastgsm-noise", "version": 2}', "its format is 'fastgsm-noise', 2"),
-        ('{"format": "fastgsm-noise", "version": 1}', "'sigma'"),
+        ('{"format": "fastgsm-noise", "version": 1}', "'camera'"),
     ],
 )
 def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> None:
@@ -149,7 +172,7 @@ def test_a_file_of_no_covariance_is_refused(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["correlation"][0][0][0][0] = -1
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="correlation is none"):
+    with pytest.raises(ValueError, match="not positive semidefinite"):
         NoiseModel.load(path)
     path.write_bytes(b" " * 10_000_001)
     with pytest.raises(ValueError, match="10000001 bytes"):
@@ -173,7 +196,7 @@ def test_a_file_of_no_covariance_is_refused(tmp_path: Path) -> None:
         (lambda: NoiseModel.from_covariance([[1, 0.5], [0, 1]]), "correlation is not symmetric"),
         (lambda: NoiseModel.from_covariance([[np.inf]]), "NaN, infinite"),
         (lambda: NoiseModel([1.0], np.ones((1, 1, 2, 1))), "odd height and width"),
-        (lambda: NoiseModel([1.0], np.array([[[[2.0, 1, 2]]]])), "largest magnitude is 2"),
+        (lambda: NoiseModel([1.0], np.array([[[[2.0, 1, 2]]]])), "largest magnitude 2"),
         (lambda: NoiseModel.from_psd(np.full((32, 32), -1.0)), "psd has negative"),
         (lambda: NoiseModel.from_psd(np.ones((8, 8))), "psd has shape (8, 8)"),
         (lambda: NoiseModel.from_psd(np.arange(1024.0).reshape(32, 32)), "psd is not symmetric"),
@@ -181,6 +204,8 @@ def test_a_file_of_no_covariance_is_refused(tmp_path: Path) -> None:
         (lambda: NoiseModel.from_samples(np.zeros((32, 8))), "noise has shape (32, 8)"),
         (lambda: NoiseModel.from_samples(np.zeros((32, 32, 3))), "noise has 3 dimensions"),
         (lambda: NoiseModel.poisson(0), "gain of the noise is 0"),
+        (lambda: NoiseModel.white([]), "wanted a finite level of at least 0 for each channel"),
+        (lambda: NoiseModel([1.0], checkerboard()), "its power spectrum falls to"),
         (lambda: NoiseModel.white(0.1).psd((0, 3)), "shape: height is 0"),
     ],
 )
