@@ -16,6 +16,8 @@ from fastgsm.colour import dct_matrix
 PATCH = 8
 # Most patches examined, about.
 MAX_PATCHES = 32768
+# Patches that are transformed at once.
+BLOCK_PATCHES = 64
 # Least number of patches to measure noise in.
 MIN_NOISY = 16
 
@@ -80,6 +82,22 @@ def starts_inside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return where patches without a masked pixel start."""
     inside = sliding_window_view(mask, PATCH, axis=0).all(axis=2)
     return np.asarray(sliding_window_view(inside, PATCH, axis=1).all(axis=2))
+
+
+def transformed(rows: FloatArray, patches: FloatArray) -> FloatArray:
+    """Return the product of ``rows`` (m, 64) and ``patches`` (64, p), in the type of the patches.
+
+    It is taken in blocks so small that BLAS does not divide them between threads, whose number
+    would change the last bits.
+    """
+    rows, n_patches = rows.astype(patches.dtype), patches.shape[1]
+    whole = n_patches // BLOCK_PATCHES * BLOCK_PATCHES
+    blocks = patches[:, :whole].reshape(len(patches), -1, BLOCK_PATCHES)
+    result = np.empty((len(rows), n_patches), patches.dtype)
+    products = np.matmul(rows, blocks.transpose(1, 0, 2))
+    result[:, :whole] = products.transpose(1, 0, 2).reshape(len(rows), -1)
+    result[:, whole:] = rows @ patches[:, whole:]
+    return result
 
 
 def _basis() -> tuple[FloatArray, NDArray[np.intp]]:

@@ -44,7 +44,9 @@ def autocovariance(variances: FloatArray) -> FloatArray:
     response = RESPONSE / variances[:, None]
     spectrum = np.full(FREQUENCIES**2, variances.mean())
     for _ in range(STEPS):
-        spectrum *= (response.T @ (1 / (response @ spectrum))) / response.sum(axis=0)
+        # Not by BLAS, whose last bits depend on the number of threads.
+        expected = np.einsum("vf,f->v", response, spectrum)
+        spectrum *= np.einsum("vf,v->f", response, 1 / expected) / response.sum(axis=0)
     quarter = LAGS @ spectrum.reshape(FREQUENCIES, FREQUENCIES) @ LAGS.T
     places = np.abs(np.arange(1 - PATCH, PATCH))
     return np.asarray(quarter[np.ix_(places, places)])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastgsm._checks import caller_level
 from fastgsm._types import FloatArray
-from fastgsm.noise.channels import BASIS, MIN_NOISY, ORDER, PATCH, Channel
+from fastgsm.noise.channels import BASIS, MIN_NOISY, ORDER, PATCH, Channel, transformed
 
 # Shares of the patches that may be trusted, smoothest first. The largest is used whose high
 # frequencies are not significantly stronger than those of a smaller share: by SIGNIFICANT standard
@@ -133,7 +133,7 @@ def _noise(channel: Channel) -> ChannelNoise:
     n_clipped = at_limit.sum(axis=0, dtype=np.uint8)
     usable = _usable(patches, n_clipped)
     # Without its first pixel's value a flat patch is exactly 0, and so is its estimate.
-    coefficients = ROWS.astype(patches.dtype) @ (patches - patches[0])
+    coefficients = transformed(ROWS, patches - patches[0])
     clipped = float(n_clipped[usable].mean()) / PATCH**2
     if clipped > 0:
         coefficients /= np.sqrt(CLIPPED_VARIANCE[n_clipped]).astype(patches.dtype)

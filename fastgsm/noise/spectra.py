@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 from fastgsm.colour import noise_adapted_matrix
-from fastgsm.noise.channels import BASIS, MIN_NOISY, PATCH, Channel
+from fastgsm.noise.channels import BASIS, MIN_NOISY, PATCH, Channel, transformed
 from fastgsm.noise.channels import ORDER as ALL_ORDERS
 
 # Most patches examined, the share of them that is taken for noise alone, and its least number.
@@ -63,7 +63,7 @@ class NoiseSpectra(NamedTuple):
         patches = noisy_patches(channels)
         patches = patches[:, :, :: -(-patches.shape[2] // MOST_PATCHES)]
         means = patches.mean(axis=1)
-        coefficients = BASIS[1:].astype(patches.dtype) @ patches
+        coefficients = np.stack([transformed(BASIS[1:], each) for each in patches])
         energies = np.square(np.einsum("mn,nfp->mfp", mixing.astype(patches.dtype), coefficients))
         # A few patches are enough to begin with. The median of a chi-square of one degree is 0.45.
         spectra = np.maximum(np.median(energies[:, :, ::FIRST_STEP], axis=2) / 0.45, TINY)

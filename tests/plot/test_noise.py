@@ -35,7 +35,7 @@ def test_more_channels_than_colours() -> None:
 
 
 def test_blurred_noise_has_the_levels_of_the_blur() -> None:
-    (line,) = plot_noise(NoiseModel(BLURRED[None, None])).lines
+    (line,) = plot_noise(NoiseModel.from_covariance(BLURRED[None, None])).lines
     frequencies, levels = line.get_data()
     np.testing.assert_allclose(levels[0], 0.1)
     # The blur's gain is cos(pi f)^2 along each axis, so within a ring it depends on the direction.
