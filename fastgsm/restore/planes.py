@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 from fastgsm.colour import mixing_matrix, noise_adapted_matrix
@@ -67,6 +68,11 @@ class Mixing(NamedTuple):
     """Noise of the first plane, in units of the data range."""
     noise: PlaneNoise | None = None
     """Of all planes; None if it is white and equal."""
+
+    @property
+    def silent(self) -> NDArray[np.bool_]:
+        """Which channels have no noise, and are in no plane (channels,)."""
+        return np.asarray(~self.inverse.any(axis=1))
 
     @classmethod
     def even(cls, n_channels: int, level: Level) -> Self:

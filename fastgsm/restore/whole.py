@@ -76,14 +76,10 @@ def denoise_array(
     if photons is not None:
         result, unit = unbiased_inverse(result * result.dtype.type(unit), photons), 1.0
     denoised = as_type(result, original.dtype, unit)
-    if isinstance(level, np.ndarray):
-        noiseless = level == 0 if axis is None else np.expand_dims(level == 0, axis)
-        np.copyto(denoised, original, where=noiseless)
-    for into, given, weights in zip(
-        channels_first(denoised, axis), channels_first(original, axis), mixing.inverse, strict=True
-    ):
-        if not weights.any():  # a channel without noise
-            into[:] = given
+    noiseless = mixing.silent[:, None, None] & np.isfinite(level) | (np.asarray(level) == 0)
+    if noiseless.any():
+        into, given = (channels_first(each, axis) for each in (denoised, original))
+        np.copyto(into, given, where=noiseless)
     if variance is None:
         return denoised, None
     std = np.sqrt(variance) * variance.dtype.type(unit)
@@ -124,13 +120,14 @@ def _restore(
         new = preset.new_uneven
     assert new is not None
     method, variance = new(setting, level), None
-    with Progress(method.n_steps(planes.shape), "denoising", enabled=options.progress) as bar:
+    with Progress(method.n_steps(mixed.shape), "denoising", enabled=options.progress) as bar:
         if options.return_std:
             restored, variance = method.with_variance(mixed, bar)
         else:
             restored = method(mixed, bar)
     if n_channels > 1:
         restored = _weighted_sums(inverse, restored)
+        restored[mixing.silent] = planes[mixing.silent]
         if variance is not None:  # the errors of the planes count as uncorrelated
             variance = _weighted_sums(np.square(inverse), variance)
     return restored, variance

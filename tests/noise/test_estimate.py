@@ -118,6 +118,26 @@ def test_a_channel_without_noise_stays_as_it_is(clean: Any, quality: str) -> Non
     np.testing.assert_array_equal(image, before)
 
 
+def test_missing_pixels_of_a_channel_without_noise_are_filled(clean: Any) -> None:
+    image = add_noise(clean[:64, 160:224], 0.1, random_state=0)
+    image[..., 2] = clean[:64, 160:224, 2]
+    image[30:33, 30:33] = np.nan
+    noise = NoiseModel.white([0.1, 0.1, 0])
+    filled = fastgsm.denoise(image, noise=noise, channel_axis=-1)
+    known = ~np.isnan(image[..., 2])
+    np.testing.assert_array_equal(filled[..., 2][known], image[..., 2][known])
+    assert np.abs(filled - clean[:64, 160:224])[30:33, 30:33].max() < 0.3
+
+
+def test_steps_of_planes_are_counted_not_of_channels(
+    clean: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = NoiseModel.white([0.1, 0.1, 0])
+    image = clean[:64, :64]
+    fastgsm.denoise(image, noise=noise, channel_axis=-1, quality="fast", progress=True)
+    assert "2/2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
 def test_noise_that_cancels_in_the_mean(quality: str) -> None:
     grey = dead_leaves((64, 64), random_state=0)
