@@ -18,7 +18,7 @@ from fastgsm._patch_sources import Draw, patch_sources
 from fastgsm.learning.dask import check_dask, source_data
 from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.noise.channels import PATCH
-from fastgsm.noise.kinds import Kind, check_noise
+from fastgsm.noise.kinds import Kind, check_noise, known_noise
 from fastgsm.noise.model import NoiseModel
 from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
 from fastgsm.restore.options import Options
@@ -167,10 +167,9 @@ def _known(
     assumed: bool,
 ) -> Any:
     """Return the noise, or a task that estimates it."""
-    if isinstance(noise, NoiseModel):
-        return noise
-    if sigma is not None and (sigma == 0 or options.n_channels == 1):
-        return NoiseModel.white(sigma)
+    known = known_noise(noise, sigma, options.n_channels)
+    if known is not None:
+        return known
     delayed = import_extra("dask", "dask").delayed
     axis = options.channel_axis
     stride, parts = scan_blocks(shape, tile)

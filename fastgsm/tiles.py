@@ -23,7 +23,7 @@ from fastgsm._progress import Progress
 from fastgsm.files.tile_log import Checkpoint
 from fastgsm.models import PatchModel
 from fastgsm.noise.channels import PATCH
-from fastgsm.noise.kinds import Kind, check_noise
+from fastgsm.noise.kinds import Kind, check_noise, known_noise
 from fastgsm.noise.model import NoiseModel
 from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
 from fastgsm.restore.options import Options
@@ -152,8 +152,7 @@ def plan(
             "this prior expects the mean of the whole image to be removed, which a tile cannot "
             "know; use one trained with center='patch' or center=None."
         )
-    white = noise == "white" or (isinstance(noise, NoiseModel) and noise.is_white)
-    return tiles_of(shape, tile, *options.reach(white=white)), options, noise
+    return tiles_of(shape, tile, *options.reach(noise)), options, noise
 
 
 def noise_by_tiles(
@@ -171,10 +170,10 @@ def noise_by_tiles(
 
     ``assumed`` says that nobody gave the data range.
     """
-    if isinstance(noise, NoiseModel):
-        return noise
-    if sigma is not None and (sigma == 0 or options.n_channels == 1):
-        return NoiseModel.white(sigma)
+    known = known_noise(noise, sigma, options.n_channels)
+    if known is not None:
+        return known
+    assert not isinstance(noise, NoiseModel)
     axis = options.channel_axis
     stride, parts = scan_blocks(shape, tile)
     scans = []

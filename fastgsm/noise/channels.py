@@ -50,10 +50,10 @@ def _channel(image: FloatArray, mask: NDArray[np.bool_] | None) -> Channel:
     return Channel(patches, pixels.min(), pixels.max())
 
 
-def grid_stride(shape: tuple[int, ...], most: int = MAX_PATCHES) -> int:
-    """Return the distance between about ``most`` examined patches of an image (height, width)."""
+def grid_stride(shape: tuple[int, ...]) -> int:
+    """Return the distance between the examined patches of an image (height, width)."""
     n_windows = (shape[0] - PATCH + 1) * (shape[1] - PATCH + 1)
-    return max(1, math.ceil(math.sqrt(n_windows / most)))
+    return max(1, math.ceil(math.sqrt(n_windows / MAX_PATCHES)))
 
 
 def grid_patches(image: FloatArray, stride: int) -> FloatArray:

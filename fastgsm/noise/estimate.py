@@ -23,7 +23,7 @@ from fastgsm.noise.camera import camera_confidence, camera_covariance, texture_o
 from fastgsm.noise.channels import MIN_NOISY, PATCH, Channel, channels_of, starts_inside
 from fastgsm.noise.coloured import coloured_covariance, is_coloured
 from fastgsm.noise.covariance import covariance_of_channels
-from fastgsm.noise.kinds import Kind, check_kind
+from fastgsm.noise.kinds import Kind, check_kind, known_noise
 from fastgsm.noise.model import NoiseModel
 from fastgsm.noise.spectra import LEAST_TO_CHOOSE, TINY, NoiseSpectra
 
@@ -115,7 +115,10 @@ def estimated(
     With ``sigma``, only what the channels' noise has in common is estimated.
     """
     planes = channels_first(image, channel_axis)
-    if sigma is not None and (sigma == 0 or len(planes) == 1 or not _has_patches(planes, trusted)):
+    noise = known_noise(kind, sigma, len(planes))
+    if noise is not None:
+        return noise
+    if sigma is not None and not _has_patches(planes, trusted):
         return NoiseModel.white(sigma)
     known = image if trusted is None else with_median(image, trusted, channel_axis)
     # In the range of the type: the estimate of white noise does not depend on the one given.

@@ -45,11 +45,29 @@ def check_kind(kind: Any) -> Kind:
     return cast(Kind, kind)
 
 
-def check_channels(noise: NoiseModel, n_channels: int) -> NoiseModel:
-    """Return the noise, or raise ValueError if it is of another number of channels."""
+def known_noise(
+    noise: NoiseModel | Kind, sigma: float | None, n_channels: int
+) -> NoiseModel | None:
+    """Return the noise if it is known without a look at the image, or None.
+
+    Where ``sigma`` is given, how the noise of several channels is correlated is measured.
+    """
+    if isinstance(noise, NoiseModel):
+        return noise
+    if sigma is not None and (sigma == 0 or n_channels == 1):
+        return NoiseModel.white(sigma)
+    return None
+
+
+def is_white(noise: NoiseModel | Kind) -> bool:
+    """Return whether the noise is white, without a look at the image."""
+    return noise.is_white if isinstance(noise, NoiseModel) else noise == "white"
+
+
+def check_channels(noise: NoiseModel, n_channels: int) -> None:
+    """Raise ValueError if the noise is of another number of channels."""
     if noise.n_channels not in (1, n_channels):
         raise ValueError(
             f"noise describes {noise.n_channels} channels and the image has {n_channels}; wanted "
             f"as many, or one, which stands for all. Give channel_axis for a colour image."
         )
-    return noise

@@ -151,8 +151,7 @@ class NoiseModel:
         TypeError, ValueError
             If one of the three is not a finite number, or out of its range.
         """
-        photons = check_triple((gain, offset, read_noise))
-        return cls(np.array([photons[2]]), photons=photons)
+        return cls(np.zeros(1), photons=(gain, offset, read_noise))  # the triple says sigma
 
     @classmethod
     def from_psd(cls, psd: ArrayLike, *, channel_axis: int | None = None) -> Self:

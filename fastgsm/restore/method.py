@@ -40,7 +40,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything that a method is made for, apart from the noise."""
+    """Everything that a method is made for, apart from the level of the noise."""
 
     model: PatchModel
     chroma: PatchModel | None

@@ -13,7 +13,7 @@ from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
 from fastgsm._registry import names_of
 from fastgsm.models._scale_mixture import ScaleMixtureModel
-from fastgsm.noise.kinds import Kind, check_channels
+from fastgsm.noise.kinds import Kind, check_channels, is_white
 from fastgsm.noise.model import NoiseModel
 from fastgsm.patches import check_stride
 from fastgsm.restore.method import Reach, Setting
@@ -90,9 +90,9 @@ class Options:
         default = self.preset.default_stride(self.patch_size)
         return check_stride(default if given is None else given, self.patch_size)
 
-    def reach(self, *, white: bool) -> Reach:
-        """Return how far the method looks for white noise of one level, or for any noise."""
-        reach = self.preset.reach if white else self.preset.longest_reach
+    def reach(self, noise: NoiseModel | Kind) -> Reach:
+        """Return how far the method looks, at most, for noise that may be estimated yet."""
+        reach = self.preset.reach if is_white(noise) else self.preset.longest_reach
         return reach(self.patch_size, self.stride)
 
     def setting(
@@ -127,7 +127,7 @@ class Options:
                 "it out where there is a mask, NaN or a noise level for each pixel."
             )
         if self.return_std:
-            refuse_std()
+            _refuse_std()
         if self.preset.new_uneven is not None:
             return self
         return replace(self, quality=DEFAULT_QUALITY)
@@ -153,9 +153,8 @@ class Options:
         mixture = isinstance(self.models[0], ScaleMixtureModel)
         if noise == "auto":
             return "auto" if mixture and not self.return_std else "white"
-        white = noise.is_white if isinstance(noise, NoiseModel) else noise == "white"
-        if self.return_std and not white:
-            refuse_std()
+        if self.return_std and not is_white(noise):
+            _refuse_std()
         if not isinstance(noise, NoiseModel):
             return noise
         check_channels(noise, self.n_channels)
@@ -185,7 +184,7 @@ class Options:
             )
 
 
-def refuse_std() -> NoReturn:
+def _refuse_std() -> NoReturn:
     """Raise ValueError: errors are known only for white noise of one level."""
     raise ValueError(
         "return_std was asked for with noise that is not white, masked or NaN pixels or a sigma "
