@@ -202,7 +202,7 @@ def denoise(
     *Standard deviation.* `std` is what the prior expects the errors to be, from the filters that
     the patches around a pixel use. It is calibrated: over a photograph, the errors divided by it
     have a standard deviation near 1. With the default prior and stride, at noise 10, 25 and 50 of
-    255, that was 0.80 to 1.44 on 17 images of BSD68, and outside 0.8 to 1.25 for two of the 51. It
+    255, that was 0.81 to 1.43 on 17 images of BSD68, and outside 0.8 to 1.25 for three of 51. It
     says nothing about a single pixel that the prior misjudges. It is too large in areas without
     texture, up to twice, and in colour images, by a tenth. It is too small, by a quarter or more,
     for fine texture that strong noise hides and for noise of 75 of 255 and above. With your own

@@ -40,14 +40,14 @@ FLAT_TAIL_LOSS = 0.002
 
 # The squared error of a pixel from the traces of its patches' filters, see `_expected_errors`.
 # Fitted to the 24 Kodak images in grey at noise 10, 25 and 50 of 255 (GSM with 8 scales, stride 1):
-# the z-scores of an image have standard deviations of 0.83 to 1.04, 0.81 to 1.23 and 0.82 to 1.38,
-# two of the 72 outside 0.8 to 1.25. With nothing averaged and slope 1 they are 0.81 to 1.04, 0.75
-# to 1.19 and 0.70 to 1.24, ten outside; with slopes of 1 and 1.1, four and three outside.
+# the z-scores of an image have standard deviations of 0.85 to 1.16, 0.83 to 1.25 and 0.80 to 1.39,
+# two of the 72 outside 0.8 to 1.25. With nothing averaged and slope 1 they are 0.84 to 1.13, 0.78
+# to 1.24 and 0.73 to 1.30, eight outside; with 2.0 averaged and slope 1.05, five outside.
 # Part of a trace that averages out between patches: the mean and some of the two slopes.
-AVERAGED_TRACE = 2.0
+AVERAGED_TRACE = 1.5
 # Above 1: the harmonic mean of the traces is below their mean, and it is uncertain which of its
 # filters a patch needs.
-TRACE_SLOPE = 1.05
+TRACE_SLOPE = 1.1
 
 
 class Filters(NamedTuple):
