@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastgsm._arrays import as_given, is_dask, is_stored, real_array, share_pixels
 from fastgsm._checks import check_random_state
+from fastgsm._data_range import Extent
 from fastgsm._images import (
     channels_first,
     check_out,
@@ -261,20 +262,13 @@ def denoise(
     given = check_noise(noise, sigma)
     original = real_array(image, "image")
     channels = channels_first(original, channel_axis)
-    options = Options(
-        len(channels),
-        check_random_state(random_state),
-        quality=quality,
-        prior=prior,
-        aggregation=aggregation,
-        given_stride=stride,
-        channel_axis=channel_axis,
-        data_range=data_range,
-        workers=workers,
-        progress=bool(progress),
-        return_std=bool(return_std),
-    )
     trusted = trusted_pixels(original, mask, channel_axis)
+    options = Options(
+        len(channels), check_random_state(random_state), quality=quality, prior=prior,
+        aggregation=aggregation, given_stride=stride, channel_axis=channel_axis,
+        data_range=data_range, extent=Extent.of(channels, trusted) if data_range is None else None,
+        workers=workers, progress=bool(progress), return_std=bool(return_std),
+    )  # fmt: skip
     level = None if sigma is None else check_sigma(sigma, channels.shape[1:])
     if trusted is not None or isinstance(level, np.ndarray):
         options = options.for_uneven_noise()
@@ -286,7 +280,9 @@ def denoise(
     elif isinstance(given, NoiseModel):
         known = given
     else:
-        known = estimated(given, level, original, channel_axis, data_range, trusted)
+        unit = options.unit(original.dtype)
+        known = estimated(given, level, original, channel_axis, unit, trusted)
+    options.warn(original.dtype, known)
     denoised, std = denoise_array(original, known, options, trusted)
     denoised = delivered(denoised, out, image)
     return denoised if std is None else (denoised, as_given(image, std))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._arrays import as_given, peak_of, real_array
-from fastgsm._checks import caller_level, check_nonnegative, check_positive
+from fastgsm._checks import check_nonnegative, check_positive
 from fastgsm._types import FloatArray
 
-# Peaks, in units of a default data range, beyond which that range is probably wrong.
-TOO_BRIGHT, TOO_DARK = 10.0, 0.01
 # Largest accepted value and noise level, in data ranges: far above any meaningful image, and with
 # squares that float32 holds.
 MOST_RANGES = 1e9
@@ -68,20 +65,6 @@ def as_float_image(
 def default_data_range(dtype: np.dtype[Any]) -> float:
     """Return the default data range of a type: 1.0 for floats, the maximum for integers."""
     return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
-
-
-def warn_unlikely_range(peak: float, data_range: float, name: str = "image") -> None:
-    """Warn if an image's peak, in units of a default data range, is far too bright or dark.
-
-    8-bit values in a wider type look like that: nearly black as 32-bit integers, 255 times white
-    as floats.
-    """
-    if peak > TOO_BRIGHT or 0 < peak < TOO_DARK:
-        warnings.warn(
-            f"{name} has values up to {peak * data_range:g}, but its data range is taken to be "
-            f"{data_range:g}, the default of its type. Give data_range, e.g. 255 for 8-bit values.",
-            stacklevel=caller_level(),
-        )
 
 
 def channels_first(image: NDArray[Any], channel_axis: Any, name: str = "image") -> NDArray[Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._arrays import peak_of
-from fastgsm._images import as_float_image, warn_unlikely_range
+from fastgsm._checks import caller_level
+from fastgsm._images import as_float_image
 from fastgsm._types import FloatArray
 
 # Weights of red, green and blue in ITU-R BT.601.
 LUMINANCE = (0.299, 0.587, 0.114)
+# Brightest pixel, in units of a default data range, below which that range is probably wrong.
+TOO_DARK = 0.01
 
 
 def grey(image: ArrayLike, name: str, data_range: float | None = None) -> NDArray[np.float32]:
@@ -38,8 +41,12 @@ def grey(image: ArrayLike, name: str, data_range: float | None = None) -> NDArra
             f"{name} has values from {low * unit:g} to {high * unit:g}; wanted 0 to {unit:g}, its "
             f"data range. Rescale it, or give the data range where there is an option for it."
         )
-    if data_range is None:
-        warn_unlikely_range(peak_of(scaled), unit, name)
+    if data_range is None and 0 < high < TOO_DARK:
+        warnings.warn(
+            f"{name} has values up to {high * unit:g}, but its data range is taken to be {unit:g}, "
+            f"the default of its type. Give data_range, e.g. 255 for 8-bit values.",
+            stacklevel=caller_level(),
+        )
     pixels = np.asarray(image) / unit  # divided again: in float64 for integers, to round only once
     if pixels.ndim == 3:
         pixels = pixels @ np.array(LUMINANCE)

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastgsm._arrays import peak_of
 from fastgsm._checks import check_choice, check_integer, check_nonnegative, check_random_state
 from fastgsm._extras import import_extra
-from fastgsm._images import TOO_BRIGHT, check_channel_axis, warn_unlikely_range
+from fastgsm._images import check_channel_axis
 from fastgsm._parts import Tile, check_no_nan, index, pixel_shape, with_channels
 from fastgsm._patch_sources import Draw, patch_sources
 from fastgsm.learning.dask import check_dask, source_data
@@ -20,10 +19,10 @@ from fastgsm.models import EMIteration, PatchModel, SufficientStatistics
 from fastgsm.noise.channels import PATCH
 from fastgsm.noise.kinds import Kind, check_noise, known_noise
 from fastgsm.noise.model import NoiseModel
-from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
+from fastgsm.noise.scan import scan_blocks
 from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors
-from fastgsm.tiles import TILE, denoise_tile, plan
+from fastgsm.tiles import TILE, Measured, denoise_tile, joined, plan
 
 Model = TypeVar("Model", bound=PatchModel)
 
@@ -110,21 +109,16 @@ def _denoise_lazily(
     axis = options.channel_axis
     if image.ndim > (2 if axis is None else 3):
         return da.stack([_denoise_lazily(each, noise, sigma, tile, options) for each in image])
-    shape, assumed = pixel_shape(image, axis, PATCH), options.data_range is None
-    tiles, options, noise = plan(shape, image.dtype, tile, options, noise)
-    known = _known(noise, sigma, image, shape, tile, options, assumed)
-    # A task of its own, so that each worker receives the options, and resolves the priors, once.
-    delayed = import_extra("dask", "dask").delayed
-    shared = delayed(pickle.loads, pure=True)(pickle.dumps(options))
+    shape = pixel_shape(image, axis, PATCH)
+    tiles, noise = plan(shape, tile, options, noise)
+    known = _measured(noise, sigma, image, shape, tile, options)
     parts = [
         image[index(part.outer, axis)]
         .rechunk(-1)
         .map_blocks(
             _denoise_tile,
             known,
-            shared,
             part,
-            assumed,
             dtype=image.dtype,
             chunks=_shape_of(part, options),
             meta=np.empty((0,) * image.ndim, image.dtype),
@@ -143,38 +137,34 @@ def _shape_of(part: Tile, options: Options) -> tuple[int, ...]:
     return with_channels((height, width), options.n_channels, options.channel_axis)
 
 
-def _denoise_tile(
-    noisy: Any, noise: NoiseModel, options: Options, part: Tile, assumed: bool
-) -> Any:
-    """Denoise a tile; warn where the data range, if ``assumed``, is far too small for it."""
+def _denoise_tile(noisy: Any, known: tuple[NoiseModel, Options], part: Tile) -> Any:
     check_no_nan(noisy, part.outer)
-    unit = options.data_range
-    assert unit is not None
-    if assumed:
-        peak = peak_of(noisy) / unit
-        if peak > TOO_BRIGHT:
-            warn_unlikely_range(peak, unit)
-    return denoise_tile(noisy, noise, part, options)
+    return denoise_tile(noisy, known[0], part, known[1])
 
 
-def _known(
+def _measured(
     noise: NoiseModel | Kind,
     sigma: float | None,
     image: Any,
     shape: tuple[int, int],
     tile: int,
     options: Options,
-    assumed: bool,
 ) -> Any:
-    """Return the noise, or a task that estimates it."""
+    """Return a task for the noise and the options, like `measured_by_tiles`."""
     known = known_noise(noise, sigma, options.n_channels)
-    if known is not None:
-        return known
     delayed = import_extra("dask", "dask").delayed
-    axis = options.channel_axis
     stride, parts = scan_blocks(shape, tile)
-    scans = [delayed(scan)(image[index(part, axis)], part, stride, axis) for part in parts]
-    return delayed(noise_of_scans)(noise, sigma, scans, shape, stride, options.data_range, assumed)
+    measured = []
+    # Tasks of their own, so that each worker receives the options, and resolves the priors, once.
+    shared = delayed(pickle.loads, pure=True)(pickle.dumps(options))
+    if known is None or options.data_range is None:
+        measured = [
+            delayed(Measured.of)(
+                image[index(part, options.channel_axis)], part, stride, known, shared
+            )
+            for part in parts
+        ]
+    return delayed(joined)(measured, noise, sigma, known, image.dtype, shape, stride, shared)
 
 
 def fit_dask(

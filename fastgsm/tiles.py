@@ -10,22 +10,23 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgsm._arrays import peak_of, share_pixels
-from fastgsm._checks import check_integer, check_nonnegative, check_positive, check_random_state
-from fastgsm._images import TOO_BRIGHT, default_data_range, warn_unlikely_range
-from fastgsm._parts import Tile, index, pixel_shape, read_part, tiles_of
+from fastgsm._arrays import share_pixels
+from fastgsm._checks import check_integer, check_nonnegative, check_random_state
+from fastgsm._data_range import BOX, Extent
+from fastgsm._images import channels_first
+from fastgsm._parts import Part, Tile, index, pixel_shape, read_part, tiles_of
 from fastgsm._progress import Progress
 from fastgsm.files.tile_log import Checkpoint
 from fastgsm.models import PatchModel
 from fastgsm.noise.channels import PATCH
 from fastgsm.noise.kinds import Kind, check_noise, known_noise
 from fastgsm.noise.model import NoiseModel
-from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
+from fastgsm.noise.scan import Scan, noise_of_scans, scan, scan_blocks
 from fastgsm.restore.options import Options
 from fastgsm.restore.priors import Priors, centring
 from fastgsm.restore.whole import denoise_array
@@ -116,12 +117,9 @@ def denoise_tiles(
         n_channels, check_random_state(random_state), quality=quality, prior=prior,
         given_stride=stride, channel_axis=channel_axis, data_range=data_range, workers=workers,
     )  # fmt: skip
-    assumed = data_range is None
-    tiles, options, given = plan(shape, image.dtype, tile, options, given)
-    known = noise_by_tiles(
-        given, sigma, image, shape, tile, options, assumed=assumed, progress=progress
-    )
-    denoise_into(out, image, known, tiles, options, log, assumed=assumed, progress=progress)
+    tiles, given = plan(shape, tile, options, given)
+    known, options = measured_by_tiles(given, sigma, image, shape, tile, options, progress=progress)
+    denoise_into(out, image, known, tiles, options, log, progress=progress)
     if hasattr(out, "flush"):  # mapped pixels go to the disk before the list of done tiles goes
         out.flush()
     log.remove()
@@ -129,22 +127,10 @@ def denoise_tiles(
 
 
 def plan(
-    shape: tuple[int, int], dtype: Any, tile: int, options: Options, noise: NoiseModel | Kind
-) -> tuple[list[Tile], Options, NoiseModel | Kind]:
-    """Return the tiles of an image, and the options and the noise with which each is denoised.
-
-    The options then have a data range, whatever a tile holds.
-    """
+    shape: tuple[int, int], tile: int, options: Options, noise: NoiseModel | Kind
+) -> tuple[list[Tile], NoiseModel | Kind]:
+    """Return the tiles of an image, and the noise with which each is denoised."""
     tile = check_integer(tile, "tile")
-    data_range = options.data_range
-    if isinstance(noise, NoiseModel) and noise.photons is not None and data_range is None:
-        raise ValueError(
-            "noise is that of photons, and data_range was not given; a tile does not know the "
-            "range of the image. Give data_range, the brightest value less the offset."
-        )
-    if data_range is None:
-        data_range = default_data_range(np.dtype(dtype))
-    options = replace(options, data_range=check_positive(data_range, "data_range"))
     options.check(shape)
     noise = options.suited(noise)
     if any(each is not None and centring(each)[1] for each in options.models):
@@ -152,10 +138,38 @@ def plan(
             "this prior expects the mean of the whole image to be removed, which a tile cannot "
             "know; use one trained with center='patch' or center=None."
         )
-    return tiles_of(shape, tile, *options.reach(noise)), options, noise
+    return tiles_of(shape, tile, *options.reach(noise)), noise
 
 
-def noise_by_tiles(
+class Measured(NamedTuple):
+    """What is measured in one part of an image."""
+
+    scan: Scan | None
+    """For the noise, where it is to be estimated."""
+    extent: Extent | None
+    """For the data range, where none was given and the part is large enough."""
+
+    @classmethod
+    def of(
+        cls,
+        pixels: NDArray[Any],
+        part: Part,
+        stride: int,
+        known: NoiseModel | None,
+        options: Options,
+    ) -> Measured:
+        """Measure a part, of which ``pixels`` are given, unless all is known."""
+        axis = options.channel_axis
+        planes = channels_first(pixels, axis)
+        # Boxes that start in a part as small as a box are in the part before.
+        measures = options.data_range is None and min(planes.shape[1:]) >= BOX
+        return cls(
+            scan(pixels, part, stride, axis) if known is None else None,
+            Extent.of(planes) if measures else None,
+        )
+
+
+def measured_by_tiles(
     noise: NoiseModel | Kind,
     sigma: float | None,
     image: Any,
@@ -163,25 +177,46 @@ def noise_by_tiles(
     tile: int,
     options: Options,
     *,
-    assumed: bool,
     progress: bool,
-) -> NoiseModel:
-    """Return the noise of an image, estimated part by part unless all of it is known.
+) -> tuple[NoiseModel, Options]:
+    """Return the noise of an image, and options that know its extent.
 
-    ``assumed`` says that nobody gave the data range.
+    The image is read part by part, unless the noise is known and the data range was given.
     """
     known = known_noise(noise, sigma, options.n_channels)
-    if known is not None:
-        return known
-    assert not isinstance(noise, NoiseModel)
-    axis = options.channel_axis
+    if known is not None and options.data_range is not None:
+        return known, options
     stride, parts = scan_blocks(shape, tile)
-    scans = []
-    with Progress(len(parts), "estimating the noise", enabled=progress) as bar:
+    measured = []
+    with Progress(len(parts), "measuring the image", enabled=progress) as bar:
         for part in parts:
-            scans.append(scan(read_part(image, part, axis), part, stride, axis))
+            pixels = read_part(image, part, options.channel_axis)
+            measured.append(Measured.of(pixels, part, stride, known, options))
             bar.update()
-    return noise_of_scans(noise, sigma, scans, shape, stride, options.data_range, assumed)
+    dtype = np.dtype(image.dtype)
+    return joined(measured, noise, sigma, known, dtype, shape, stride, options)
+
+
+def joined(
+    parts: list[Measured],
+    noise: NoiseModel | Kind,
+    sigma: float | None,
+    known: NoiseModel | None,
+    dtype: np.dtype[Any],
+    shape: tuple[int, int],
+    stride: int,
+    options: Options,
+) -> tuple[NoiseModel, Options]:
+    """Return the noise of an image, and options that know its extent, from all of its parts."""
+    if options.data_range is None:
+        extents = [each.extent for each in parts if each.extent is not None]
+        options = replace(options, extent=Extent.joined(extents))
+    if known is None:
+        assert not isinstance(noise, NoiseModel)
+        scans = [each.scan for each in parts if each.scan is not None]
+        known = noise_of_scans(noise, sigma, scans, shape, stride, options.unit(dtype))
+    options.warn(dtype, known)
+    return known, options
 
 
 def denoise_into(
@@ -192,36 +227,25 @@ def denoise_into(
     options: Options,
     log: Checkpoint,
     *,
-    assumed: bool,
     progress: bool,
 ) -> None:
     """Denoise the tiles that ``log`` does not list, and write each to ``out``.
 
-    Arguments have been checked. ``assumed`` says that nobody gave the data range: warn if it is
-    unlikely.
+    Arguments have been checked.
     """
-    axis, unit = options.channel_axis, options.data_range
-    assert unit is not None
+    axis = options.channel_axis
     log.begin(
         lambda: _digest(image, noise, tiles, options),
         lambda number: _digest_of_pixels(out[index(tiles[number].inner, axis)]),
         progress,
     )
-    # The first part of a resumed run has seen other tiles: the remaining ones may all be dark.
-    resumed, peak = bool(log.done), 0.0
     with Progress(len(tiles), "denoising tiles", enabled=progress) as bar:
         for number, part in enumerate(tiles):
             if number not in log.done:
                 noisy = read_part(image, part.outer, axis)
-                # One tile shows that an image is too bright; only all of them, that it is too dark.
-                before, peak = peak, max(peak, peak_of(noisy) / unit)
-                if assumed and before <= TOO_BRIGHT < peak:
-                    warn_unlikely_range(peak, unit)
                 out[index(part.inner, axis)] = denoise_tile(noisy, noise, part, options)
                 log.add(number)
             bar.update()
-    if assumed and not resumed and peak <= TOO_BRIGHT:
-        warn_unlikely_range(peak, unit)
 
 
 def denoise_tile(
@@ -234,7 +258,7 @@ def denoise_tile(
 
 def _digest(image: Any, noise: NoiseModel, tiles: list[Tile], options: Options) -> str:
     """Return a digest that identifies a run."""
-    names = "prior", "quality", "stride", "channel_axis", "data_range"
+    names = "prior", "quality", "stride", "channel_axis", "data_range", "extent"
     settings = {name: getattr(options, name) for name in names}
     described = [
         image.shape,

@@ -32,7 +32,7 @@ FLOORS = (
     ("files", "datasets", "metrics"),
     ("colour",),
     ("kernels",),
-    ("_parts",),
+    ("_data_range", "_parts"),
     ("_images",),
     ("_arrays", "_estimator", "_progress"),
     ("_checks", "_extras", "_registry"),

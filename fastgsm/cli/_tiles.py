@@ -55,20 +55,17 @@ def _denoise(image: ImageFile, output: Path, args: argparse.Namespace) -> NoiseM
     sigma = None if args.sigma is None else check_nonnegative(args.sigma, "sigma")
     shape = pixel_shape(array, axis, PATCH)
     noise = check_noise(args.noise, sigma)
-    parts, options, noise = tiles.plan(shape, array.dtype, args.tile, options, noise)
+    parts, noise = tiles.plan(shape, args.tile, options, noise)
     sides = [side.stop for side in parts[0].inner]
     result = Result(output, image, (*sides, *array.shape[2:]))
     log = Checkpoint(None)
     try:
         with result.written() as out:
             log = Checkpoint(result.checkpoint)
-            assumed = args.data_range is None
-            known = tiles.noise_by_tiles(
-                noise, sigma, array, shape, args.tile, options, assumed=assumed, progress=progress
+            known, options = tiles.measured_by_tiles(
+                noise, sigma, array, shape, args.tile, options, progress=progress
             )
-            tiles.denoise_into(
-                out, array, known, parts, options, log, assumed=assumed, progress=progress
-            )
+            tiles.denoise_into(out, array, known, parts, options, log, progress=progress)
     except BaseException as error:
         # An error in the checkpoint itself is raised before any tile counts as done.
         ours = bool(log.done) or not isinstance(error, ValueError)

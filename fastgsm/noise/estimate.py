@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._arrays import peak_of, real_array
 from fastgsm._checks import check_positive
+from fastgsm._data_range import Extent
 from fastgsm._images import (
     as_float_image,
     channels_first,
@@ -56,8 +57,8 @@ def estimate_noise(
     kind : {"auto", "white", "camera"}
         Kind of noise to look for, as the argument `noise` of `denoise`; "auto" decides.
     data_range : float, optional
-        Value of a bright pixel: noise that is weak relative to it counts as white, and the levels
-        of "camera" depend on it. By default 1.0 for floats and the type's maximum for integers.
+        Contrast of the scene: noise that is weak relative to it counts as white, and the levels of
+        "camera" depend on it. By default as in `denoise`.
 
     Returns
     -------
@@ -99,6 +100,11 @@ def estimate_noise(
     wanted = check_kind(kind)
     original = real_array(image, "image")
     trusted = trusted_pixels(original, mask, channel_axis)
+    if data_range is None:
+        extent = Extent.of(channels_first(original, channel_axis), trusted)
+        data_range = extent.data_range(original.dtype)
+    else:
+        data_range = check_positive(data_range, "data_range")
     return estimated(wanted, None, original, channel_axis, data_range, trusted)
 
 
@@ -107,7 +113,7 @@ def estimated(
     sigma: float | None,
     image: NDArray[Any],
     channel_axis: int | None,
-    data_range: float | None,
+    data_range: float,
     trusted: NDArray[np.bool_] | None,
 ) -> NoiseModel:
     """Return the noise of a checked image, as `estimate_noise`.
@@ -121,7 +127,7 @@ def estimated(
     if sigma is not None and not _has_patches(planes, trusted):
         return NoiseModel.white(sigma)
     known = image if trusted is None else with_median(image, trusted, channel_axis)
-    # In the range of the type: the estimate of white noise does not depend on the one given.
+    # In the range of the type: the estimate of white noise does not depend on the other.
     pixels, unit = as_float_image(known)
     planes = channels_first(pixels, channel_axis)
     channels = channels_of(planes, trusted)
@@ -134,7 +140,7 @@ def noise_of_channels(
     channels: list[Channel],
     peak: float,
     unit: float,
-    data_range: float | None,
+    data_range: float,
 ) -> NoiseModel:
     """Return the noise of an image with pixels of up to ``peak`` from its channels' patches.
 
@@ -144,10 +150,10 @@ def noise_of_channels(
     if len(channels) > 1 and all((each.patches == first).all() for each in channels[1:]):
         grey = noise_of_channels(kind, sigma, channels[:1], peak, unit, data_range)
         return _in_equal_channels(grey, len(channels))
-    given = unit if data_range is None else check_positive(data_range, "data_range")
-    check_peak(peak * unit / given, given)
+    check_peak(peak * unit / data_range, data_range)
     if kind != "white":
-        noise = _other_than_white(kind, _in_units_of(channels, given / unit), given)
+        channels_in_range = _in_units_of(channels, data_range / unit)
+        noise = _other_than_white(kind, channels_in_range, data_range)
         if noise is not None:
             return noise
     return white_noise(*covariance_of_channels(channels, peak, unit, warn=sigma is None), sigma)

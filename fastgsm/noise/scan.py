@@ -53,26 +53,11 @@ def noise_of_scans(
     scans: list[Scan],
     shape: tuple[int, int],
     stride: int,
-    data_range: float | None,
-    assumed: bool,
+    data_range: float,
 ) -> NoiseModel:
-    """Estimate the noise of an image like `estimate.estimated`, from scans of all its parts.
-
-    ``assumed`` says that nobody gave the data range. Then noise of photons is refused: a tile does
-    not know the range of the image's light.
-    """
+    """Estimate the noise of an image like `estimate.estimated`, from scans of all its parts."""
     channels, peak = _joined(scans, shape, stride)
-    unit = scans[0].unit
-    noise = noise_of_channels(kind, sigma, channels, peak, unit, data_range)
-    if noise.photons is not None and assumed:
-        gain, offset, read_noise = noise.photons
-        raise ValueError(
-            f"the image's noise is found to be that of photons, and data_range was not given; a "
-            f"tile does not know the range of the image. Give noise=({gain:.4g}, {offset:.4g}, "
-            f"{read_noise:.4g}) and data_range, the brightest value less the offset (about "
-            f"{peak * unit - offset:.4g}); or noise='white'."
-        )
-    return noise
+    return noise_of_channels(kind, sigma, channels, peak, scans[0].unit, data_range)
 
 
 def _joined(scans: list[Scan], shape: tuple[int, int], stride: int) -> tuple[list[Channel], float]:

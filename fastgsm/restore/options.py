@@ -8,11 +8,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastgsm._checks import check_choice, check_integer
+from fastgsm._checks import check_choice, check_integer, check_positive
+from fastgsm._data_range import Extent
 from fastgsm._images import check_patch_fits
 from fastgsm._parts import Part
 from fastgsm._registry import names_of
+from fastgsm._types import FloatArray
 from fastgsm.models._scale_mixture import ScaleMixtureModel
+from fastgsm.noise.anscombe import warn_no_photons
 from fastgsm.noise.kinds import Kind, check_channels, is_white
 from fastgsm.noise.model import NoiseModel
 from fastgsm.patches import check_stride
@@ -42,6 +45,8 @@ class Options:
     """The stride that was asked for; see `stride`."""
     channel_axis: int | None = None
     data_range: float | None = None
+    extent: Extent | None = None
+    """Of the image, where no data range was given; see `unit`."""
     workers: int | None = None
     progress: bool = False
     return_std: bool = False
@@ -51,6 +56,8 @@ class Options:
         check_choice(self.aggregation, "aggregation", ("mean", "center"))
         if self.workers is not None:
             check_integer(self.workers, "workers")
+        if self.data_range is not None:
+            check_positive(self.data_range, "data_range")
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the resolved models: a worker loads the bundled ones by their names.
@@ -89,6 +96,27 @@ class Options:
         given = self.given_stride
         default = self.preset.default_stride(self.patch_size)
         return check_stride(default if given is None else given, self.patch_size)
+
+    def unit(self, dtype: np.dtype[Any]) -> float:
+        """Return the data range of an image of a type: the one given, or what its extent says."""
+        if self.data_range is not None:
+            return float(self.data_range)
+        assert self.extent is not None
+        return self.extent.data_range(dtype)
+
+    def warn(self, dtype: np.dtype[Any], noise: NoiseModel | FloatArray) -> None:
+        """Warn if no data range was given and the default for an image of a type is unlikely.
+
+        It does not matter where there is no noise, or nothing else.
+        """
+        if self.extent is None:
+            return
+        if isinstance(noise, NoiseModel) and noise.photons is not None:
+            warn_no_photons(self.extent, noise.photons)
+            return
+        levels = noise.sigma if isinstance(noise, NoiseModel) else noise
+        if 0 < 2 * levels.max() < self.extent.span:
+            self.extent.warn(dtype)
 
     def reach(self, noise: NoiseModel | Kind) -> Reach:
         """Return how far the method looks, at most, for noise that may be estimated yet."""

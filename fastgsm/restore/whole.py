@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgsm._arrays import peak_of
 from fastgsm._images import (
     as_float_image,
     as_type,
     channels_back,
     channels_first,
     noise_level,
-    warn_unlikely_range,
     with_median,
 )
 from fastgsm._parts import Part
@@ -53,12 +51,10 @@ def denoise_array(
     known = original if trusted is None else with_median(original, trusted, axis)
     if not isinstance(noise, NoiseModel) or noise.photons is None:
         photons = None
-        pixels, unit = as_float_image(known, data_range=options.data_range)
-        if options.data_range is None:
-            warn_unlikely_range(peak_of(pixels), unit)
+        pixels, unit = as_float_image(known, data_range=options.unit(original.dtype))
     else:
         photons = noise.photons
-        pixels, unit = stabilised_image(known, photons, axis, options.data_range)
+        pixels, unit = stabilised_image(known, photons, options.data_range, options.extent)
         noise = replace(noise, sigma=np.ones(noise.n_channels), photons=None)
     planes = channels_first(pixels, axis)
     mixing = _mixing(noise, planes, unit)

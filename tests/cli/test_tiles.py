@@ -444,7 +444,6 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
         (["small.npy", "out.npy"], "height is 5"),
         (["stack.npy", "out.npy"], "its shape is (5, 20, 20); wanted (height, width), or"),
         (["in.npy", "out.npy", "--mask", "in.npy"], "--mask does not apply to --tile"),
-        (["in.npy", "out.npy", "--noise", "poisson"], "data_range was not given"),
         (["in.npy", "out.npy", "--max-pixels", "9"], "leave out --max-pixels, or --tile if the"),
         (["in.npy", "out.npy", "--tile", "0"], "--tile: 0 is not 1 or more"),
         (["in.npy", "out.npy", "--prior", "nobody"], "neither a file nor a bundled prior"),

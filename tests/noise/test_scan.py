@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm.datasets import dead_leaves
 from fastgsm.noise.estimate import estimated
 from fastgsm.noise.scan import noise_of_scans, scan, scan_blocks
 from fastgsm.noise.white import estimate_sigma
@@ -36,21 +35,11 @@ def test_scans_of_all_parts_give_the_bits_of_the_whole(
     scans = [scan(image[part], part, stride, -1) for part in parts]
     sigma = None if sigma is None else sigma * unit
     whole = estimated(kind, sigma, image, -1, unit, None)
-    by_parts = noise_of_scans(kind, sigma, scans, (200, 230), stride, unit, False)
+    by_parts = noise_of_scans(kind, sigma, scans, (200, 230), stride, unit)
     np.testing.assert_array_equal(by_parts.sigma, whole.sigma)
     np.testing.assert_array_equal(by_parts.correlation, whole.correlation)
     assert (by_parts.photons, by_parts.camera) == (whole.photons, whole.camera)
     assert by_parts.between_channels[0, 1] > 0.2
-
-
-def test_photons_that_are_found_need_a_data_range() -> None:
-    clean = dead_leaves((200, 200), random_state=0)
-    counts = 0.01 * np.random.default_rng(0).poisson(30 * clean)
-    stride, parts = scan_blocks(counts.shape, 100)
-    scans = [scan(counts[part], part, stride, None) for part in parts]
-    with pytest.raises(ValueError, match=r"that of photons, and data_range .* Give noise=\(0.01"):
-        noise_of_scans("auto", None, scans, counts.shape, stride, 1.0, True)
-    assert noise_of_scans("auto", None, scans, counts.shape, stride, 1.0, False).photons
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-140, 1e-12, 1, 1e12, 1e140, 1e300])
@@ -58,6 +47,6 @@ def test_scans_at_any_magnitude(unit: float) -> None:
     image = noisy_leaves((90, 70), dtype=np.float64) * unit
     stride, parts = scan_blocks((90, 70), 40)
     scans = [scan(image[part], part, stride, None) for part in parts]
-    noise = noise_of_scans("white", None, scans, (90, 70), stride, unit, False)
+    noise = noise_of_scans("white", None, scans, (90, 70), stride, unit)
     assert noise.level == pytest.approx(estimate_sigma(image), rel=1e-12)
     assert 0.08 * unit < noise.level < 0.15 * unit
