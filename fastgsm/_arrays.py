@@ -78,6 +78,11 @@ def real_array(values: Any, name: str) -> NDArray[Any]:
     return array
 
 
+def is_narrow(dtype: np.dtype[Any]) -> bool:
+    """Return whether floats of a type, in any byte order, are computed in float32."""
+    return dtype.kind == "f" and dtype.itemsize <= 4
+
+
 def peak_of(values: FloatArray) -> float:
     """Return the greatest absolute value."""
     return max(float(values.max()), -float(values.min()))

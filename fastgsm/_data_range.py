@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgsm._arrays import is_narrow
 from fastgsm._checks import caller_level
 from fastgsm._images import default_data_range
 from fastgsm._types import FloatArray
@@ -69,8 +70,8 @@ class Extent(NamedTuple):
         with np.errstate(invalid="ignore", over="ignore"):
             span = self.span
             least = LEAST_RELATIVE * float(np.abs([self.low, self.high]).max())
-        narrow = dtype.kind == "f" and dtype.itemsize <= 4
-        usable = np.isfinite(span) and span > np.finfo(np.float32 if narrow else np.float64).tiny
+        least_float = np.finfo(np.float32 if is_narrow(dtype) else np.float64).tiny
+        usable = np.isfinite(span) and span > least_float
         if not usable or LEAST_SPAN * default <= span <= MOST_SPAN * default:
             return default
         return max(span, least)
@@ -91,7 +92,7 @@ def _extent_of(
     planes: NDArray[Any], trusted: NDArray[np.bool_] | None, box: tuple[int, ...]
 ) -> Extent:
     """Return the extent of planes, with boxes of ``box`` pixels down and across."""
-    narrow = planes.dtype.itemsize <= 2 or planes.dtype == np.float32
+    narrow = is_narrow(planes.dtype) or planes.dtype.itemsize <= 2
     lows, highs, brightest = [], [], []
     for top in range(0, planes.shape[1] - box[0] + 1, ROWS_AT_ONCE):
         rows = slice(top, top + ROWS_AT_ONCE + box[0] - 1)

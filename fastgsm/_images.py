@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastgsm._arrays import as_given, peak_of, real_array
+from fastgsm._arrays import as_given, is_narrow, peak_of, real_array
 from fastgsm._checks import check_nonnegative, check_positive
 from fastgsm._types import FloatArray
 
@@ -33,9 +33,7 @@ def as_float_image(
     and ValueError if it is empty or holds NaN or infinity, or the range is not positive.
     """
     array = real_array(image, name)
-    narrow = array.dtype in (np.float16, np.float32) or (
-        array.dtype.kind in "iu" and array.dtype.itemsize <= 2
-    )
+    narrow = is_narrow(array.dtype) or (array.dtype.kind in "iu" and array.dtype.itemsize <= 2)
     if data_range is None:
         data_range = default_data_range(array.dtype)
     else:

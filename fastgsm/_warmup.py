@@ -8,12 +8,11 @@ from fastgsm._denoise import denoise
 from fastgsm._registry import MODELS
 from fastgsm._types import FloatArray
 from fastgsm.datasets import dead_leaves
-from fastgsm.kernels._jit import limit_workers
+from fastgsm.kernels._jit import limit_workers, threads_for_any_work
 from fastgsm.patches import aggregate_patches, extract_patches, sample_patches
 from fastgsm.restore.presets import PRESETS
 
 SIGMA = 0.1
-# Enough work that EM on scales uses its parallel build too.
 SAMPLES = 2000
 
 
@@ -40,7 +39,7 @@ def warmup() -> None:
     image = dead_leaves((40, 40), random_state=0)
     for workers in (1, None):
         for dtype in (np.float32, np.float64):
-            with limit_workers(workers):
+            with limit_workers(workers), threads_for_any_work():
                 _use_everything(image.astype(dtype))
 
 

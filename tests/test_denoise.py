@@ -179,6 +179,16 @@ def test_data_range_scales_the_problem(denoise, noisy):
     np.testing.assert_allclose(result, denoise(noisy, SIGMA) * 255, atol=0.01)
 
 
+@pytest.mark.parametrize("dtype", ["u2", "i4", "f2", "f4", "f8"])
+def test_the_byte_order_does_not_matter(denoise, noisy, dtype):
+    image = np.rint(1000 * noisy.clip(0, 1)).astype(f"<{dtype}")
+    for options in ({"sigma": 100}, {}):
+        native = denoise(image, data_range=1000, **options)
+        swapped = denoise(image.astype(f">{dtype}"), data_range=1000, **options)
+        assert swapped.dtype == np.dtype(f">{dtype}")
+        np.testing.assert_array_equal(swapped, native)
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64, np.float32])
 def test_values_far_from_the_data_range_are_warned_about(noisy, dtype):
     image = np.clip(np.rint(noisy * 255), 0, 255).astype(dtype)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import fastgsm
+from fastgsm.kernels._jit import source_digest
 
 PROJECT = Path(__file__).resolve().parents[1]
 IMPORTED_FROM = Path(fastgsm.__file__).resolve().parents[1]
@@ -171,6 +175,39 @@ print(fastgsm.__file__)
 """
     imported = run_python(code, path=tmp_path)
     assert Path(imported) == tmp_path / "fastgsm" / "__init__.py"
+
+
+AS_INSTALLED = """
+import fastgsm
+from fastgsm.kernels import _jit, patches
+from fastgsm.priors import read_card
+print(len([fastgsm.load_prior(name) for name in fastgsm.list_priors() if read_card(name)]))
+print(_jit.DIGEST)
+print(type(patches.extract.serial._cache).__name__)
+"""
+
+
+def test_runs_from_a_zip_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "fastgsm.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in (IMPORTED_FROM / "fastgsm").rglob("*"):
+            if path.suffix in (".py", ".npz", ".md"):
+                file.write(path, path.relative_to(IMPORTED_FROM))
+    printed = run_python(AS_INSTALLED, archive, NUMBA_CACHE_DIR=str(tmp_path)).split()
+    assert printed == ["5", source_digest(), "_Cache"]
+
+
+def test_runs_from_byte_code_alone(tmp_path: Path) -> None:
+    shutil.copytree(
+        IMPORTED_FROM / "fastgsm", tmp_path / "from", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    compileall.compile_dir(tmp_path / "from", legacy=True, quiet=1)
+    for source in (tmp_path / "from").rglob("*.py"):
+        source.unlink()
+    (tmp_path / "from").rename(tmp_path / "fastgsm")  # the files named in the code are not there
+    n_priors, digest, cache = run_python(AS_INSTALLED, tmp_path).split()
+    assert (n_priors, cache) == ("5", "_Cache")
+    assert digest not in (source_digest(), hashlib.sha256(b"").hexdigest()[:12])
 
 
 def test_import_loads_no_optional_package_and_no_slow_part_of_scipy() -> None:

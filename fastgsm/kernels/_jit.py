@@ -19,13 +19,16 @@ import functools
 import hashlib
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from importlib.resources import files
+from operator import attrgetter
 from types import FunctionType
 from typing import Any, TypeVar
 
 import numba
 
+from fastgsm._checks import caller_level
 from fastgsm.kernels._cache import keep_on_disk
 
 # No "fastmath": its flags let LLVM choose, and it chooses differently in the two builds of a kernel
@@ -41,6 +44,13 @@ OPTIONS: dict[str, Any] = {
 # Whether compiled code checks indices before it uses them.
 CHECKS_BOUNDS = bool(numba.config.BOUNDSCHECK)  # type: ignore[attr-defined]
 
+# Calls of fewer floating-point operations run on one thread. They take a fraction of a millisecond,
+# and waking the threads in each of hundreds of iterations takes as long, or 35 times as long where
+# other programs keep the cores busy.
+LEAST_FLOPS = 4e6
+# What an exponential and the arithmetic around it count.
+EXP_FLOPS = 20
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -53,8 +63,10 @@ def source_digest() -> str:
     NUMBA_BOUNDSCHECK has changed: the run with checks would use code that has none.
     """
     digest = hashlib.sha256(b"bounds" if CHECKS_BOUNDS else b"")
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    # Sources may be in a zip archive, or left out in favour of byte code.
+    modules = (each for each in files(__package__).iterdir() if each.name.endswith((".py", ".pyc")))
+    for module in sorted(modules, key=attrgetter("name")):
+        digest.update(module.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -68,7 +80,10 @@ def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Calla
     parallel build of one function would otherwise be served from the same entry.
     """
     assert isinstance(function, FunctionType)
-    copy = FunctionType(function.__code__, function.__globals__, closure=function.__closure__)
+    # Byte code without its source names a file that is not there, and would not be cached.
+    file = function.__globals__.get("__file__", function.__code__.co_filename)
+    code = function.__code__.replace(co_filename=file)
+    copy = FunctionType(code, function.__globals__, closure=function.__closure__)
     copy.__defaults__ = function.__defaults__
     copy.__qualname__ = f"{function.__qualname__}-{suffix}-{DIGEST}"
     copy.__module__ = function.__module__
@@ -106,6 +121,9 @@ class Kernel:
         Python source whose outermost loop is a ``numba.prange`` over independent tasks. Its
         result must not depend on how the tasks are shared out. Convert the loop's index with
         ``np.intp``: it is unsigned, and unsigned with signed integers make floats.
+    flops : callable, optional
+        Takes the kernel's arguments by name and returns about how many floating-point operations
+        the call needs. Small calls run the serial build. By default none is small.
 
     Attributes
     ----------
@@ -114,7 +132,11 @@ class Kernel:
         third of what `from fastgsm import denoise` costs beyond Numba's import.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], flops: Callable[..., float] | None = None
+    ) -> None:
+        self._flops = flops
+        self._names = function.__code__.co_varnames[: function.__code__.co_argcount]
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
@@ -135,18 +157,32 @@ class Kernel:
     def parallel(self) -> Callable[..., Any]:
         return _compile(self.__wrapped__, "parallel", parallel=True)
 
+    @classmethod
+    def with_flops(cls, flops: Callable[..., float]) -> Callable[[Callable[..., Any]], Kernel]:
+        """Decorate a kernel whose number of floating-point operations is known."""
+        return functools.partial(cls, flops=flops)
+
     def __call__(self, *args: Any) -> Any:
         threads = usable_threads()
-        if threads == 1:
+        if threads == 1 or self._is_small(args):
             return self.serial(*args)
         with _numba_threads(threads):
             return self.parallel(*args)
+
+    def _is_small(self, args: tuple[Any, ...]) -> bool:
+        """Return whether a call does so little that threads do not pay."""
+        if self._flops is None:
+            return False
+        return self._flops(**dict(zip(self._names, args, strict=True))) < _least_flops.get()
 
     def __repr__(self) -> str:
         return f"<kernel {self.__name__}>"
 
 
 _limit: contextvars.ContextVar[int | None] = contextvars.ContextVar("workers", default=None)
+_least_flops: contextvars.ContextVar[float] = contextvars.ContextVar(
+    "least_flops", default=LEAST_FLOPS
+)
 _forked = False
 
 
@@ -172,6 +208,16 @@ def limit_workers(workers: int | None) -> Iterator[None]:
         _limit.reset(token)
 
 
+@contextlib.contextmanager
+def threads_for_any_work() -> Iterator[None]:
+    """Let small calls inside the ``with`` block use threads too."""
+    token = _least_flops.set(0)
+    try:
+        yield
+    finally:
+        _least_flops.reset(token)
+
+
 def usable_threads() -> int:
     """Return the number of threads that a kernel called here and now may use.
 
@@ -182,8 +228,30 @@ def usable_threads() -> int:
     limit = _limit.get()
     if limit == 1 or _forked or threading.current_thread() is not threading.main_thread():
         return 1
+    if not _threads_start():
+        return 1
     available = int(numba.get_num_threads())
     return available if limit is None else min(limit, available)
+
+
+@functools.cache
+def _threads_start() -> bool:
+    """Return whether Numba can start threads; if not, warn, once.
+
+    It cannot if NUMBA_THREADING_LAYER asks for a library that is not installed.
+    """
+    try:
+        numba.get_num_threads()
+    except ValueError as error:
+        layer = numba.config.THREADING_LAYER  # type: ignore[attr-defined]
+        warnings.warn(
+            f"Numba cannot start threads with NUMBA_THREADING_LAYER={layer}, so that fastgsm runs "
+            f"on one thread. Install that library or unset the variable. "
+            f"({' '.join(str(error).split())})",
+            stacklevel=caller_level(),
+        )
+        return False
+    return True
 
 
 @contextlib.contextmanager

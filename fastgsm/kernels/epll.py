@@ -34,7 +34,7 @@ def _gather_listed(image, rows, cols, numbers, patch_size, lanes):
             lanes[i, t] = 0.0
 
 
-@Kernel
+@Kernel.with_flops(lambda bank, numbers, **_: numbers.size * 4 * bank.forward[0].size)
 def restore_patches(
     image, rows, cols, patch_size, remove_mean, bank, numbers, starts, shapes, patches
 ):

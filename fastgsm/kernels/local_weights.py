@@ -42,7 +42,7 @@ def _learn(by_shape, by_patch, inverse_weights, concentration, n_steps, ratios):
             ratios[k] = (imagined + found) / (imagined + n_patches)
 
 
-@Kernel
+@Kernel.with_flops(lambda evidence, n_steps, **_: evidence.size * 4 * n_steps)
 def local_weights(
     evidence, n_cols, row_blocks, col_blocks, inverse_weights, concentration, n_steps, ratios,
     shapes,

@@ -27,7 +27,7 @@ def load_transposed(X, first, count, lanes):
             lanes[i, t] = 0.0
 
 
-@Kernel
+@Kernel.with_flops(lambda X, distances, **_: distances.size * X.shape[1] ** 2)
 def mahalanobis(X, means, whiteners, rank, distances):
     """Fill ``distances`` (K, n) for the samples X (n, d).
 

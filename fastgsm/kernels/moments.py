@@ -50,7 +50,7 @@ def _flush(gathered, weighted, filled, gram, sums, products):
                 products[i, j] += gram[i, j - start]
 
 
-@Kernel
+@Kernel.with_flops(lambda X, weights, **_: weights.size * X.shape[1] ** 2)
 def moments(X, means, weights, sums, products):
     """Sum the moments of the samples X (n, d) in every component, segment by segment.
 

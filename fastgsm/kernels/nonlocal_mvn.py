@@ -255,7 +255,7 @@ def _refine_band(noisy, pilot, padded_pilot, rows, cols, matching, sums, coverag
             _restore_run(noisy, pilot, y - up, run, matching, found, scratch, shift, sums, coverage)
 
 
-@Kernel
+@Kernel.with_flops(lambda cols, bands, **_: (bands[-1] - bands[0]) * cols.size * 1e5)
 def refine_bands(noisy, pilot, padded_pilot, rows, cols, bands, matching, sums, coverage):
     """Sum the restored patches of the groups of all references on a grid, band by band.
 

@@ -110,7 +110,7 @@ def scatter_centres(lanes, rows, cols, first, count, patch_size, top_row, sums):
         sums[rows[grid_row] - top_row + middle, cols[grid_col] + middle] = source[t]
 
 
-@Kernel
+@Kernel.with_flops(lambda patches, **_: patches.size)
 def extract(image, rows, cols, patch_size, patches):
     """Copy the patches of ``image`` (H, W) on the grid into ``patches`` (n, d)."""
     n_cols = cols.shape[0]
@@ -123,7 +123,7 @@ def extract(image, rows, cols, patch_size, patches):
                     patch[dy * patch_size + dx] = image[rows[grid_row] + dy, cols[grid_col] + dx]
 
 
-@Kernel
+@Kernel.with_flops(lambda patches, **_: patches.size)
 def add_patches(patches, rows, cols, patch_size, sums):
     """Add the ``patches`` (n, d) on the grid to ``sums`` (H, W), in the order of their numbers.
 

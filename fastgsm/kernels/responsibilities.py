@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from fastgsm.kernels._jit import Kernel, jit
+from fastgsm.kernels._jit import EXP_FLOPS, Kernel, jit
 from fastgsm.kernels.fma import fma
 from fastgsm.kernels.vmath import exp, log
 
@@ -92,7 +92,7 @@ def _load(distances, log_weights, precisions, first, count, near, posterior, log
     normalise_lanes(posterior, log_norm)
 
 
-@Kernel
+@Kernel.with_flops(lambda posterior, **_: posterior.size * EXP_FLOPS)
 def responsibilities(distances, log_weights, precisions, posterior, log_norm):
     """Compute the responsibilities and the log-likelihood of every sample.
 
@@ -132,7 +132,9 @@ def _add_scale_statistics(distances, posterior, total, weight, likelihood, count
                 weighted_row[t] = fma(value, near[t], weighted_row[t])
 
 
-@Kernel
+@Kernel.with_flops(
+    lambda distances, precisions, **_: distances.size * precisions.shape[2] * EXP_FLOPS
+)
 def scale_statistics(distances, log_weights, precisions, sample_weight, statistics):
     """Compute the sums that an EM step on scales needs, for G independent mixtures.
 
@@ -174,7 +176,9 @@ def scale_statistics(distances, log_weights, precisions, sample_weight, statisti
                 sums[1, m] += weighted[m, t]
 
 
-@Kernel
+@Kernel.with_flops(
+    lambda distances, precisions, **_: distances.size * precisions.shape[1] * EXP_FLOPS
+)
 def component_weights(distances, log_weights, precisions, sample_weight, weights, log_norm, counts):
     """Compute every sample's weight in each covariance's M-step: ``sum_j c_kj / r2_kj``.
 

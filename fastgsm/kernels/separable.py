@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from fastgsm.kernels._jit import Kernel
+from fastgsm.kernels._jit import EXP_FLOPS, Kernel
 from fastgsm.kernels.fma import fma
 from fastgsm.kernels.vmath import exp
 
 TASK_SAMPLES = 1024
 
 
-@Kernel
+@Kernel.with_flops(lambda z, log_weights, **_: z.size * len(log_weights) * EXP_FLOPS)
 def shrink_coordinates(z, log_weights, half_precisions, shrinkages, restored):
     """Fill ``restored`` (n, r) with the posterior means of the noisy coordinates z (n, r).
 

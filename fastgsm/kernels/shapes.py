@@ -43,7 +43,7 @@ def _log_densities(image, rows, cols, first, count, patch_size, remove_mean, ban
     return result
 
 
-@Kernel
+@Kernel.with_flops(lambda bank, shapes, **_: shapes.size * 2 * bank.forward.size)
 def best_shapes(
     image, rows, cols, patch_size, remove_mean, bank, log_ratios, row_blocks, col_blocks, shapes
 ):
@@ -76,7 +76,7 @@ def best_shapes(
             shapes[first + t] = chosen[t]
 
 
-@Kernel
+@Kernel.with_flops(lambda bank, evidence, **_: evidence.shape[1] * 2 * bank.forward.size)
 def shape_evidence(image, rows, cols, patch_size, remove_mean, bank, evidence):
     """Fill ``evidence`` (K, n) with every patch's density with each shape, over its largest.
 

@@ -98,7 +98,9 @@ def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank
                 spill[part, y, x] = total[part, below, x] if below < total.shape[1] else 0.0
 
 
-@Kernel
+@Kernel.with_flops(
+    lambda cols, bands, bank, **_: (bands[-1] - bands[0]) * cols.size * 4 * bank.forward.size
+)
 def denoise_bands(image, rows, cols, bands, patch_size, remove_mean, center, bank, sums, spill):
     """Sum the posterior means of the patches of ``image`` (H, W), band by band.
 

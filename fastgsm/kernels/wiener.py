@@ -267,7 +267,7 @@ def _component_mean(centred, bank, k, j, scratch, mean):
     rotate(bank.backward[k], scratch.factors[:rank], mean, True)
 
 
-@Kernel
+@Kernel.with_flops(lambda Y, bank, **_: len(Y) * 4 * bank.forward.size)
 def posterior_patches(Y, bank, noise_variance, X, variance):
     """Fill X (n, d) with the posterior means of the noisy patches Y (n, d).
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastgsm._arrays import is_dask
+from fastgsm._arrays import is_dask, is_narrow
 from fastgsm._extras import import_extra
 from fastgsm.learning.chunks import KEPT_BYTES, Chunk, added
 from fastgsm.learning.data import Data
@@ -75,7 +75,7 @@ def _total(
 
 def source_data(sources: list[Source], shape: tuple[int, int], dtype: DTypeLike) -> Data:
     """Return the samples of sources, whose total shape and type are given."""
-    narrow = np.dtype(dtype) in (np.float16, np.float32)
+    narrow = is_narrow(np.dtype(dtype))
     return Data(*shape, np.dtype(np.float32 if narrow else np.float64), DaskSums(sources))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgsm._arrays import peak_of, plain_array
+from fastgsm._arrays import is_narrow, peak_of, plain_array
 from fastgsm._checks import check_numbers
 from fastgsm._types import FloatArray
 
@@ -50,8 +50,7 @@ def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> Flo
             f"{name} has {array.shape[1]} features, but it is expecting {n_features} "
             f"features as input{patches}."
         )
-    narrow = array.dtype in (np.float16, np.float32)
-    array = np.ascontiguousarray(array, dtype=np.float32 if narrow else np.float64)
+    array = np.ascontiguousarray(array, dtype=np.float32 if is_narrow(array.dtype) else np.float64)
     if not np.isfinite(array).all():
         kind = "NaN" if np.isnan(array).any() else "infinity"
         raise ValueError(

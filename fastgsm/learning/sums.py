@@ -9,11 +9,6 @@ from fastgsm.kernels import responsibilities as kernels
 from fastgsm.kernels.moments import moments
 from fastgsm.learning.whitened import shape_groups
 
-# An E-step of scales with fewer exponentials than this runs on one thread. They take a fraction of
-# a millisecond, and waking the threads in each of hundreds of iterations takes as long, or ten
-# times as long where other programs keep the cores busy.
-SMALL_WORK = 200_000
-
 # Exponentials in one call of the kernel, half a second on two cores: Ctrl-C is heard between calls.
 EXPONENTIALS_PER_CALL = 2**27
 
@@ -34,13 +29,13 @@ def scale_statistics(
     n_groups, _, n = distances.shape
     n_parts = -(-n // kernels.TASK_SAMPLES)
     sums = np.empty((n_groups, n_parts, 2, log_weights[0].size + 1))
-    kernel = kernels.scale_statistics
-    run = kernel.serial if n * scales.size < SMALL_WORK else kernel
     log_weights, precisions = log_weights.astype(dtype), (1 / scales).astype(dtype)
     step = max(1, EXPONENTIALS_PER_CALL // (n * scales[0].size))
     for first in range(0, n_groups, step):
         part = slice(first, first + step)
-        run(distances[part], log_weights[part], precisions[part], sample_weight, sums[part])
+        kernels.scale_statistics(
+            distances[part], log_weights[part], precisions[part], sample_weight, sums[part]
+        )
     sums = sums.sum(axis=1)
     log_likelihood = float(sums[:, 0, -1].sum())
     return log_likelihood, *(sums[:, i, :-1].reshape(scales.shape) for i in range(2))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
+from importlib.resources import as_file, files
 
 from fastgsm.models._base import PatchModel
 from fastgsm.models._load import load
-
-FOLDER = Path(__file__).parent
 
 
 def list_priors() -> list[str]:
@@ -21,7 +19,8 @@ def list_priors() -> list[str]:
     >>> "gsm" in fastgsm.list_priors()
     True
     """
-    return sorted(path.stem for path in FOLDER.glob("*.npz"))
+    names = (each.name for each in files(__name__).iterdir())
+    return sorted(name.removesuffix(".npz") for name in names if name.endswith(".npz"))
 
 
 def load_prior(name: str) -> PatchModel:
@@ -65,11 +64,12 @@ def read_card(name: str) -> dict[str, str]:
     >>> read_card("gsm")["Of"]
     'luminance.'
     """
-    text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    text = (files(__name__) / f"{name}.md").read_text(encoding="utf-8")
     entries = " ".join(text.split()).split(" - **")[1:]
     return dict(entry.split("**: ", 1) for entry in entries)
 
 
 @cache
 def _loaded(name: str) -> PatchModel:
-    return load(FOLDER / f"{name}.npz")
+    with as_file(files(__name__) / f"{name}.npz") as path:  # the package may be in a zip archive
+        return load(path)

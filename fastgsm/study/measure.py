@@ -16,7 +16,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ import fastgsm
 from fastgsm._progress import Progress
 from fastgsm._registry import MODELS
 from fastgsm.colour import grey
+from fastgsm.kernels._jit import usable_threads
 from fastgsm.metrics import mse
 
 Image = NDArray[np.float32]
@@ -226,7 +226,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "system": platform.platform(),
         "cores": os.cpu_count(),
-        "threads": numba.get_num_threads(),
+        "threads": usable_threads(),
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgsm import GSM, MoGSM, __version__, denoise, load
+from fastgsm import GSM, MoGSM, __version__, denoise, load, priors
 from fastgsm._images import as_float_image
 from fastgsm.colour import grey, mixing_matrix
 from fastgsm.datasets import add_noise
@@ -25,9 +25,10 @@ from fastgsm.metrics import psnr
 from fastgsm.models._base import PatchModel
 from fastgsm.models._save import save_model
 from fastgsm.patches import sample_patches
-from fastgsm.priors import FOLDER, load_prior
+from fastgsm.priors import load_prior
 from fastgsm.study.measure import sample
 
+FOLDER = Path(priors.__file__).parent
 SEED = 0
 SIGMA = 25 / 255
 

@@ -16,7 +16,7 @@ import pytest
 from numba import prange
 
 from fastgsm.kernels import _jit
-from fastgsm.kernels._jit import Kernel, limit_workers, usable_threads
+from fastgsm.kernels._jit import Kernel, limit_workers, threads_for_any_work, usable_threads
 from fastgsm.restore.presets import PRESETS
 from tests.kernels.helpers import JIT
 
@@ -130,6 +130,43 @@ def test_worker_threads_run_the_serial_build(
     thread.start()
     thread.join()
     assert builds == [("serial", 8)]
+
+
+def test_small_calls_run_the_serial_build(
+    eight_threads: FakeThreads, builds: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(double, "_flops", lambda x, **_: x)
+    for flops in (_jit.LEAST_FLOPS - 1, _jit.LEAST_FLOPS):
+        double(flops, None)
+    with threads_for_any_work():
+        double(1, None)
+    assert builds == [("serial", 8), ("parallel", 8), ("parallel", 8)]
+
+
+def test_every_kernel_counts_its_operations() -> None:
+    import fastgsm.restore.presets
+
+    assert fastgsm.restore.presets.PRESETS
+    assert len(_jit.KERNELS) >= 16
+    assert all(kernel._flops is not None for kernel in _jit.KERNELS.values())
+
+
+def test_without_the_threading_layer_one_thread_runs() -> None:
+    program = """
+import warnings
+import numpy as np, numba, fastgsm
+from fastgsm.kernels import _jit
+
+def fail():
+    raise ValueError("No threading layer could be loaded.")
+
+numba.get_num_threads = fail
+with warnings.catch_warnings(record=True) as warned:
+    assert _jit.usable_threads() == _jit.usable_threads() == 1
+assert len(warned) == 1 and "NUMBA_THREADING_LAYER=tbb" in str(warned[0].message)
+"""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "tbb"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
 
 
 def test_concurrent_calls_from_a_pool() -> None:
