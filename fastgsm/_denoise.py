@@ -57,7 +57,8 @@ def denoise(
     - ``denoise(noisy, noise=model)`` removes noise that you describe: see `NoiseModel`.
     - ``quality="fast"`` is faster; ``quality="best"`` is slower and better.
 
-    Floats are expected in [0, 1] and integers to fill their type; otherwise give `data_range`.
+    Floats are expected to fill [0, 1] and integers their type. Where an image is far from that, its
+    own range is used; `data_range` gives another.
 
     Parameters
     ----------
@@ -97,10 +98,11 @@ def denoise(
         as one. Noise of photons counts as independent between channels. Without a `prior`, three
         channels are taken to be red, green and blue.
     data_range : float, optional
-        Value that corresponds to the prior's 1.0. By default 1.0 for floats and the type's maximum
-        for integers, with a warning where that is far from the values of the image. For noise of
-        photons it counts from the offset, and by default the image's own range is used. "auto" and
-        "camera" judge the level of the noise relative to it.
+        Contrast of the scene, the value that corresponds to the prior's 1.0. By default 1.0 for
+        floats and the type's maximum for integers; but where the image spans less than a third or
+        more than twice that, its span. (Of means over 5x5 pixels, and with a warning where the two
+        differ tenfold.) For noise of photons it counts from the offset, and by default the image's
+        own range is used. "auto" and "camera" judge the level of the noise relative to it.
     mask : array_like of bool, shape (height, width) or the image's, optional
         True where a pixel is to be trusted. The others are filled in, whatever they hold. NaN
         pixels count as masked. A pixel that is masked in one channel is masked in all.
@@ -195,10 +197,9 @@ def denoise(
     and written by slicing, or if both are memory-mapped (`numpy.memmap`), do not overlap and have
     more than 2^26 values, tiles are read, denoised and written one by one in bounded memory, as by
     `denoise_tiles`. The result is the same, but `mask`, `return_std`, another `aggregation`, a map
-    for `sigma` and NaN are refused, and noise of photons needs a `data_range`. To continue an
-    interrupted run, call `denoise_tiles` with a `checkpoint`. A Dask array supports only `sigma`
-    (one number), `noise`, `prior`, `quality`, `stride`, `channel_axis`, `data_range` and
-    `random_state`.
+    for `sigma` and NaN are refused. To continue an interrupted run, call `denoise_tiles` with a
+    `checkpoint`. A Dask array supports only `sigma` (one number), `noise`, `prior`, `quality`,
+    `stride`, `channel_axis`, `data_range` and `random_state`.
 
     *Standard deviation.* `std` is what the prior expects the errors to be, from the filters that
     the patches around a pixel use. It is calibrated: over a photograph, the errors divided by it

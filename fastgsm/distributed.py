@@ -50,8 +50,8 @@ def denoise_dask(
     image : dask.array.Array of shape (..., height, width), with one more axis for channels
         Further axes in front (time, depth, field of view) hold independent images.
     sigma : float, optional
-        As in `denoise`, but one number. By default the noise is estimated once for each image,
-        from all of it; its chunks are then computed twice, unless they are persisted.
+        As in `denoise`, but one number. Unless the noise and `data_range` are given, they are
+        estimated once for each image, from all of it; its chunks are then needed twice.
     tile : int
         Least side of a tile, in pixels.
     prior, noise, quality, stride, channel_axis, data_range, random_state
@@ -60,9 +60,8 @@ def denoise_dask(
     Returns
     -------
     dask.array.Array
-        Of the same shape and dtype; its chunks are the tiles. If no data range was given and a tile
-        is far too bright for the type's default, a warning appears where the tile is computed: on a
-        cluster, in the worker's log.
+        Of the same shape and dtype; its chunks are the tiles. Warnings appear where the noise and
+        the data range are estimated: on a cluster, in a worker's log.
 
     Raises
     ------

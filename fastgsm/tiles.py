@@ -60,9 +60,10 @@ def denoise_tiles(
     ----------
     image : array of shape (height, width), or with one more axis for channels
         Anything with `shape` and `dtype` that returns a NumPy array for a part,
-        ``image[rows, columns]``: a memory-mapped file, a Zarr array, an HDF5 data set. Read twice
-        if the noise is estimated, and for `sigma` if there are several channels: how their noise
-        is correlated is measured (a `NoiseModel` says it).
+        ``image[rows, columns]``: a memory-mapped file, a Zarr array, an HDF5 data set. Read twice,
+        first to estimate the noise and the data range, unless both are given. (`sigma` gives the
+        noise of one channel; how that of several is correlated is measured, or said by a
+        `NoiseModel`.)
     out : array of the same shape and dtype
         Each tile is written by ``out[rows, columns] = tile``. Neither `image` itself nor the same
         file or data set, opened again: neighbouring tiles need its noisy pixels.
@@ -77,8 +78,7 @@ def denoise_tiles(
         and the options must be those of that run. So open `out` without emptying it: in mode "r+",
         not "w+". Removed at the end.
     prior, noise, quality, stride, channel_axis, data_range, workers, random_state, progress
-        As in `denoise`. With a checkpoint, `random_state` may not be None. Noise of photons needs a
-        `data_range`, counted from the offset: a tile does not know the range of the image.
+        As in `denoise`. With a checkpoint, `random_state` may not be None.
 
     Returns
     -------
