@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgsm._arrays import as_given, is_dask, is_stored, real_array, share_pixels
+from fastgsm._arrays import is_dask, is_stored, real_array, share_pixels
 from fastgsm._checks import check_random_state
 from fastgsm._data_range import Extent
 from fastgsm._images import (
@@ -16,6 +16,7 @@ from fastgsm._images import (
     check_sigma,
     delivered,
     trusted_pixels,
+    without_ones,
 )
 from fastgsm._types import FloatArray
 from fastgsm.distributed import denoise_dask
@@ -63,7 +64,8 @@ def denoise(
     Parameters
     ----------
     image : array_like of shape (height, width), or with one more axis for channels
-        Noisy image, floats or integers, at least one patch large. Not modified. An array or
+        Noisy image, floats or integers, at least one patch large. Not modified. Other axes of
+        length 1 are left out and come back, unless `channel_axis` is given. An array or
         anything that NumPy converts to one: nested lists, a grey or RGB image of Pillow, xarray's
         DataArray. A Dask array is denoised lazily (see `fastgsm.distributed.denoise_dask`).
     sigma : float or array_like of shape (height, width), optional
@@ -262,6 +264,8 @@ def denoise(
         )  # fmt: skip
     given = check_noise(noise, sigma)
     original = real_array(image, "image")
+    check_out(out, original)
+    original, mask, sigma = without_ones(channel_axis, original, mask, sigma)
     channels = channels_first(original, channel_axis)
     trusted = trusted_pixels(original, mask, channel_axis)
     options = Options(
@@ -275,7 +279,6 @@ def denoise(
         options = options.for_uneven_noise()
     options.check(channels.shape[1:])
     given = options.suited(given)
-    check_out(out, original)
     if isinstance(level, np.ndarray):
         known: NoiseModel | FloatArray = level
     elif isinstance(given, NoiseModel):
@@ -286,7 +289,7 @@ def denoise(
     options.warn(original.dtype, known)
     denoised, std = denoise_array(original, known, options, trusted)
     denoised = delivered(denoised, out, image)
-    return denoised if std is None else (denoised, as_given(image, std))
+    return denoised if std is None else (denoised, delivered(std, None, image))
 
 
 def _refuse(given: dict[str, bool], why: str, remedy: str) -> None:

@@ -71,10 +71,36 @@ def channels_first(image: NDArray[Any], channel_axis: Any, name: str = "image") 
         if image.ndim != 2:
             raise ValueError(
                 f"{name} has {image.ndim} dimensions, shape {image.shape}; wanted (height, width). "
-                f"For a colour image give channel_axis (channel_axis=-1 if the channels are last)."
+                f"{_remedy_for(image.shape)}"
             )
         return image[None]
     return np.moveaxis(image, check_channel_axis(image.shape, channel_axis, name), 0)
+
+
+def without_ones(channel_axis: int | None, image: NDArray[Any], *others: Any) -> list[Any]:
+    """Return a grey image, and ``others`` that have its shape, without axes of length 1.
+
+    They are returned as they are if the image has channels, is 2-D, or would not be then.
+    """
+    sides = [n for n in image.shape if n != 1]
+    if channel_axis is not None or image.ndim <= 2 or len(sides) != 2:
+        return [image, *others]
+    return [
+        np.reshape(each, sides) if np.shape(each) == image.shape else each
+        for each in (image, *others)
+    ]
+
+
+def _remedy_for(shape: tuple[int, ...]) -> str:
+    """Return what to do with an image of such a shape and no channel axis."""
+    if len(shape) == 3 and shape[-1] <= 4:
+        return "For a colour image give channel_axis=-1."
+    if len(shape) < 3:
+        return "Give an image."
+    return (
+        "Denoise the slices of a stack one by one, as 'fastgsm denoise' does with the pages of a "
+        "TIFF; for a colour image give channel_axis, the axis of red, green and blue."
+    )
 
 
 def check_channel_axis(
@@ -198,10 +224,10 @@ def check_out(out: Any, image: NDArray[Any]) -> None:
 
 
 def delivered(result: NDArray[Any], out: NDArray[Any] | None, image: Any) -> Any:
-    """Return the result in ``out`` if given, or in the kind of array that ``image`` is."""
+    """Return the result in ``out`` if given, or as an array of the kind and shape of ``image``."""
     if out is None:
-        return as_given(image, np.ascontiguousarray(result))
-    out[...] = result
+        return as_given(image, np.ascontiguousarray(result).reshape(np.shape(image)))
+    out[...] = result.reshape(out.shape)
     return out
 
 

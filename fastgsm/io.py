@@ -2,7 +2,7 @@
 
 Pixels are returned as they are stored, without rescaling, rotation by the EXIF orientation or
 conversion between colour spaces. What makes the picture look right (orientation, colour profile,
-alpha) is kept with them, so that it can be written back; so are the tags of a TIFF.
+alpha) is kept with them, so that it can be written back; so is what else a file says, but previews.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ __all__ = [
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> ImageFile:
     """Read a PNG, JPEG, TIFF or NPY file.
 
-    Sixteen-bit values are read exactly, 1-bit images become 0 and 255, palettes become RGB. An
-    NPY array is grey with shape (height, width), or has 2 (grey, alpha), 3 (RGB) or 4 (RGB,
-    alpha) channels on its last axis.
+    Sixteen-bit values are read exactly. Images of 1, 2 or 4 bits fill 0 to 255, images whose white
+    is 0 are inverted, and palettes and YCbCr become RGB. Samples of a TIFF that are neither colours
+    nor marked as alpha are channels. An NPY array is grey with shape (height, width), or has 2
+    (grey, alpha), 3 (RGB) or 4 (RGB, alpha) channels on its last axis; other axes of length 1 are
+    left out, and come back when it is written.
 
     Parameters
     ----------
@@ -46,13 +48,12 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         The file; its extension names the format.
     max_pixels : int
         Largest accepted height times width of a compressed image, because a small file can claim
-        to hold more than fits into memory. Raise it for larger images from people you trust; for
-        a TIFF compressed with LZW or JPEG, raise ``PIL.Image.MAX_IMAGE_PIXELS`` as well.
+        to hold more than fits into memory. Raise it for larger images from people you trust.
 
     Returns
     -------
     ImageFile
-        Pixels, alpha, orientation, colour profile and tags.
+        Pixels, alpha, orientation, colour profile, mask of missing pixels, tags and notes.
 
     Raises
     ------
@@ -60,7 +61,8 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         If there is no such file.
     ValueError
         If it is not a regular file, is of an unknown format or damaged, is larger than
-        `max_pixels`, has several pages, or has colours other than grey and RGB.
+        `max_pixels`, has several pages, has colours other than grey and RGB, or holds pixels of
+        another kind than it announces. A smaller page of the same shape counts as a thumbnail.
     ImportError
         If the extra `cli` is not installed.
 
@@ -82,7 +84,8 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 def read_pages(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> list[ImageFile]:
     """Read all pages of a TIFF file, or the one image of a file of another format.
 
-    Thumbnails (pages marked as reduced) are left out.
+    Thumbnails (pages marked as reduced) are left out. A mask page, as GDAL writes it, becomes the
+    `mask` of the page before it.
 
     Parameters
     ----------
@@ -142,8 +145,8 @@ def read_grey_images(
     Raises
     ------
     FileNotFoundError, ValueError, TypeError, ImportError
-        As for `read_image`; also if values lie outside the data range, a folder holds no image,
-        or nothing is given.
+        As for `read_image`; also if values lie outside the data range or are missing, an image has
+        other channels than grey or RGB, a folder holds no image, or nothing is given.
 
     Examples
     --------
@@ -162,10 +165,19 @@ def read_grey_images(
     files = [file for path in paths for file in image_files(Path(path))]
     if not files:
         raise ValueError("no image given; give at least one file or folder")
-    return {
-        file: grey(read_image(file, max_pixels=max_pixels).array, str(file), data_range)
-        for file in files
-    }
+    return {file: _grey_image(file, data_range, max_pixels) for file in files}
+
+
+def _grey_image(file: Path, data_range: float | None, max_pixels: int) -> NDArray[np.float32]:
+    image = read_image(file, max_pixels=max_pixels)
+    if image.n_channels != image.n_colours:
+        raise ValueError(f"{file} has {image.n_channels} channels; wanted grey or RGB")
+    if image.missing is not None:
+        raise ValueError(
+            f"{file} has {np.count_nonzero(image.missing)} pixels without a value (no-data or "
+            f"masked); crop it to pixels that have one"
+        )
+    return grey(image.array, str(file), data_range)
 
 
 def write_image(

@@ -21,6 +21,7 @@ import fastgsm
 from fastgsm import plot
 from fastgsm._images import check_image_2d
 from fastgsm.files import pillow
+from fastgsm.files.image_file import ImageFile
 from fastgsm.files.paths import atomic_path
 from fastgsm.io import read_grey_images
 from fastgsm.metrics import mse, psnr
@@ -302,7 +303,7 @@ def _png(picture: Figure | Image) -> bytes:
     """Return a figure or an image in [0, 1] as the content of a PNG file."""
     buffer = BytesIO()
     if isinstance(picture, np.ndarray):
-        pillow.write(buffer, "PNG", np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8))
+        pillow.write_png(buffer, ImageFile(np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)))
     else:
         picture.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()

@@ -220,6 +220,32 @@ def test_one_channel_is_a_grey_image(denoise, noisy):
     np.testing.assert_array_equal(denoise(noisy[None], SIGMA, channel_axis=0)[0], expected)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 40, 30), (40, 30, 1), (1, 40, 30), (40, 1, 30)])
+def test_axes_of_length_one_are_left_out_and_come_back(noisy, shape):
+    image = noisy[:40, :30]
+    expected, std = single_pass(image, SIGMA, return_std=True)
+    result = single_pass(image.reshape(shape), SIGMA, return_std=True)
+    np.testing.assert_array_equal(result, (expected.reshape(shape), std.reshape(shape)))
+    mask = np.random.default_rng(0).random(image.shape) > 0.1
+    levels = np.where(mask, SIGMA, 2 * SIGMA)
+    expected = single_pass(image, levels, mask=mask)
+    for given in (mask, mask.reshape(shape)):
+        out = np.empty(shape, image.dtype)
+        single_pass(image.reshape(shape), levels.reshape(shape), mask=given, out=out)
+        np.testing.assert_array_equal(out, expected.reshape(shape))
+    with pytest.raises(ValueError, match=r"out has shape .* wanted a writable array of shape"):
+        single_pass(image.reshape(shape), SIGMA, out=np.empty_like(image))
+
+
+def test_a_stack_is_not_taken_for_channels(noisy):
+    """Slices denoised as channels come out worse than one by one."""
+    with pytest.raises(ValueError, match="Denoise the slices of a stack one by one") as caught:
+        single_pass(np.stack([noisy] * 5), SIGMA)
+    assert "channel_axis=" not in str(caught.value)
+    with pytest.raises(ValueError, match="For a colour image give channel_axis=-1"):
+        single_pass(np.dstack([noisy] * 3), SIGMA)
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9), (9, 8), (8, 300), (40, 8)])
 def test_any_size_down_to_one_patch(denoise, shape):
     image = np.random.default_rng(0).random(shape)

@@ -5,21 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastgsm.cli import _options, _tiles
+from fastgsm.cli import _options, _pages, _tiles
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
-    from fastgsm.files.image_file import ImageFile
-    from fastgsm.noise.model import NoiseModel
-
-# Errors after which the other images are still tried: after a MemoryError, the next image may be
-# small enough.
-ERRORS = (ValueError, TypeError, OSError, MemoryError)
 
 EXAMPLES = """\
   fastgsm denoise noisy.png clean.png
@@ -31,7 +25,10 @@ EXAMPLES = """\
 
 With several images or a folder, OUT is a folder, which is created if missing, and each result has
 the name of its image. If an image fails, it is named on standard error, the others are still done,
-and the exit status is 1.
+and the exit status is 1. So it is if a page of a stack fails, which is then written as it was.
+
+Pixels that a GeoTIFF marks as missing (GDAL's no-data value or mask page) come back as they were.
+Channels of a TIFF besides grey or red, green and blue are denoised one by one.
 
 With --tile, IN is one image (a TIFF of one page, an NPY file or the folder of a Zarr array) and OUT
 is another (.tif, .npy or .zarr). Neither is in memory as a whole, but the result is the same. It
@@ -106,13 +103,16 @@ def _add_noise_and_mask(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--mask",
         metavar="FILE",
-        help="grey image of the same size: 0 where a pixel is missing, one other value elsewhere; "
-        "missing pixels are filled in",
+        help="grey image of the same size, or an NPY file of booleans: 0 where a pixel is missing, "
+        "one other value elsewhere; missing pixels are filled in",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Denoise one image or several; return the exit status, 1 if any of several failed."""
+    """Denoise one image or several; return the exit status.
+
+    It is 1 if some of several images failed, or some pages of an image.
+    """
     if args.tile is not None:
         return _tiles.run(args)
     _tiles.refuse_zarr(args)
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     source, output = Path(args.inputs[0]), Path(args.output)
     figures = _denoise_file(args, source, output, _library_options(args), not args.quiet)
     _options.report(args, figures | {"input": args.inputs[0], "output": args.output})
-    return 0
+    return 1 if figures["failed_pages"] else 0
 
 
 def _run_several(args: argparse.Namespace) -> int:
@@ -135,7 +135,7 @@ def _run_several(args: argparse.Namespace) -> int:
     for number, (source, output) in enumerate(zip(sources, outputs, strict=True), 1):
         try:
             figures = _denoise_file(args, source, output, options, progress=False)
-        except ERRORS as error:
+        except _pages.ERRORS as error:
             line = _options.one_line(error)
             images.append({"input": str(source), "output": None, "error": line})
             named = line if str(source) in line else f"{source}: {line}"
@@ -152,7 +152,7 @@ def _run_several(args: argparse.Namespace) -> int:
         f"denoised {len(images) - failed} of {len(images)} images in {seconds:.2f} s, written to "
         f"{folder}{f'; {failed} failed' if failed else ''}",
     )
-    return 1 if failed else 0
+    return 1 if failed or any(image.get("failed_pages") for image in images) else 0
 
 
 def _sources(inputs: list[str]) -> list[Path]:
@@ -216,71 +216,15 @@ def _denoise_file(
     pages = io.read_pages(source, max_pixels=args.max_pixels or io.MAX_PIXELS)
     io.check_output(output, pages, source=source)
     start = time.perf_counter()
-    clean, noises = _restore(args, pages, options, progress)
+    cleaned, noises = _pages.restore(args, source, pages, options, progress)
     seconds = time.perf_counter() - start
-    io.write_pages(output, clean, source=source)
+    io.write_pages(output, cleaned, source=source)
     return _options.figures(args, source, output, pages, noises, seconds)
 
 
-def _restore(
-    args: argparse.Namespace, pages: list[ImageFile], options: dict[str, Any], progress: bool
-) -> tuple[list[ImageFile], list[NoiseModel]]:
-    """Denoise each page; return the pages and their noise."""
-    import fastgsm
-    from fastgsm._progress import Progress
-
-    clean, noises = [], []
-    several = len(pages) > 1
-    with Progress(len(pages), "denoising pages", progress and several) as bar:
-        for page in pages:
-            noise = _noise_of(args, page, options.get("mask"))
-            array = fastgsm.denoise(
-                page.array,
-                args.sigma,
-                noise=noise if args.sigma is None else "white",
-                channel_axis=page.channel_axis,
-                progress=progress and not several,
-                **options,
-            )
-            clean.append(replace(page, array=array))
-            noises.append(noise)
-            bar.update()
-    return clean, noises
-
-
-def _noise_of(args: argparse.Namespace, page: ImageFile, mask: Any) -> NoiseModel:
-    """Return the noise of a page, estimated from the pixels that are not missing if need be."""
-    import fastgsm
-    from fastgsm.noise import NoiseModel
-    from fastgsm.noise.kinds import check_noise
-
-    if args.sigma is not None:
-        return NoiseModel.white(args.sigma)
-    noise = check_noise(args.noise, None)
-    if isinstance(noise, NoiseModel):
-        return noise
-    return fastgsm.estimate_noise(
-        page.array,
-        channel_axis=page.channel_axis,
-        mask=mask,
-        kind=noise,
-        data_range=args.data_range,
-    )
-
-
-def _read_mask(args: argparse.Namespace) -> np.ndarray:
+def _read_mask(args: argparse.Namespace) -> NDArray[np.bool_]:
     """Read a mask, True where the file is not 0."""
-    import numpy as np
-
     from fastgsm import io
+    from fastgsm.files.formats import read_mask
 
-    image = io.read_image(args.mask, max_pixels=args.max_pixels or io.MAX_PIXELS)
-    channels = image.array.reshape(*image.array.shape[:2], -1)
-    values = np.unique(channels)
-    grey = (channels == channels[..., :1]).all() and image.alpha is None
-    if not grey or len(values) > 2 or 0 not in values[:-1]:
-        raise ValueError(
-            f"--mask {args.mask} has {len(values)} values{'' if grey else ', and colour or alpha'};"
-            f" wanted a grey image of two: 0 where a pixel is missing, another value elsewhere"
-        )
-    return channels[..., 0] != 0
+    return read_mask(Path(args.mask), args.max_pixels or io.MAX_PIXELS)

@@ -34,7 +34,7 @@ examples:
 
 exit status:
   0    everything is done
-  1    some of several images failed; they are named on standard error, the others are done
+  1    some of several images or pages failed; they are named on standard error, the others are done
   2    bad input: nothing is done, and one line says why
   130  interrupted
 """
@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 if some of several images failed, 2 for bad input, 130 after an interrupt.
+        0 for success, 1 if some of several images or pages failed, 2 for bad input, 130 after an
+        interrupt.
     """
     try:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -138,10 +138,13 @@ def figures(
     source: str | Path,
     output: str | Path,
     pages: list[ImageFile],
-    noises: list[NoiseModel],
+    noises: Sequence[NoiseModel | None],
     seconds: float,
 ) -> dict[str, Any]:
-    """Return what to report about a denoised image, in types that JSON can hold."""
+    """Return what to report about a denoised image, in types that JSON can hold.
+
+    The noise of a page that failed is None.
+    """
     array = pages[0].array
     estimated = args.sigma is None and args.noise in (None, *ESTIMATED_NOISE)
     return {
@@ -150,11 +153,12 @@ def figures(
         "pages": len(pages),
         "width": array.shape[1],
         "height": array.shape[0],
-        "channels": 1 if array.ndim == 2 else 3,
+        "channels": pages[0].n_channels,
         "dtype": str(array.dtype),
-        "noise": [noise.kind for noise in noises],
-        "sigma": [noise.level for noise in noises],
-        "photons": [noise.photons for noise in noises],
+        "failed_pages": [i for i, noise in enumerate(noises, 1) if noise is None],
+        "noise": [None if noise is None else noise.kind for noise in noises],
+        "sigma": [None if noise is None else noise.level for noise in noises],
+        "photons": [None if noise is None else noise.photons for noise in noises],
         "noise_origin": "estimated" if estimated else "given",
         "seconds": seconds,
     }
@@ -170,17 +174,25 @@ def report(args: argparse.Namespace, figures: dict[str, Any]) -> None:
 
 def sentence(figures: dict[str, Any]) -> str:
     """Return the result of `figures` as a sentence for people."""
-    kind = "grey" if figures["channels"] == 1 else "colour"
+    failed = figures["failed_pages"]
+    known = {
+        name: [value for i, value in enumerate(figures[name], 1) if i not in failed]
+        for name in ("noise", "sigma", "photons")
+    }
+    n = figures["channels"]
+    kind = {1: "grey", 3: "colour"}.get(n, f"{n}-channel")
     size = f"{figures['width']}x{figures['height']} {kind} {figures['dtype']}"
     if figures["pages"] > 1:
-        size = f"{figures['pages']} pages, the first {size}"
-    kinds = " and ".join(f"{kind} noise" for kind in dict.fromkeys(figures["noise"]))
-    low, high = (f"{extreme(figures['sigma']):.4g}" for extreme in (min, max))
+        pages = f"{figures['pages']} pages{f', {len(failed)} of which failed' if failed else ''}"
+        size = f"{pages}, the first {size}"
+    kinds = " and ".join(f"{kind} noise" for kind in dict.fromkeys(known["noise"]))
+    low, high = (f"{extreme(known['sigma']):.4g}" for extreme in (min, max))
     strength = f"sigma {low if low == high else f'{low} to {high}'}"
     if not figures["dtype"].startswith("float"):
         strength += " grey levels"
-    if figures["photons"] == [figures["photons"][0]] * figures["pages"] and figures["photons"][0]:
-        strength = "gain {:.4g}, offset {:.4g}, read noise {:.4g}".format(*figures["photons"][0])
+    photons = known["photons"]
+    if photons[0] and photons == [photons[0]] * len(photons):
+        strength = "gain {:.4g}, offset {:.4g}, read noise {:.4g}".format(*photons[0])
     origin, seconds = figures["noise_origin"], figures["seconds"]
     return f"{size}: {kinds}, {strength} ({origin}), {seconds:.2f} s"
 

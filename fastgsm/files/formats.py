@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgsm._checks import check_integer
-from fastgsm.files import pillow, png16, tiff, tiff_write
+from fastgsm.files import pillow, tiff, tiff_write
 from fastgsm.files.image_file import ImageFile, image_file
 from fastgsm.files.paths import atomic_path, check_output_path, check_regular, decoding
 
@@ -55,6 +55,28 @@ def read(path: Path, max_pixels: int, max_pages: int) -> list[ImageFile]:
         return decode(file, max_pixels, max_pages)
 
 
+def read_mask(path: Path, max_pixels: int) -> NDArray[np.bool_]:
+    """Read a mask, True where it is not 0: a grey image of two values, or booleans in an NPY file.
+
+    Raise ValueError if it is anything else.
+    """
+    if path.suffix.lower() == ".npy" and path.is_file():
+        with open(path, "rb") as file, decoding(f"cannot read {path}: "):
+            [image] = _read_npy(file, max_pixels, max_pages=1, kinds="buif")
+    else:
+        [image] = read(path, max_pixels, max_pages=1)
+    channels = image.array.reshape(*image.array.shape[:2], -1)
+    values = np.unique(channels)
+    grey = (channels == channels[..., :1]).all() and image.alpha is None
+    if not grey or (channels.dtype != np.bool_ and (len(values) > 2 or 0 not in values[:-1])):
+        raise ValueError(
+            f"--mask {path} has {len(values)} values{'' if grey else ', and colour or alpha'};"
+            f" wanted a grey image of two: 0 where a pixel is missing, another value elsewhere"
+        )
+    trusted: NDArray[np.bool_] = channels[..., 0] != 0
+    return trusted
+
+
 def write(path: str | os.PathLike[str], pages: Sequence[ImageFile]) -> None:
     """Write pages that `check_output` has accepted."""
     encode = ENCODERS[_format_of(Path(path))]
@@ -94,6 +116,13 @@ def _check_held(format_: str, image: ImageFile) -> None:
         raise ValueError(f"pixels must be integers or floats, not {dtype}")
     if format_ == "JPEG" and image.alpha is not None:
         raise ValueError("JPEG holds no alpha channel; write PNG (.png) or TIFF (.tif)")
+    if format_ != "TIFF" and (image.n_channels != image.n_colours or image.n_channels == 2):
+        raise ValueError(
+            f"{format_} holds grey or RGB pixels, not {image.n_channels} channels; write TIFF "
+            f"(.tif)"
+        )
+    if format_ != "TIFF" and image.mask is not None:
+        raise ValueError(f"{format_} holds no mask of missing pixels; write TIFF (.tif)")
 
 
 def _format_of(path: Path) -> str:
@@ -105,29 +134,23 @@ def _format_of(path: Path) -> str:
 
 
 def _read_picture(file: BinaryIO, max_pixels: int, max_pages: int) -> list[ImageFile]:
-    return [image_file(*pillow.read(file, max_pixels))]
+    return [pillow.read(file, max_pixels)]
 
 
-def _read_npy(file: BinaryIO, max_pixels: int, max_pages: int) -> list[ImageFile]:
+def _read_npy(
+    file: BinaryIO, max_pixels: int, max_pages: int, kinds: str = "uif"
+) -> list[ImageFile]:
     # Mapping compares the header with the file's size before anything is allocated. So a file
     # that is not compressed needs no other limit.
     stored = np.lib.format.open_memmap(file.name, mode="r")
-    if stored.dtype.kind not in "uif":
+    if stored.dtype.kind not in kinds:
         raise ValueError(f"pixels must be integers or floats, not {stored.dtype}")
     return [image_file(np.array(stored))]
 
 
-def _write_picture(format_: str, file: BinaryIO, pages: Sequence[ImageFile]) -> None:
-    [image] = pages
-    content = image.stored, image.orientation, image.icc_profile
-    if image.array.dtype == np.uint16:
-        png16.write(file, *content)
-    else:
-        pillow.write(file, format_, *content)
-
-
 def _write_npy(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
-    np.save(file, pages[0].stored, allow_pickle=False)
+    image = pages[0]
+    np.save(file, np.expand_dims(image.stored, image.ones), allow_pickle=False)
 
 
 # The numbers are the limits of pixels and of pages.
@@ -138,8 +161,8 @@ DECODERS: dict[str, Callable[[BinaryIO, int, int], list[ImageFile]]] = {
     "NPY": _read_npy,
 }
 ENCODERS: dict[str, Callable[[BinaryIO, Sequence[ImageFile]], None]] = {
-    "PNG": partial(_write_picture, "PNG"),
-    "JPEG": partial(_write_picture, "JPEG"),
+    "PNG": lambda file, pages: pillow.write_png(file, pages[0]),
+    "JPEG": lambda file, pages: pillow.write_jpeg(file, pages[0]),
     "TIFF": tiff_write.write,
     "NPY": _write_npy,
 }

@@ -63,12 +63,17 @@ def replace_on_disk(new: Path, target: Path) -> None:
 
 @contextmanager
 def decoding(before: str, after: str = "") -> Iterator[None]:
-    """Raise what a decoder finds wrong as a ValueError, with words before and after the reason."""
+    """Raise what a decoder finds wrong as a ValueError, with words before and after the reason.
+
+    An error that has these words already is raised as it is.
+    """
     try:
         yield
     except (MemoryError, ImportError):
         raise
     except Exception as error:  # a damaged file may make a decoder raise anything
+        if isinstance(error, ValueError) and str(error).startswith(before):
+            raise
         raise ValueError(f"{before}{reason(error)}{after}") from error
 
 

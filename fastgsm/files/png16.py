@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fastgsm.files.kept import chunk_bytes
+
 # Pillow has no 16-bit colour images: it keeps the high byte of every sample. But we can tell it to
 # unpack the decoded bytes as little-endian instead of big-endian, which returns the low byte.
 # This relies on undocumented facts: a picture that is not loaded yet has `tile`, a list of named
@@ -47,8 +49,11 @@ def pixels(open_again: Callable[[], Any], samples: str) -> np.ndarray:
     return high * np.uint16(256) + low
 
 
-def write(file: BinaryIO, stored: np.ndarray, orientation: int, icc: bytes | None) -> None:
-    """Write 16-bit pixels, grey or colour, as https://www.w3.org/TR/png-3/ defines."""
+def write(file: BinaryIO, stored: np.ndarray, icc: bytes | None, chunks: bytes) -> None:
+    """Write 16-bit pixels, grey or colour, as https://www.w3.org/TR/png-3/ defines.
+
+    ``chunks`` are others to be written before the pixels.
+    """
     height, width = stored.shape[:2]
     channels = stored.shape[2] if stored.ndim == 3 else 1
     colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
@@ -57,23 +62,7 @@ def write(file: BinaryIO, stored: np.ndarray, orientation: int, icc: bytes | Non
     filtered[:, 0] = 2  # filter "up": each byte minus the one above
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-
-    def chunk(kind: bytes, data: bytes) -> None:
-        file.write(struct.pack(">I", len(data)) + kind + data)
-        file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
-
-    file.write(b"\x89PNG\r\n\x1a\n")
-    chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-    if icc:
-        chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
-    if orientation != 1:
-        chunk(b"eXIf", _exif(orientation))
-    chunk(b"IDAT", zlib.compress(filtered.data))
-    chunk(b"IEND", b"")
-
-
-def _exif(orientation: int) -> bytes:
-    """Return EXIF data with only the orientation: a TIFF header and a directory of one tag."""
-    header = struct.pack(">2sHI", b"MM", 42, 8)
-    tag = struct.pack(">HHIHxx", 274, 3, 1, orientation)  # number, type (short), one value
-    return header + struct.pack(">H", 1) + tag + struct.pack(">I", 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    profile = [(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))] if icc else []
+    file.write(b"\x89PNG\r\n\x1a\n" + chunk_bytes([(b"IHDR", header), *profile]) + chunks)
+    file.write(chunk_bytes([(b"IDAT", zlib.compress(filtered.data)), (b"IEND", b"")]))

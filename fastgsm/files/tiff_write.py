@@ -11,12 +11,15 @@ import numpy as np
 
 from fastgsm._extras import import_extra
 from fastgsm.files.image_file import ImageFile
-from fastgsm.files.pillow import ORIENTATION
-from fastgsm.files.tiff import ONE_FILE
+from fastgsm.files.kept import ORIENTATION
+from fastgsm.files.tiff import IS_MASK, ONE_FILE
 
 DESCRIPTION = 270  # number of the tag
+INCH = 2  # as the unit of the resolution
 FRACTIONS = {5: "u4", 10: "i4"}  # types of tags that hold a numerator and a denominator
 CLASSIC = 2**32 - 2**25  # bytes of pixels; a TIFF with more needs wider offsets
+
+NOTHING_ADDED = {"metadata": None, "software": False}  # by tifffile
 
 Tag = tuple[int, int, bytes]  # number, type, value
 
@@ -32,6 +35,8 @@ def write(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
         for stack in [pages] if _is_stack(pages) else [[page] for page in pages]:
             stored = stack[0].stored if len(stack) == 1 else np.stack([p.stored for p in stack])
             tiff.write(stored, **_options(stack))
+            if stack[0].mask is not None:
+                tiff.write(stack[0].mask, photometric="mask", subfiletype=IS_MASK, **NOTHING_ADDED)
 
 
 def create(path: str | os.PathLike[str], page: ImageFile) -> np.memmap[Any, Any]:
@@ -55,6 +60,8 @@ def _is_stack(pages: Sequence[ImageFile]) -> bool:
     would be lost. We accept that only for ImageJ's own files, where nobody reads such tags.
     """
     first, *others = pages
+    if any(page.mask is not None for page in pages):
+        return False  # each is followed by its mask
     repeated = _repeated(pages)
     is_imagej = any(n == DESCRIPTION and v[:7] == b"ImageJ=" for n, _, v in _other_tags(first))
     return all(
@@ -74,7 +81,7 @@ def _repeated(pages: Sequence[ImageFile]) -> set[Tag]:
 
 def _frame(page: ImageFile) -> tuple[Any, ...]:
     """Return what must be equal for pages to be written as one stack."""
-    layout = page.stored.shape, page.array.dtype, page.array.ndim
+    layout = page.array.shape, page.array.dtype, page.n_colours, page.alpha is not None
     scale = None if page.tags is None else (page.tags.resolution, page.tags.unit)
     return *layout, page.orientation, page.icc_profile, scale
 
@@ -87,16 +94,21 @@ def _options(stack: Sequence[ImageFile]) -> dict[str, Any]:
     )
     if first.orientation != 1:
         extra.append((ORIENTATION, 3, 1, first.orientation, False))
+    n_extra = first.n_channels - first.n_colours
+    extra_samples = ["unspecified"] * n_extra + ["unassalpha"] * (first.alpha is not None)
+    resolution: Any = tags.resolution if tags else None
+    unit = tags.unit if tags else None
+    if tags is None and first.notes is not None and first.notes.dpi is not None:
+        resolution, unit = first.notes.dpi, INCH
     return {
-        "photometric": "rgb" if first.array.ndim == 3 else "minisblack",
-        "planarconfig": "contig" if first.array.ndim == 3 or first.alpha is not None else None,
-        "extrasamples": ["unassalpha"] if first.alpha is not None else None,
-        "resolution": tags.resolution if tags else None,
-        "resolutionunit": tags.unit if tags else None,
+        "photometric": "rgb" if first.n_colours == 3 else "minisblack",
+        "planarconfig": "contig" if first.stored.ndim == 3 else None,
+        "extrasamples": extra_samples or None,
+        "resolution": resolution,
+        "resolutionunit": unit,
         "iccprofile": first.icc_profile,
         "extratags": extra,
-        "metadata": None,
-        "software": False,
+        **NOTHING_ADDED,
     }
 
 

@@ -142,8 +142,8 @@ def test_json_of_a_folder_and_of_one_image(folder: Path, capsys: Any) -> None:
     seconds = first.pop("seconds")
     assert seconds > 0 and first == {
         "input": "photos/a.png", "output": "out/a.png", "pages": 1, "width": 20, "height": 24,
-        "channels": 1, "dtype": "uint8", "noise": ["white"], "sigma": [9.0], "photons": [None],
-        "noise_origin": "given",
+        "channels": 1, "dtype": "uint8", "failed_pages": [], "noise": ["white"], "sigma": [9.0],
+        "photons": [None], "noise_origin": "given",
     }  # fmt: skip
     assert second["output"] is None and "cannot read" in second["error"]
     assert third["input"] == "photos/c.npy"
@@ -170,12 +170,158 @@ def test_each_page_of_a_stack_is_denoised(folder: Path, capsys: Any, dtype: Any)
     assert "NPY holds one page, not 3; write TIFF (.tif)" in error_line(capsys)
 
 
-@pytest.mark.parametrize("name", ["mask.png", "mask.npy", "colour.png"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_page_that_fails_is_named_and_kept(folder: Path, capsys: Any, value: float) -> None:
+    pages = [noisy(seed, (24, 20), np.float32) for seed in range(4)]
+    pages[2][:] = value
+    write_pages("stack.tif", [ImageFile(page) for page in pages])
+    for argv in ([], ["--sigma", 0.1]):
+        assert run("denoise", "stack.tif", "clean.tif", "--json", "--quiet", *argv, *FAST) == 1
+        out, err = capsys.readouterr()
+        assert err.startswith("fastgsm: error: stack.tif, page 3 of 4: ") and err.count("\n") == 1
+        assert err.endswith("(it is written as it was)\n")
+        [image] = json.loads(out)["images"]
+        assert image["failed_pages"] == [3] and image["sigma"][2] is None
+        result = [page.array for page in read_pages("clean.tif")]
+        np.testing.assert_array_equal(result[2], pages[2])
+        for i in (0, 1, 3):
+            sigma = 0.1 if argv else None
+            expected = fastgsm.denoise(pages[i], sigma, quality="fast")
+            np.testing.assert_array_equal(result[i], expected)
+    assert run("denoise", "stack.tif", "photos/a.png", "out", *FAST) == 1
+    out, err = capsys.readouterr()
+    assert "4 pages, 1 of which failed, the first 20x24 grey" in out
+    write_pages("bad.tif", [ImageFile(pages[2])] * 2)
+    assert run("denoise", "bad.tif", "out.tif", *FAST) == 2
+    assert not (folder / "out.tif").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("text", ["0", "-9999", "nan", "-3.4028234663852886e+38"])
+@pytest.mark.parametrize("argv", [[], ["--sigma", 9, "--mask", "mask.npy"]], ids=str)
+def test_pixels_without_a_value_are_kept_and_touch_no_others(
+    folder: Path, dtype: Any, text: str, argv: list[Any]
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    image = np.clip(noisy(0, (48, 40)), 2, None).astype(dtype)
+    number = float(text)
+    held = np.dtype(dtype).kind == "f" or (
+        number.is_integer() and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+    )
+    missing = np.zeros(image.shape, bool)
+    missing[:20, :8] = held
+    image[missing] = number if held else 0
+    mask = np.ones(image.shape, bool)
+    mask[-9:, -9:] = False
+    np.save("mask.npy", mask)
+    tags = [(42113, 2, None, text, True)]
+    tifffile.imwrite("in.tif", image, extratags=tags, metadata=None)
+    range_ = ["--data-range", 255]
+    assert run("denoise", "in.tif", "out.tif", *argv, *range_, *FAST) == 0
+    with tifffile.TiffFile("out.tif") as tiff:
+        result = tiff.asarray()
+        assert tiff.pages[0].tags[42113].value == text
+    np.testing.assert_array_equal(result[missing], image[missing])
+    # Whatever stands there, the others come out the same, and none of them is missing.
+    filled = np.where(missing, dtype(77), image)
+    trusted = ~missing & mask if argv else ~missing
+    given = {} if trusted.all() else {"mask": trusted}
+    options = {"quality": "fast", "data_range": 255, **given}
+    expected = fastgsm.denoise(filled, 9 if argv else None, **options)
+    np.testing.assert_array_equal(result[~missing], expected[~missing])
+    found = read_image("out.tif").missing
+    np.testing.assert_array_equal(missing, np.zeros_like(missing) if found is None else found)
+
+
+def test_no_pixel_becomes_missing(folder: Path) -> None:
+    """A restored value that is by chance the no-data value becomes the next one to it."""
+    tifffile = pytest.importorskip("tifffile")
+    rng = np.random.default_rng(0)
+    for dtype, nodata, beside in ((np.uint8, 0, 1), (np.uint8, 255, 254), (np.int16, 5, 6)):
+        image = np.clip(np.rint(rng.normal(nodata, 2, (40, 40))), 0, 255).astype(dtype)
+        image[image == nodata] = beside
+        image[:4, :4] = nodata
+        tags = [(42113, 2, None, str(nodata), True)]
+        tifffile.imwrite("in.tif", image, extratags=tags)
+        assert run("denoise", "in.tif", "out.tif", "--sigma", 3, "--data-range", 255, *FAST) == 0
+        result = tifffile.imread("out.tif")
+        np.testing.assert_array_equal(result == nodata, image == nodata)
+        assert (result == beside).sum() > 100
+
+
+def test_pixels_under_a_mask_page_are_kept(folder: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    image = np.dstack([noisy(i, (48, 40)) for i in range(3)])
+    valid = np.ones(image.shape[:2], bool)
+    valid[:20, :8] = False
+    with tifffile.TiffWriter("in.tif") as tiff:
+        tiff.write(image, photometric="rgb", metadata=None)
+        tiff.write(valid, photometric="mask", subfiletype=4, metadata=None)
+    assert run("denoise", "in.tif", "out.tif", "--sigma", 9, *FAST) == 0
+    result = read_image("out.tif")
+    expected = fastgsm.denoise(image, 9, channel_axis=-1, mask=valid, quality="fast")
+    np.testing.assert_array_equal(result.array, np.where(valid[..., None], expected, image))
+    np.testing.assert_array_equal(result.mask, valid)
+
+
+def test_an_image_without_any_value_is_an_error(folder: Path, capsys: Any) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    tags = [(42113, 2, None, "7", True)]
+    tifffile.imwrite("in.tif", np.full((20, 20), 7, np.uint8), extratags=tags)
+    assert run("denoise", "in.tif", "out.tif", *FAST) == 2
+    assert "none of its pixels has a value" in error_line(capsys)
+    tifffile.imwrite("in.tif", noisy(0), extratags=[(42113, 2, None, "none", True)])
+    assert run("denoise", "in.tif", "out.tif", *FAST) == 2
+    assert "no-data value is 'none', which is not a number; remove it" in error_line(capsys)
+    tags = [(42113, 2, None, "0", True)]
+    tifffile.imwrite("in.tif", noisy(0), photometric="miniswhite", extratags=tags)
+    assert run("denoise", "in.tif", "out.tif", *FAST) == 2
+    assert "convert it first" in error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("n", "photometric", "parts"),
+    [(4, "rgb", [slice(3), 3]), (2, "minisblack", [0, 1]), (3, "minisblack", [0, 1, 2])],
+)
+def test_channels_that_are_no_colours_are_denoised_one_by_one(
+    folder: Path, capsys: Any, n: int, photometric: str, parts: list[Any]
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    image = np.dstack([noisy(i, (32, 28)) for i in range(n)])
+    n_extra = n - (3 if photometric == "rgb" else 1)
+    tifffile.imwrite(
+        "in.tif", image, photometric=photometric, planarconfig="contig",
+        extrasamples=["unspecified"] * n_extra,
+    )  # fmt: skip
+    assert run("denoise", "in.tif", "out.tif", *FAST) == 0
+    result = tifffile.imread("out.tif")
+    for part in parts:
+        axis = -1 if isinstance(part, slice) else None
+        expected = fastgsm.denoise(image[..., part], channel_axis=axis, quality="fast")
+        np.testing.assert_array_equal(result[..., part], expected)
+    assert f"28x32 {'colour' if n == 3 else f'{n}-channel'} uint8" in capsys.readouterr().out
+
+
+def test_a_noise_model_of_all_channels_is_for_all(folder: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    image = np.dstack([noisy(i, (32, 28)) for i in range(4)])
+    tifffile.imwrite("in.tif", image, photometric="rgb", extrasamples=["unspecified"])
+    noise = fastgsm.NoiseModel.white([20.0, 25.0, 30.0, 9.0])
+    noise.save("noise.json")
+    assert run("denoise", "in.tif", "out.tif", "--noise", "noise.json", *FAST) == 0
+    expected = fastgsm.denoise(image, noise=noise, channel_axis=-1, quality="fast")
+    np.testing.assert_array_equal(tifffile.imread("out.tif"), expected)
+
+
+@pytest.mark.parametrize("name", ["mask.png", "mask.npy", "colour.png", "bool.npy"])
 def test_masked_and_nan_pixels_are_filled_in(folder: Path, name: str) -> None:
     image = noisy(0, (32, 32), np.float32)
     trusted = np.random.default_rng(0).random(image.shape) > 0.05
     mask = np.where(trusted, 255, 0).astype(np.uint8)
-    write_image(name, np.dstack([mask] * 3) if name == "colour.png" else mask)
+    if name == "bool.npy":
+        np.save(name, trusted)
+    else:
+        write_image(name, np.dstack([mask] * 3) if name == "colour.png" else mask)
     image[0, :3] = np.nan
     write_image("in.tif", image)
     assert run("denoise", "in.tif", "out.tif", "--mask", name, "--sigma", 0.1) == 0
@@ -190,8 +336,10 @@ def test_masked_and_nan_pixels_are_filled_in(folder: Path, name: str) -> None:
 
 def test_a_mask_of_another_size_fails_image_by_image(folder: Path, capsys: Any) -> None:
     write_image("mask.png", np.eye(9, dtype=np.uint8))
-    assert run("denoise", "photos", "out", "--mask", "mask.png", "--sigma", 9) == 1
-    assert capsys.readouterr().err.count("mask") == 3
+    for argv in (["--sigma", 9], []):
+        assert run("denoise", "photos", "out", "--mask", "mask.png", *argv) == 1
+        message = "--mask mask.png has 9x9 pixels; wanted those of the image as it is stored, 20x24"
+        assert capsys.readouterr().err.count(message) == 3
     assert list((folder / "out").iterdir()) == []
 
 

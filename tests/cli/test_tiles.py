@@ -408,6 +408,15 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
     tifffile.imwrite("white.tif", image, photometric="miniswhite")
     tifffile.imwrite("bits.tif", image > 100, photometric="minisblack")
     tifffile.imwrite("palette.tif", image, photometric="palette", colormap=np.zeros((3, 256), "u2"))
+    write_tiff(Path("nodata.tif"), image, extratags=[(42113, 2, None, "-9999", True)])
+    tifffile.imwrite("nir.tif", rgba, photometric="rgb", extrasamples=["unspecified"])
+    with tifffile.TiffWriter("mask.tif") as tiff:
+        tiff.write(image, metadata=None)
+        tiff.write(image > 100, photometric="mask", subfiletype=4, metadata=None)
+    write_tiff(Path("lzw.tif"), image, compression="lzw", rowsperstrip=200)
+    content = bytearray(Path("lzw.tif").read_bytes())
+    content[-200:] = bytes(200)
+    Path("lzw.tif").write_bytes(content)
     tifffile.imwrite("complex.tif", image.astype(np.complex64), photometric="minisblack")
     return tmp_path
 
@@ -437,6 +446,10 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
         (["white.tif", "out.npy"], "it is 8-bit MINISWHITE with axes YX; save it as grey or RGB"),
         (["palette.tif", "out.npy"], "it is 8-bit PALETTE with axes YX; save it as grey or RGB"),
         (["bits.tif", "out.npy"], "it is 1-bit MINISBLACK with axes YX; save it as grey or RGB"),
+        (["nodata.tif", "out.npy"], "of -9999 have no value (tag GDAL_NODATA), and --tile cannot"),
+        (["mask.tif", "out.npy"], "it has a mask of missing pixels, and --tile cannot leave"),
+        (["nir.tif", "out.npy"], "it has 4 channels, which --tile does not support; leave out"),
+        (["lzw.tif", "out.npy"], "error: cannot read lzw.tif: "),
         (["complex.tif", "out.npy"], "pixels must be integers or floats, not complex64"),
         (["complex.npy", "out.npy"], "pixels must be integers or floats, not complex128"),
         (["objects.npy", "out.npy"], "cannot read objects.npy: "),
@@ -460,6 +473,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     out, err = capsys.readouterr()
     assert out == "" and message in err
     assert err.startswith("fastgsm: error: ") and err.count("\n") == 1
+    assert err.count("cannot read") <= 1
     assert only(files) == before and (files / "in.npy").read_bytes() == content
     assert only(files / "group.zarr") == ["0", "labels", "zarr.json"]
 

@@ -110,17 +110,33 @@ def images() -> dict[str, bytes]:
         "big": {"data": grey, "bigtiff": True},
         "imagej": {"data": grey, "imagej": True},
         "ome": {"data": grey, "ome": True},
+        "lzw16": {"data": deep, "photometric": "rgb", "compression": "lzw", "predictor": True},
+        "zstd": {"data": grey / np.float32(255), "compression": "zstd"},
+        "jp2": {"data": colour, "photometric": "rgb", "compression": "jpeg2000"},
+        "nodata": {"data": grey, "extratags": [(42113, 2, None, "0", True)]},
+        "ycbcr": {"data": colour, "photometric": "ycbcr"},
+        "nir": {"data": np.dstack([colour, grey]), "photometric": "rgb", "extrasamples": [0]},
     }
     for name, options in tiffs.items():
         add(f"{name}.tif", lambda file, options=options: tifffile.imwrite(file, **options))
+    add("mask.tif", lambda file: write_masked(file, grey))
     for name, stored in (("grey", grey), ("deep", deep), ("float", grey / 255)):
         add(f"{name}.npy", lambda file, stored=stored: np.save(file, stored))
     for name, stored in (("deep", deep), ("greydeep", deep[..., 0])):
         add(
             f"{name}.png",
-            lambda file, stored=stored: fastgsm.files.png16.write(file, stored, 1, None),
+            lambda file, stored=stored: fastgsm.files.png16.write(file, stored, None, b""),
         )
     return files
+
+
+def write_masked(file: BytesIO, image: np.ndarray) -> None:
+    """Write a TIFF with a mask page."""
+    import tifffile
+
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(image, metadata=None)
+        writer.write(image > 99, photometric="mask", subfiletype=4, metadata=None)
 
 
 # --- mutations ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io as bytes_io
+import lzma
 import os
 import signal
 import struct
@@ -302,6 +303,27 @@ def test_tiff_whose_part_expands_beyond_its_pixels(tmp_path: Path) -> None:
     bomb = zlib.compress(bytes(100 * MIB))
     (tmp_path / "a.tif").write_bytes(compressed_tiff(8, 8, bomb))
     assert "expands to more than its 64 bytes" in refusal(read_image, tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("number", "encode"),
+    [
+        (50000, lambda codecs: codecs.zstd_encode(bytes(100 * MIB))),
+        (34925, lambda _: lzma.compress(bytes(100 * MIB))),
+        (7, lambda codecs: codecs.jpeg_encode(np.zeros((5000, 5000), np.uint8))),
+        (34712, lambda codecs: codecs.jpeg2k_encode(np.zeros((3000, 3000), np.uint8), level=0)),
+    ],
+)
+def test_tiff_of_other_compressions_that_expands(tmp_path: Path, number: int, encode: Any) -> None:
+    data = encode(pytest.importorskip("imagecodecs"))
+    content = bytearray(compressed_tiff(8, 8, data))
+    place = content.index(struct.pack("<HHI", 259, 3, 1)) + 8
+    struct.pack_into("<H", content, place, number)
+    (tmp_path / "a.tif").write_bytes(content)
+    if number == 34925:  # the first bytes are taken
+        assert read_image(tmp_path / "a.tif").array.shape == (8, 8)
+    else:
+        refusal(read_image, tmp_path / "a.tif", limit=8 * MIB)
 
 
 def test_tiff_whose_part_claims_gigabytes(tmp_path: Path) -> None:

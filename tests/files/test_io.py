@@ -185,9 +185,8 @@ def test_without_orientation_and_profile_none_is_written(tmp_path: Path) -> None
     "stored",
     [
         np.zeros(5),
-        np.zeros((2, 2, 1)),
         np.zeros((2, 2, 5)),
-        np.zeros((2, 2, 3, 1)),
+        np.zeros((2, 2, 3, 2)),
         np.float64(3),
         np.zeros((0, 4)),
     ],
@@ -199,6 +198,36 @@ def test_arrays_that_are_no_images(tmp_path: Path, stored: np.ndarray) -> None:
         read_image(tmp_path / "a.npy")
     with pytest.raises(ValueError, match="shape"):
         write_image(tmp_path / "out.npy", stored)
+
+
+@pytest.mark.parametrize(
+    ("shape", "squeezed"),
+    [
+        ((1, 1, 1, 9, 8), (9, 8)),
+        ((9, 8, 1), (9, 8)),
+        ((1, 9, 8), (9, 8)),
+        ((1, 9, 8, 1), (9, 8)),
+        ((1, 9, 8, 3), (9, 8, 3)),
+        ((1, 9, 3), (1, 9, 3)),
+        ((1, 1, 9, 8, 4), (9, 8, 3)),
+        ((9, 1), (9, 1)),
+    ],
+)
+def test_axes_of_length_one_are_left_out_and_come_back(
+    tmp_path: Path, shape: tuple[int, ...], squeezed: tuple[int, ...]
+) -> None:
+    stored = pixels(shape)
+    np.save(tmp_path / "a.npy", stored)
+    image = read_image(tmp_path / "a.npy")
+    assert image.array.shape == squeezed
+    write_image(tmp_path / "b.npy", image)
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), stored)
+    write_image(tmp_path / "b.tif", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.tif").array, image.array)
+    if squeezed == (9, 8):  # tifffile keeps the shape in the description, which is copied
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack")
+        write_image(tmp_path / "c.tif", read_image(tmp_path / "a.tif"))
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "c.tif", squeeze=False), stored)
 
 
 def test_npy_byte_and_memory_order(tmp_path: Path) -> None:
@@ -265,8 +294,8 @@ def test_too_many_pixels(tmp_path: Path, extension: str, monkeypatch: pytest.Mon
         write_image(path, np.dstack([stored] * 3).astype("u2") if "16" in extension else stored)
     with pytest.raises(ValueError, match=r"1200 pixels, above the limit of 1199; .*--max-pixels"):
         read_image(path, max_pixels=1199)
-    if extension != "lzw.tif":  # Pillow's own limit, for the whole process, does not apply
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    # Pillow's own limit, for the whole process, does not apply.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
     assert read_image(path, max_pixels=1200).array.shape[:2] == (30, 40)
     with pytest.raises(ValueError, match="max_pixels is 0"):
         read_image(path, max_pixels=0)
@@ -323,6 +352,19 @@ def test_grey_images_are_checked_each_by_its_name(tmp_path: Path) -> None:
         read_grey_images(tmp_path)
     images = read_grey_images(tmp_path / "b.npy", data_range=255)
     np.testing.assert_allclose(images[tmp_path / "b.npy"], 0.2)
+
+
+def test_grey_images_have_all_values_and_no_other_channels(tmp_path: Path) -> None:
+    stored = pixels((20, 24, 4), np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", extrasamples=["unspecified"])
+    with pytest.raises(ValueError, match=r"a\.tif has 4 channels; wanted grey or RGB"):
+        read_grey_images(path)
+    stored[:, :, 0].flat[:7] = 250
+    tifffile.imwrite(path, stored[..., 0], extratags=[(42113, 2, None, "250", True)])
+    n = np.count_nonzero(stored[..., 0] == 250)
+    with pytest.raises(ValueError, match=rf"a\.tif has {n} pixels without a value"):
+        read_grey_images(path)
 
 
 def test_grey_images_of_nothing_are_an_error(tmp_path: Path) -> None:

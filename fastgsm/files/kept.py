@@ -1,0 +1,200 @@
+"""What is kept of what a file says besides its pixels.
+
+The rule, for all formats: what says something about the picture is copied. What is not copied
+
+- describes how the pixels are stored, which the writer decides,
+- is written from a field of `ImageFile`, such as the orientation, which is not said twice,
+- points to another place in the file,
+- holds pixels, a preview, or a digest of them: these are of the noisy image, and programs would
+  show them instead of the result.
+
+Of what holds a preview among other things (EXIF, XMP, Photoshop's resources), the rest is copied.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterable
+
+from fastgsm.files.image_file import PictureNotes
+
+ORIENTATION = 274  # number of the tag, in EXIF as in TIFF
+
+# Tags of TIFF and EXIF that point to other places: SubIFDs, global parameters, JPEG, Kodak, JPL,
+# EXIF, GPS, Leaf, Interoperability, Samsung, DNG's profiles.
+POINTERS = {330, 400, 513, 514, 33424, 34263, 34665, 34853, 34954, 40965, 40976, 40977, 50933}
+# Tags that hold pixels, a preview or a digest.
+PIXELS = {
+    *(*range(20498, 20506), 20507, *range(20512, 20540)),  # Windows' thumbnail
+    37500,  # MakerNote: cameras' previews
+    37680,  # Microsoft's property set: a thumbnail
+    37724,  # ImageSourceData: Photoshop's layers
+    50495,  # PCO's raw pixels
+    50740,  # DNGPrivateData: MakerNote again
+    50784,  # Alias's layers
+    50828,  # OriginalRawFileData
+    50972,  # RawImageDigest
+    51111,  # NewRawImageDigest
+    51113,  # CacheBlob
+    *(52525, 52544),  # ProfileGainTableMap: brightness of each region
+}
+PHOTOSHOP_THUMBNAILS = (1033, 1036)  # numbers of image resources
+
+# EXIF: tables that are kept, and the bytes of a value of each type.
+TABLES = (34665, 34853, 40965)
+VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+Table = list[tuple[int, int, int, "bytes | Table"]]  # number, type, count, value
+
+# PNG: colour, density, date and text; not what depends on the layout of the pixels.
+CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tIME")
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+XMP_KEYWORD = b"XML:com.adobe.xmp"
+# ImageMagick's form of EXIF, IPTC and Photoshop's resources, with previews and orientation in it.
+RAW_PROFILE = b"Raw profile type "
+INCHES_PER_METRE = 0.0254
+
+
+def kept_xmp(xmp: bytes) -> bytes:
+    """Return XMP without its thumbnails and its orientation."""
+    for pattern in (
+        rb"<(\w+:Thumbnails)\b[^>]*(?<!/)>.*?</\1\s*>",
+        rb"<\w+:Thumbnails\b[^>]*/>",
+        rb"<(tiff:Orientation)\b[^>]*>[^<]*</\1\s*>",
+        rb"""\btiff:Orientation\s*=\s*("[^"]*"|'[^']*')""",
+    ):
+        xmp = re.sub(pattern, b"", xmp, flags=re.DOTALL)
+    return xmp
+
+
+def kept_resources(resources: bytes) -> bytes:
+    """Return Photoshop's image resources without its thumbnails; nothing if they are damaged.
+
+    A resource is a signature, its number, a name and a content, both with their length before them
+    and padded to an even length.
+    """
+    kept, place = b"", 0
+    while place + 12 <= len(resources):
+        start, (signature, number, name) = place, struct.unpack_from(">4sHB", resources, place)
+        place += 6 + (name + 2) // 2 * 2
+        if not signature.isalnum() or place + 4 > len(resources):
+            return b""
+        (size,) = struct.unpack_from(">I", resources, place)
+        place += 4 + (size + 1) // 2 * 2
+        if place > len(resources) + 1:
+            return b""
+        kept += b"" if number in PHOTOSHOP_THUMBNAILS else resources[start:place]
+    return kept
+
+
+# ---- EXIF
+
+
+def kept_exif(exif: bytes) -> bytes | None:
+    """Return EXIF without orientation and previews; None if nothing is left.
+
+    Entries that are damaged or of an unknown type are left out.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    if exif[:4] not in (b"II*\0", b"MM\0*") or len(exif) < 8:
+        return None
+    order = "<" if exif[:2] == b"II" else ">"
+    table = _table(exif, order, struct.unpack_from(f"{order}I", exif, 4)[0], depth=0)
+    return exif[:4] + struct.pack(f"{order}I", 8) + _written(table, order, 8) if table else None
+
+
+def with_orientation(exif: bytes | None, orientation: int) -> bytes:
+    """Return kept EXIF with an orientation; nothing if there is neither."""
+    exif = b"MM\0*\0\0\0\x08" if exif is None else exif
+    order = "<" if exif[:2] == b"II" else ">"
+    table = _table(exif, order, 8, depth=0)
+    if orientation != 1:
+        table.append((ORIENTATION, 3, 1, struct.pack(f"{order}H", orientation)))
+    return exif[:8] + _written(table, order, 8) if table else b""
+
+
+def _table(exif: bytes, order: str, place: int, depth: int) -> Table:
+    """Return the entries of the table at ``place`` that are kept, with those of inner tables."""
+    table: Table = []
+    n_entries = struct.unpack_from(f"{order}H", exif, place)[0] if place + 2 <= len(exif) else 0
+    for start in range(place + 2, min(place + 2 + 12 * n_entries, len(exif) - 11), 12):
+        number, kind, count, value_place = struct.unpack_from(f"{order}HHII", exif, start)
+        if number in TABLES and depth < 2:
+            inner = _table(exif, order, value_place, depth + 1)
+            table += [(number, 4, 1, inner)] if inner else []
+            continue
+        size = count * VALUE_BYTES.get(kind, 0)
+        value_place = value_place if size > 4 else start + 8
+        known = size > 0 and value_place + size <= len(exif)
+        if known and number not in PIXELS | POINTERS | {ORIENTATION}:
+            table.append((number, kind, count, exif[value_place : value_place + size]))
+    return table
+
+
+def _written(table: Table, order: str, start: int) -> bytes:
+    """Return the bytes of a table that begins at ``start``."""
+    entries, values = b"", b""
+    for number, kind, count, value in sorted(table, key=lambda entry: entry[0]):
+        place = start + 2 + 12 * len(table) + 4 + len(values)
+        if isinstance(value, bytes) and len(value) <= 4:
+            field = value.ljust(4, b"\0")
+        else:
+            field = struct.pack(f"{order}I", place)
+            values += value if isinstance(value, bytes) else _written(value, order, place)
+            values += b"\0" * (len(values) % 2)
+        entries += struct.pack(f"{order}HHI", number, kind, count) + field
+    return struct.pack(f"{order}H", len(table)) + entries + bytes(4) + values
+
+
+# ---- PNG
+
+
+def kept_chunks(png: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the chunks of a PNG file that are kept: kind and content."""
+    chunks, place = [], 8
+    while place + 12 <= len(png):
+        size, kind = struct.unpack_from(">I4s", png, place)
+        content = png[place + 8 : place + 8 + size]
+        text = kind in TEXTS and not content.startswith((XMP_KEYWORD + b"\0", RAW_PROFILE))
+        if len(content) == size and (kind in CHUNKS or text):
+            chunks.append((kind, content))
+        place += 12 + size
+    return tuple(chunks)
+
+
+def raw_profile(text: str) -> bytes:
+    """Return what a text chunk holds in ImageMagick's form: name, length, and hexadecimal digits.
+
+    Nothing is returned if it is damaged.
+    """
+    try:
+        return bytes.fromhex("".join(text.split()[2:]))
+    except ValueError:
+        return b""
+
+
+def chunks_of(notes: PictureNotes, orientation: int) -> list[tuple[bytes, bytes]]:
+    """Return the chunks that a PNG has to get: kind and content."""
+    chunks = list(notes.chunks)
+    kinds = {kind for kind, _ in chunks}
+    if notes.dpi and b"pHYs" not in kinds:
+        per_metre = [round(dpi / INCHES_PER_METRE) for dpi in notes.dpi]
+        chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+    if notes.comment:
+        chunks.append((b"zTXt", b"Comment\0\0" + zlib.compress(notes.comment)))
+    if notes.xmp:
+        chunks.append((b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + notes.xmp))
+    exif = with_orientation(notes.exif, orientation)
+    return chunks + ([(b"eXIf", exif)] if exif else [])
+
+
+def chunk_bytes(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return chunks with their lengths and checksums."""
+    return b"".join(
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+        for kind, content in chunks
+    )

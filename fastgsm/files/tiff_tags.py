@@ -1,0 +1,47 @@
+"""Which tags of a TIFF are copied to a result, by the rule in `files.kept`."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fastgsm.files.image_file import GDAL_NODATA, Tags, valid_orientation
+from fastgsm.files.kept import ORIENTATION, PIXELS, POINTERS, kept_resources, kept_xmp
+from fastgsm.files.nodata import check_nodata
+
+ICC_PROFILE = 34675  # number of the tag
+RESOLUTION, RESOLUTION_UNIT = (282, 283), 296
+
+STORAGE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 284),
+    *(288, 289, 290, 291, 292, 293, 317, 320, 321, 322, 323, 324, 325, 338, 339, 347, 437),
+    *(512, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 559, 32997, 32998),
+}
+FIELDS = {*RESOLUTION, RESOLUTION_UNIT, ORIENTATION, ICC_PROFILE}  # of `ImageFile` and `Tags`
+NOT_COPIED = STORAGE | FIELDS | POINTERS | PIXELS
+POINTER_TYPES = (13, 18)
+CLEANED = {700: kept_xmp, 34377: kept_resources}
+
+
+def about(file: BinaryIO, tiff: Any, page: Any, rgb: bool) -> tuple[int, bytes | None, Tags]:
+    """Return the orientation and the colour profile of a page, and its other tags."""
+    others = []
+    for tag in page.tags:
+        if tag.code in NOT_COPIED or tag.dtype in POINTER_TYPES:
+            continue
+        file.seek(tag.valueoffset)
+        value = file.read(tag.valuebytecount)
+        if len(value) < tag.valuebytecount:
+            raise ValueError(f"its tag {tag.code} is cut off; the file is damaged")
+        if tag.code == GDAL_NODATA:
+            check_nodata(value)
+        kept = CLEANED[tag.code](value) if tag.code in CLEANED else value
+        if kept or not value:
+            others.append((int(tag.code), int(tag.dtype), kept))
+    across, down = (page.tags.valueof(code) for code in RESOLUTION)
+    known = all(np.shape(r) == (2,) and r[1] > 0 for r in (across, down))
+    unit = page.tags.valueof(RESOLUTION_UNIT, 2)
+    tags = Tags(tiff.byteorder, (across, down) if known else None, unit, tuple(others), rgb)
+    orientation = valid_orientation(page.tags.valueof(ORIENTATION, 1))
+    return orientation, page.tags.valueof(ICC_PROFILE), tags
