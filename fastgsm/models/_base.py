@@ -15,7 +15,7 @@ from fastgsm._progress import Progress
 from fastgsm.learning.checkpoint import FitCheckpoint
 from fastgsm.learning.chunks import Chunk
 from fastgsm.learning.dask import array_data
-from fastgsm.learning.data import Data
+from fastgsm.learning.data import Data, warn_far_from_zero
 from fastgsm.learning.em import EMIteration, FitRun, History, Monitor, check_likelihood
 from fastgsm.learning.samples import check_deviations
 from fastgsm.learning.statistics import SufficientStatistics
@@ -136,6 +136,8 @@ class PatchModel(Model):
             with np.errstate(all="ignore"):  # the checks at the end find what is not finite
                 about_mean = self._learns_means
                 survey = data.survey(about_mean=about_mean, reg_covar=self.reg_covar)
+                if not about_mean:
+                    warn_far_from_zero(survey.X, survey.sample_weight, name)
                 history = self._fit(survey, run)
             self.n_features_in_ = data.n_features
             self.n_samples_seen_ = survey.moments.weight

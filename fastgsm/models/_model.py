@@ -24,7 +24,7 @@ from fastgsm.learning.em import ConvergenceWarning, EMSteps, FitRun, History, ru
 from fastgsm.learning.samples import check_deviations, check_samples
 from fastgsm.learning.statistics import SufficientStatistics
 from fastgsm.learning.support import Support
-from fastgsm.learning.updates import LOST
+from fastgsm.learning.updates import LOST, warn_of_lifts
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -303,6 +303,9 @@ class Model(ModelOptions, ABC):
                 ConvergenceWarning,
                 stacklevel=caller_level(),
             )
+
+    def _warn_of_lifts(self, lifts: FloatArray) -> None:
+        warn_of_lifts(lifts, type(self).__name__, self.reg_covar)
 
     def _no_density(self, error: ValueError) -> ValueError:
         """Return the error for a fit whose parameters are not a density."""

@@ -115,10 +115,11 @@ class MoGSM(ShapeModel):
         start = initial_shapes(data, K, self.init_params, rng, fit_means=False)
         start = given_shapes(start, data.support, None, self.covariances_init)
         ratios = data.gaussian.distances(data.X) * (data.support.variance / data.support.rank)
+        floor = self.reg_covar * data.support.variance
         # All shapes start from the same scales, unless the user's differ.
         shape = (1 if self.scales_init is None else K), J
         scales = initial_scales(
-            self.scales_init, ratios, data.sample_weight, shape, "quantiles", rng, data.floor
+            self.scales_init, ratios, data.sample_weight, shape, "quantiles", rng, floor
         )
         scales = np.broadcast_to(scales, (K, J))
         weights = (

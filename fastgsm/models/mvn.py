@@ -66,4 +66,5 @@ class MVN(ScaleMixtureModel):
         check_likelihood(log_likelihood, "MVN", 1)
         run.monitor(EMIteration(1, log_likelihood, np.inf, time.perf_counter() - start))
         self._learn(data.gaussian)
+        self._warn_of_lifts(np.array([data.lift]))
         return History([log_likelihood], True)

@@ -92,7 +92,11 @@ def test_float32_agrees_with_float64(name: str, offset: float) -> None:
     expected = fit_quietly(model, wide)
     bound, score = expected.lower_bound_, expected.score(wide)
     assert expected.score(narrow) == pytest.approx(score, rel=1e-4)
-    assert fit_quietly(model, narrow).lower_bound_ == pytest.approx(bound, rel=1e-4)
+    # Squares about 0 lose digits to the square of an offset, and EM takes another way.
+    far = offset > 0 and not model.means_.any()
+    assert fit_quietly(model, narrow).lower_bound_ == pytest.approx(
+        bound, rel=1e-3 if far else 1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["MVN", "GMM"])
