@@ -53,7 +53,7 @@ class GMM(ShapeModel):
         Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
         last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
         returns the final one.
-    n_iter_, converged_, n_features_in_
+    n_iter_, converged_, n_features_in_, feature_names_in_
         As in scikit-learn's mixtures.
 
     Notes

@@ -40,6 +40,8 @@ class MVN(ScaleMixtureModel):
     eigenvectors_ : ndarray of shape (1, n_features, rank)
     lower_bound_ : float
         Mean log-likelihood per training sample, in nats.
+    n_features_in_, feature_names_in_
+        As in scikit-learn's mixtures.
 
     Examples
     --------
