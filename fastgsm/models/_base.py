@@ -103,6 +103,9 @@ class PatchModel(Model):
             If EM stopped at `max_iter`, if the log-likelihood fell by more than rounding, or if
             Gaussians lost all their samples. Such Gaussians keep their last mean, covariance and
             scale, with weight 0, and are not started again.
+        UserWarning
+            If the floor `reg_covar` makes a Gaussian much wider than its samples, if a model whose
+            means are 0 gets samples far from 0, or if a feature varies too little beside others.
 
         Examples
         --------

@@ -92,8 +92,7 @@ class Model(ModelOptions, ABC):
         check_integer(self.max_iter, "max_iter")
         if check_nonnegative(self.reg_covar, "reg_covar") > 1:
             raise ValueError(
-                f"reg_covar is {self.reg_covar:g}; wanted at most 1: it is a fraction of the mean "
-                f"variance."
+                f"reg_covar is {self.reg_covar:g}; wanted at most 1: it is a fraction of variances."
             )
 
     @abstractmethod
@@ -261,8 +260,8 @@ class Model(ModelOptions, ABC):
         Y = self._checked(Y, "Y")
         sigma = check_nonnegative(sigma, "sigma")
         check_deviations(sigma, self._density.spread, Y.dtype, "sigma")
-        if sigma == 0:
-            return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
+        if sigma**2 < np.finfo(Y.dtype).tiny:  # far below any variance of a model
+            return (Y.copy(), np.full_like(Y, sigma)) if return_std else Y.copy()
         return self._denoised(Y, sigma, return_std)
 
     def _checked(self, X: Any, name: str = "X") -> FloatArray:

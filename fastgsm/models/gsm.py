@@ -30,7 +30,8 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     max_iter : int
         Most EM iterations.
     reg_covar : float
-        Floor of the eigenvalues, as a fraction of their mean, and of the scales.
+        Floor of the eigenvalues of the correlations of the features, and of the scales. A warning
+        says where it raised a variance to more than twice.
     init_params : {"quantiles", "random"}
         Starting scales: quantiles of the distances, or those of randomly chosen samples.
     weights_init, scales_init : array_like of shape (n_scales,), optional

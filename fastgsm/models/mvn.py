@@ -25,7 +25,8 @@ class MVN(ScaleMixtureModel):
     Parameters
     ----------
     reg_covar : float
-        Floor of the covariance's eigenvalues, as a fraction of their mean.
+        Floor of the eigenvalues of the correlations of the features. A warning says where it raised
+        a variance to more than twice.
     tol, max_iter, random_state, warm_start
         Accepted for uniformity; a normal distribution is learned in one step.
     verbose : int

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, ClassVar
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -529,3 +531,34 @@ def test_a_path_of_equal_ratios_is_prolonged_to_its_limit() -> None:
     found_weights, scales = _steps.prolonged(path, 0.0)
     np.testing.assert_allclose(np.log(scales), limit, atol=1e-12)
     np.testing.assert_allclose(found_weights, weights)
+
+
+def test_one_iteration_has_no_gain_to_speak_of() -> None:
+    with pytest.warns(fastgsm.ConvergenceWarning, match="in 1 iterations: one iteration does not"):
+        fastgsm.GMM(2, max_iter=1, random_state=0).fit(heavy_tailed(200, 2))
+
+
+@pytest.mark.parametrize("way", ["fit", "partial_fit", "Dask"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_hint_where_samples_are_far_from_the_means(name: str, way: str) -> None:
+    model = MODELS[name](random_state=0)
+    X = np.random.default_rng(0).normal([0.0, 50.0], 1.0, (500, 2))
+    if way == "Dask":
+        X = da.from_array(X, chunks=(200, -1))
+    learn = model.partial_fit if way == "partial_fit" else model.fit
+    with warnings.catch_warnings(record=True) as log, dask.config.set(scheduler="synchronous"):
+        warnings.simplefilter("always")
+        learn(X)
+    messages = [str(each.message) for each in log if "far from 0" in str(each.message)]
+    if model.means_.any():
+        assert not messages
+    else:
+        (message,) = messages
+        assert "feature 1 has mean 50 and standard deviation" in message
+        assert "use GMM or MVN" in message
+
+
+def test_no_hint_for_the_greys_of_images() -> None:
+    image = fastgsm.datasets.dead_leaves((64, 64), random_state=0)
+    X = fastgsm.sample_patches(image, n_patches=500, center=None, random_state=0)
+    fastgsm.GSM(2).fit(X)
