@@ -155,7 +155,7 @@ def as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
         elif not is_number(value):
             raise TypeError(
                 f"{name} has dtype object and contains a {type(value).__name__}, {value!r:.60}; "
-                f"wanted numbers. The argument must be a number: a string or a date is none."
+                f"wanted numbers. The argument must be no string or date, but a number."
             )
     if n_missing:
         raise ValueError(
