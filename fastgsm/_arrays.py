@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgsm._checks import as_ndarray
 from fastgsm._types import FloatArray
 
 # Modes of Pillow whose pixels are light, not palette indices, opacity or another colour space.
@@ -48,21 +49,12 @@ def as_given(image: Any, result: NDArray[Any]) -> Any:
 
 def plain_array(values: Any, name: str) -> NDArray[Any]:
     """Return ``values`` as an ndarray of any type; an ndarray is not copied."""
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise TypeError(
-            f"{name} is a masked array, with {np.count_nonzero(values.mask)} values masked; wanted "
-            f"a plain one. For an image give {name}.filled(0) to denoise, and "
-            f"mask=~np.ma.getmaskarray({name}); elsewhere leave masked values out first."
-        )
     if is_from("PIL.Image", "Image", values) and values.mode not in PILLOW_MODES:
         raise TypeError(
             f"{name} is a Pillow image of mode {values.mode!r}; wanted grey or RGB pixels: use "
             f"{name}.convert('L') or {name}.convert('RGB')."
         )
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # of sequences of different lengths
-        raise ValueError(f"{name} is not an array of numbers: {error}.") from None
+    return as_ndarray(values, name)
 
 
 def real_array(values: Any, name: str) -> NDArray[Any]:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgsm._types import FloatArray
 
+# Python and NumPy count these as integers.
+NO_NUMBERS = bool, np.bool_, np.timedelta64
 PACKAGE = str(Path(__file__).parent)
 
 
@@ -29,7 +32,7 @@ def check_shape_2d(shape: Any, name: str, minimum: int = 1) -> tuple[int, int]:
 
 def check_integer(value: Any, name: str, minimum: int = 1) -> int:
     """Return ``value`` as an int; raise unless it is an integer of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, NO_NUMBERS) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {value!r}; wanted an integer of at least {minimum}.")
     if value < minimum:
         raise ValueError(f"{name} is {value}; wanted an integer of at least {minimum}.")
@@ -40,7 +43,7 @@ def check_real(value: Any, name: str) -> float:
     """Return ``value`` as a float; raise unless it is one finite real number."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if isinstance(value, NO_NUMBERS) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}; wanted a finite number.")
     try:
         number = float(value)
@@ -99,9 +102,72 @@ def caller_level() -> int:
     return level
 
 
-def check_numbers(values: Any, name: str) -> FloatArray:
-    """Return ``values`` as a float64 array; raise ValueError if they are not numbers."""
+def as_ndarray(values: Any, name: str) -> NDArray[Any]:
+    """Return ``values`` as an ndarray of any type; an ndarray is not copied.
+
+    Raise TypeError for masked and sparse arrays, which would lose what they mean, and ValueError
+    for sequences of different lengths.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(
+            f"{name} is a masked array, with {np.count_nonzero(values.mask)} values masked; wanted "
+            f"a plain one. For an image give {name}.filled(0) to denoise, and "
+            f"mask=~np.ma.getmaskarray({name}); elsewhere leave masked values out first."
+        )
+    if not isinstance(values, np.ndarray) and hasattr(values, "nnz"):
+        raise TypeError(
+            f"{name} is a sparse matrix ({type(values).__name__}); wanted a dense array: use "
+            f"{name}.toarray() or {name}.todense()."
+        )
     try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of real numbers: {error}.") from None
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}.") from None
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} is not an array of numbers: {error}.") from None
+
+
+def check_numbers(values: Any, name: str) -> FloatArray:
+    """Return ``values``, real numbers in an array of any type, as a float64 array."""
+    array = as_numbers(as_ndarray(values, name), name)
+    if array.dtype.kind == "c":
+        raise TypeError(f"{name} has complex numbers (dtype {array.dtype}); wanted real ones.")
+    return array.astype(np.float64, copy=False)
+
+
+def as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return an array of booleans or numbers; Python's objects become float64 or complex128.
+
+    Raise TypeError for dates, times, text, bytes and structures, which NumPy would convert to some
+    number, and ValueError for pandas' missing values.
+    """
+    if array.dtype.kind in "biufc":
+        return array
+    if array.dtype.kind != "O":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; wanted numbers. Dates, times, text and bytes are not "
+            f"taken for numbers: convert them first, text e.g. with {name}.astype(float)."
+        )
+    n_missing = 0
+    for value in array.flat:
+        if value is None or type(value).__name__ == "NAType":
+            n_missing += 1
+        elif not is_number(value):
+            raise TypeError(
+                f"{name} has dtype object and contains a {type(value).__name__}, {value!r:.60}; "
+                f"wanted numbers. The argument must be no string or date, but a number."
+            )
+    if n_missing:
+        raise ValueError(
+            f"{name} contains {n_missing} missing values (None or pandas.NA), which are not "
+            f"supported; wanted finite numbers. Remove or replace those samples first, e.g. with "
+            f"dropna() or fillna()."
+        )
+    is_complex = any(isinstance(value, (complex, np.complexfloating)) for value in array.flat)
+    return array.astype(np.complex128 if is_complex else np.float64)
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a scalar is a number, or a boolean; NumPy counts spans of time as integers."""
+    kinds = (numbers.Number, np.bool_)
+    return isinstance(value, kinds) and not isinstance(value, np.timedelta64)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterable
 from typing import Any, Self
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._checks import check_choice, check_integer, check_random_state
 from fastgsm._estimator import Estimator
 from fastgsm._types import FloatArray
 from fastgsm.patches import sample_patches
+
+# Containers of patches.
+OUTPUTS = ("default", "pandas", "polars")
 
 
 class PatchSampler(Estimator):
@@ -107,7 +113,7 @@ class PatchSampler(Estimator):
         check_random_state(self.random_state)
         return self
 
-    def transform(self, X: ArrayLike | Iterable[ArrayLike]) -> FloatArray:
+    def transform(self, X: ArrayLike | Iterable[ArrayLike]) -> Any:
         """Draw patches at random places in images.
 
         Parameters
@@ -118,7 +124,8 @@ class PatchSampler(Estimator):
         Returns
         -------
         patches : ndarray of shape (n_patches, patch_size**2)
-            Patches in random order; float32, or float64 if every image is float64.
+            Patches in random order; float32, or float64 if every image is float64. A table after
+            ``set_output(transform="pandas")`` or ``"polars"``.
 
         Raises
         ------
@@ -126,14 +133,64 @@ class PatchSampler(Estimator):
             If an option is out of range, or for the images that `sample_patches` refuses.
         """
         self.fit()
-        return sample_patches(
+        patches = sample_patches(
             X,
             self.patch_size,
             self.n_patches,
             center=self.center,
             random_state=self.random_state,
         )
+        return self._contained(patches)
 
-    def fit_transform(self, X: Any, y: Any = None) -> FloatArray:
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the pixels, ``pixel_ROW_COLUMN``, in the order of the columns.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored: images have no names of features.
+
+        Examples
+        --------
+        >>> import fastgsm
+        >>> fastgsm.PatchSampler(patch_size=2).get_feature_names_out().tolist()
+        ['pixel_0_0', 'pixel_0_1', 'pixel_1_0', 'pixel_1_1']
+        """
+        size = check_integer(self.patch_size, "patch_size")
+        names = [f"pixel_{row}_{column}" for row in range(size) for column in range(size)]
+        return np.array(names, dtype=object)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose what `transform` returns, as for scikit-learn's transformers.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, optional
+            An array, or a table with the names of `get_feature_names_out`. None changes nothing.
+
+        Returns
+        -------
+        self
+        """
+        if transform is not None:
+            check_choice(transform, "transform", OUTPUTS)
+            # scikit-learn's name: its `clone` keeps it.
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def _contained(self, patches: FloatArray) -> Any:
+        """Return patches in the chosen container, by default that of scikit-learn's options."""
+        chosen = getattr(self, "_sklearn_output_config", {}).get("transform")
+        if chosen is None and "sklearn" in sys.modules:
+            chosen = sys.modules["sklearn"].get_config()["transform_output"]
+        if chosen not in ("pandas", "polars"):
+            return patches
+        frame = importlib.import_module(chosen).DataFrame
+        names = self.get_feature_names_out().tolist()
+        if chosen == "pandas":
+            return frame(patches, columns=names)
+        return frame(patches, schema=names, orient="row")
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Return the result of `transform`; nothing is fitted."""
         return self.transform(X)

@@ -53,7 +53,9 @@ def new_models(size: int = 3, **options: Any) -> dict[str, Any]:
 
 
 def fit_quietly(model: Any, X: Any, sample_weight: Any = None) -> Any:
-    """Fit a model, whether or not EM converges, and return it."""
+    """Fit a model, whether or not EM converges and the samples suit it, and return it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fastgsm.ConvergenceWarning)
+        warnings.filterwarnings("ignore", r".*the floor of variances")
+        warnings.filterwarnings("ignore", r".*is far from 0")
         return model.fit(X, sample_weight=sample_weight)

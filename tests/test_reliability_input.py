@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 
 import fastgsm
 from fastgsm import anscombe, datasets, metrics
@@ -62,11 +65,37 @@ BAD: dict[str, Any] = {
     "rows of different lengths": [[1.0, 2.0], [3.0]],
     "complex": 1j * NOISY,
     "structured": np.zeros((24, 26), "f4,f4"),
+    "dates": np.full((24, 26), "2020-01-01", "M8[D]"),
+    "NaT": np.full((24, 26), "NaT", "M8[s]"),
+    "spans of time": np.full((24, 26), 3, "m8[s]"),
+    "text of numbers": np.full((24, 26), "1.5"),
+    "bytes of numbers": np.full((24, 26), b"1.5"),
+    "objects of text": np.full((24, 26), "1.5", object),
+    "objects of spans": np.full((24, 26), np.timedelta64(3, "s"), object),
+    "a table of dates": pd.DataFrame({"a": [1.0, 2.0], "b": pd.to_datetime(["2020", "2021"])}),
+    "sparse": scipy.sparse.csr_matrix(NOISY),
+    "sparse array": scipy.sparse.coo_array(NOISY),
     "masked": np.ma.masked_less(NOISY, 0.3),
     "no rows": np.empty((0, 26)),
     "no columns": np.empty((24, 0)),
     "an empty list": [],
 }
+# Those of them that hold something else than numbers, not too few or none of them.
+OF_WRONG_TYPE = [
+    "text",
+    "structured",
+    "dates",
+    "NaT",
+    "spans of time",
+    "text of numbers",
+    "bytes of numbers",
+    "objects of text",
+    "objects of spans",
+    "a table of dates",
+    "sparse",
+    "sparse array",
+    "masked",
+]
 OF_PIXELS_ANYWHERE = {"stabilise", "exact_unbiased_inverse", "add_noise"}
 
 
@@ -75,8 +104,49 @@ OF_PIXELS_ANYWHERE = {"stabilise", "exact_unbiased_inverse", "add_noise"}
 def test_input_that_is_not_an_array_of_numbers_is_named(name: str, bad: str) -> None:
     if name == "add_noise" and bad in ("no rows", "no columns", "an empty list"):
         pytest.skip("an empty image stays empty")
-    with pytest.raises((TypeError, ValueError), match=NAMED):
+    with pytest.raises(TypeError if bad in OF_WRONG_TYPE else (TypeError, ValueError), match=NAMED):
         ALL[name][0](BAD[bad])
+
+
+WRONG_NUMBERS = {bad: BAD[bad] for bad in OF_WRONG_TYPE} | {"complex": BAD["complex"]}
+
+
+@pytest.mark.parametrize("bad", WRONG_NUMBERS)
+@pytest.mark.parametrize("name", ["sample_weight", "weights_init", "means_init", "scales_init"])
+def test_weights_and_starts_that_are_no_numbers_are_refused(name: str, bad: str) -> None:
+    model = fastgsm.GSM(2) if name == "scales_init" else fastgsm.GMM(2)
+    weights = {"sample_weight": WRONG_NUMBERS[bad]} if name == "sample_weight" else {}
+    if not weights:
+        model.set_params(**{name: WRONG_NUMBERS[bad]})
+    with pytest.raises(TypeError, match=name):
+        model.fit(SAMPLES, **weights)
+
+
+@pytest.mark.parametrize("value", [pd.NA, None])
+def test_missing_values_are_named(value: Any) -> None:
+    table = pd.DataFrame(SAMPLES).astype("Float64")
+    table.iloc[3, 4] = value
+    for use in (PRIOR.score, fastgsm.GSM(2).fit):
+        with pytest.raises(ValueError, match=r"X contains .*(missing values|NaN)"):
+            use(table)
+        with pytest.raises(ValueError, match=r"X contains 1 missing values .* not supported"):
+            use(table.astype(object).to_numpy())
+
+
+def test_numbers_in_python_objects_are_numbers() -> None:
+    expected = PRIOR.score(SAMPLES)
+    of_decimals = np.array([[Decimal(float(x)) for x in row] for row in SAMPLES], dtype=object)
+    for X in (SAMPLES.astype(object), of_decimals, pd.DataFrame(SAMPLES).astype("Float64")):
+        assert PRIOR.score(X) == expected
+    assert np.isfinite(PRIOR.score(SAMPLES > 0))
+
+
+@pytest.mark.parametrize("value", [np.timedelta64(1, "s"), np.datetime64("2020"), "1", 1j])
+def test_scalars_that_are_no_numbers_are_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match="sigma"):
+        PRIOR.denoise_patches(SAMPLES, value)
+    with pytest.raises(TypeError, match="n_samples"):
+        PRIOR.sample(value)
 
 
 @pytest.mark.parametrize("shape", [(), (24,), (2, 24, 24), (1, 40), (40, 7), (0, 0), (1, 1)])

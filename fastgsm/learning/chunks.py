@@ -17,7 +17,7 @@ from fastgsm._types import FloatArray
 from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
 from fastgsm.learning.samples import check_sample_weight, check_samples, total_weight
 from fastgsm.learning.sums import weighted_moments
-from fastgsm.learning.support import Support
+from fastgsm.learning.support import Support, null_share
 from fastgsm.learning.whitened import WhitenedMixture
 
 T = TypeVar("T")
@@ -128,13 +128,17 @@ class Moments:
             + mine * theirs * np.outer(between, between),
         )
 
-    def gaussian_on(self, support: Support, floor: float) -> ScaleMixtureDensity:
-        """Return the Gaussian with these moments, its variances on a support at least ``floor``."""
-        eigenvalues, eigenvectors = support.eigendecomposition(self.covariance[None])
+    def gaussian_on(self, support: Support, floor: float) -> tuple[ScaleMixtureDensity, float]:
+        """Return the Gaussian with these moments on a support, raised to a floor.
+
+        Also return the factor by which its least variance was raised.
+        """
+        inner = support.inner(self.covariance[None])
+        inner, lifts = support.raised(inner, np.array([floor]), null_share(support.rank))
+        eigenvalues, eigenvectors = support.eigendecomposition(support.outer(inner))
         ones = np.ones((1, 1))
-        return ScaleMixtureDensity(
-            ones, ones, self.mean[None], np.maximum(eigenvalues, floor), eigenvectors
-        )
+        gaussian = ScaleMixtureDensity(ones, ones, self.mean[None], eigenvalues, eigenvectors)
+        return gaussian, float(lifts[0])
 
 
 def _weighted_centre(chunk: Chunk) -> FloatArray:

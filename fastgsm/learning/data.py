@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgsm._arrays import peak_of
+from fastgsm._checks import caller_level
 from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Chunk, InProcess, Moments, Reduction
 from fastgsm.learning.density import ScaleMixtureDensity
@@ -24,6 +26,8 @@ from fastgsm.learning.support import Support
 
 # About how many samples EM on chunks starts from. They are drawn from all chunks, and held.
 START_SAMPLES = 100_000
+# Standard deviations from which on samples are far from 0. The greys of images, at 1 to 3, are not.
+FAR = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +37,10 @@ class Survey:
     reduce: Reduction
     moments: Moments
     gaussian: ScaleMixtureDensity
-    """Has these moments, with variances of at least `floor`."""
+    """Has these moments, raised to the floor."""
+    lift: float
+    """The factor by which that raised its least variance."""
     support: Support
-    floor: float
     X: FloatArray
     """Samples that EM's starting values come from."""
     sample_weight: FloatArray
@@ -81,11 +86,28 @@ class Data:
             check_magnitude(np.full((1, 1), found.peak, self.dtype))
             X, moments = found.X, found.moments
             sample_weight = check_sample_weight(found.sample_weight, len(X), self.dtype)
-        support = Support.of(moments.covariance, self.dtype)
-        floor = reg_covar * support.variance
-        gaussian = moments.gaussian_on(support, floor)
+        support = Support.of(moments, self.dtype)
+        gaussian, lift = moments.gaussian_on(support, reg_covar)
         in_memory = self.held is not None
-        return Survey(self.reduce, moments, gaussian, support, floor, X, sample_weight, in_memory)
+        return Survey(self.reduce, moments, gaussian, lift, support, X, sample_weight, in_memory)
+
+
+def warn_far_from_zero(X: FloatArray, sample_weight: FloatArray, name: str) -> None:
+    """Warn if samples (n, d), which a model without means is to learn from, lie far from 0."""
+    weights = sample_weight.astype(np.float64) / sample_weight.sum(dtype=np.float64)
+    mean = np.einsum("n,nd->d", weights, X, dtype=np.float64)
+    second = np.einsum("n,nd,nd->d", weights, X, X, dtype=np.float64)
+    deviations = np.sqrt(np.maximum(second - np.square(mean), 0))
+    far = np.abs(mean) > FAR * deviations
+    if far.any():
+        j = int(np.flatnonzero(far)[0])
+        warnings.warn(
+            f"X is far from 0 (feature {j} has mean {mean[j]:.3g} and standard deviation "
+            f"{deviations[j]:.3g}), but the means of {name} are 0, so that it learns little else "
+            f'than that. Subtract the mean first (of patches, with center="patch" or "global"), or '
+            f"use GMM or MVN, which learn means.",
+            stacklevel=caller_level(),
+        )
 
 
 def drawn(numbers: range | NDArray[np.int64], share: float) -> NDArray[np.bool_]:

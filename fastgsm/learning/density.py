@@ -179,7 +179,7 @@ class ScaleMixtureDensity:
     @property
     def support(self) -> Support:
         """The support, with the mean variance of the whole mixture."""
-        return Support.spanned(self.eigenvectors[0], self.spread**2)
+        return Support.spanned(self.eigenvectors[0], self.covariance)
 
     def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
         """Return the fewest eigenvectors (K,) of each shape that restore nearly as well as all.

@@ -144,10 +144,14 @@ def run_em(
         steps.m_step()
         if checkpoint is not None:
             checkpoint.save(steps.state, lower_bounds)
+    progress = (
+        f"the log-likelihood still gained {gain:.2g} nats per sample"
+        if np.isfinite(gain)
+        else "one iteration does not show what the log-likelihood gains"
+    )
     warnings.warn(
-        f"{name} did not converge in {len(lower_bounds)} iterations: the log-likelihood still "
-        f"gained {gain:.2g} nats per sample (tol={tol:g}). Raise max_iter or tol, or try another "
-        f"random_state or init_params.",
+        f"{name} did not converge in {len(lower_bounds)} iterations: {progress} (tol={tol:g}). "
+        f"Raise max_iter or tol, or try another random_state or init_params.",
         ConvergenceWarning,
         stacklevel=caller_level(),
     )

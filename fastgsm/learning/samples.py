@@ -8,29 +8,19 @@ from typing import Any
 import numpy as np
 
 from fastgsm._arrays import is_narrow, peak_of, plain_array
-from fastgsm._checks import check_numbers
+from fastgsm._checks import as_numbers, check_numbers
 from fastgsm._types import FloatArray
 
 
 def check_samples(X: Any, n_features: int | None = None, name: str = "X") -> FloatArray:
     """Return samples as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
 
-    Raise TypeError if X is sparse or not numeric, and ValueError if it is complex, not 2-D or
-    empty, holds NaN or infinity, or does not have ``n_features`` columns.
+    Raise TypeError if X is sparse or holds anything but numbers, and ValueError if it is complex,
+    not 2-D or empty, holds NaN or infinity, or does not have ``n_features`` columns.
     """
-    if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
-        raise TypeError(f"{name} is a sparse matrix; wanted a dense array: use {name}.toarray().")
-    array = plain_array(X, name)
+    array = as_numbers(plain_array(X, name), name)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}.")
-    if array.dtype.kind not in "iuf":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"{name} has dtype {array.dtype}; wanted numbers. The argument must be "
-                f"a string or a number only where it can be read as one ({error})."
-            ) from None
     if array.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {array.ndim}D array instead: {name} has shape {array.shape}; "

@@ -11,7 +11,7 @@ from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import KeptDistances, Reduction
 from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
 from fastgsm.learning.statistics import SufficientStatistics, group_statistics, shape_statistics
-from fastgsm.learning.support import Support, raised
+from fastgsm.learning.support import Support
 from fastgsm.learning.updates import (
     InnerMixture,
     least_scales,
@@ -153,11 +153,16 @@ class ShapeSteps:
         self._floor = floor
         self._fit_means, self._fit_scales = fit_means, fit_scales
         mixture = InnerMixture.of(start, support)
-        inner = raised(mixture.inner, floor / start.scales.max(axis=1))
+        inner, _ = support.raised(mixture.inner, floor / start.scales.max(axis=1))
         self._mixture = replace(mixture, inner=inner)
         if fit_scales:
             scales = np.maximum(start.scales, least_scales(self._mixture, floor))
             self._mixture = replace(self._mixture, scales=scales)
+
+    @property
+    def lifts(self) -> FloatArray:
+        """The factors (K,) by which the floor raised the least variances in the last M-step."""
+        return self._mixture.lifts
 
     @property
     def density(self) -> ScaleMixtureDensity:
@@ -168,7 +173,7 @@ class ShapeSteps:
     @property
     def state(self) -> dict[str, FloatArray]:
         """What EM resumes from after an M-step."""
-        names = ("weights", "scales", "means", "inner")
+        names = ("weights", "scales", "means", "inner", "lifts")
         return {name: getattr(self._mixture, name) for name in names}
 
     @state.setter

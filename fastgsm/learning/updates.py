@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastgsm._checks import caller_level
 from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Moments
 from fastgsm.learning.density import ScaleGroups, ScaleMixtureDensity
 from fastgsm.learning.statistics import SufficientStatistics
-from fastgsm.learning.support import Support, eigh, raised
+from fastgsm.learning.support import Support, eigh
 from fastgsm.learning.whitened import WhitenedMixture
 
 # A Gaussian responsible for less than this has lost all its samples.
 LOST = float(np.finfo(np.float32).tiny)
+# The factor from which on it matters that a floor raised a variance.
+MATERIAL_LIFT = 2.0
 
 
 def updated_scales(
@@ -44,31 +48,32 @@ def updated_scales(
 
 def updated_groups(
     groups: ScaleGroups, statistics: SufficientStatistics, scales: FloatArray, reg_covar: float
-) -> tuple[ScaleMixtureDensity, FloatArray, FloatArray]:
+) -> tuple[ScaleMixtureDensity, FloatArray, FloatArray, float]:
     """M-step of mixtures of scales (G, J) and the covariance of the samples.
 
     The distances that the scales are learned from use the previous covariance. Where the new one
     is larger, the scales shrink by the same factor, so that the increase is not counted twice.
+    Last comes the factor by which the floor raised the least variance.
     """
     assert statistics.products is not None
     old = groups.gaussian
     covariance = statistics.products[0] / statistics.weight
     support = old.support
     moments = Moments(1.0, np.zeros(old.n_features), covariance)
-    gaussian = moments.gaussian_on(support, reg_covar * support.variance)
+    gaussian, lift = moments.gaussian_on(support, reg_covar)
     weights, new_scales = updated_scales(
         statistics, scales, groups.dimension, reg_covar, by_row=True
     )
     axes = old.eigenvectors[0]
     excess = (axes * (gaussian.covariances[0] @ axes)).sum(axis=0) / old.eigenvalues[0]
     if not groups.by_axis:
-        return gaussian, weights, new_scales / excess.mean()
+        return gaussian, weights, new_scales / excess.mean(), lift
     from scipy.optimize import linear_sum_assignment  # here, because it is slow to import
 
     # Axes of nearly equal variances may have changed places.
     overlap = np.square(gaussian.eigenvectors[0].T @ axes)
     order = linear_sum_assignment(overlap, maximize=True)[1]
-    return gaussian, weights[order], (new_scales / excess[:, None])[order]
+    return gaussian, weights[order], (new_scales / excess[:, None])[order], lift
 
 
 # --- covariances of their own ------------------------------------------------------------------
@@ -91,13 +96,15 @@ class InnerMixture:
     scales: FloatArray  # r2, (K, J)
     means: FloatArray  # (K, d)
     inner: FloatArray  # (K, rank, rank)
+    lifts: FloatArray  # by which the floor raised the least variance of each shape, (K,)
     support: Support
 
     @classmethod
     def of(cls, density: ScaleMixtureDensity, support: Support) -> InnerMixture:
         """Convert a density whose shapes have the given support."""
         inner = support.inner(density.covariances)
-        return cls(density.weights, density.scales, density.means, inner, support)
+        lifts = np.ones(len(inner))
+        return cls(density.weights, density.scales, density.means, inner, lifts, support)
 
     def density(self) -> ScaleMixtureDensity:
         """Return the same mixture with eigenvalues and eigenvectors."""
@@ -139,12 +146,15 @@ def updated_shapes(
     covariances = statistics.products / divisor[:, None] - shifts[:, :, None] * shifts[:, None, :]
     learned = mixture.support.inner(covariances)
     inner = mixture.inner.copy()
-    inner[alive] = raised(learned[alive], floor / mixture.scales.min(axis=1)[alive])
+    lifts = np.ones(len(inner))
+    floors = floor / mixture.scales.min(axis=1)
+    inner[alive], lifts[alive] = mixture.support.raised(learned[alive], floors[alive])
     return replace(
         mixture,
         weights=(counts / counts.sum())[:, None] if fit_weights else mixture.weights,
         means=mixture.means + shifts,
         inner=inner,
+        lifts=lifts,
     )
 
 
@@ -158,8 +168,8 @@ def rescaled(mixture: InnerMixture, statistics: SufficientStatistics, floor: flo
 
 
 def least_scales(mixture: InnerMixture, floor: float) -> FloatArray:
-    """Return the scales (K, 1) at which the least variance of each shape is ``floor``."""
-    return floor / eigh(mixture.inner)[0][:, :1]
+    """Return the scales (K, 1) at which each shape's least standardised variance is ``floor``."""
+    return floor / eigh(mixture.support.standardised(mixture.inner))[0][:, :1]
 
 
 def updated_mixture(
@@ -192,6 +202,7 @@ def updated_mixture(
         by_scales,
         scales=np.where(rows, mixture.scales, by_scales.scales),
         inner=np.where(rows[:, None], by_shapes.inner, mixture.inner),
+        lifts=np.where(reshaped, by_shapes.lifts, 1.0),
     )
 
 
@@ -224,3 +235,17 @@ def updated_at_once(
     excess = np.where(alive, excess, 1.0) / np.where(alive, counts, 1.0)
     of_shapes = replace(statistics, products=statistics.products / excess[:, None, None])
     return updated_shapes(rescaled(mixture, statistics, floor), of_shapes, floor)
+
+
+def warn_of_lifts(lifts: FloatArray, name: str, reg_covar: float) -> None:
+    """Warn if the floor raised the variances of Gaussians (K,) by factors that matter."""
+    n_raised = np.count_nonzero(lifts > MATERIAL_LIFT)
+    if n_raised:
+        warnings.warn(
+            f"{name}: the floor of variances, reg_covar = {reg_covar:g} of those of the features, "
+            f"is above the least variance of {n_raised} of {len(lifts)} covariances, and raised "
+            f"it by a factor of up to {lifts.max():.2g}. So the model is wider there than the "
+            f"samples. Lower reg_covar, leave out features that follow from others, or ask for "
+            f"fewer components; if nearly equal samples (flat patches) are the cause, all is well.",
+            stacklevel=caller_level(),
+        )

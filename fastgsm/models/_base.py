@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgsm._arrays import is_dask, peak_of
 from fastgsm._checks import check_choice, check_positive, check_random_state
@@ -15,8 +16,9 @@ from fastgsm._progress import Progress
 from fastgsm.learning.checkpoint import FitCheckpoint
 from fastgsm.learning.chunks import Chunk
 from fastgsm.learning.dask import array_data
-from fastgsm.learning.data import Data
+from fastgsm.learning.data import Data, warn_far_from_zero
 from fastgsm.learning.em import EMIteration, FitRun, History, Monitor, check_likelihood
+from fastgsm.learning.feature_names import feature_names
 from fastgsm.learning.samples import check_deviations
 from fastgsm.learning.statistics import SufficientStatistics
 from fastgsm.models._model import Model
@@ -56,8 +58,9 @@ class PatchModel(Model):
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
-            Samples, e.g. from `fastgsm.sample_patches`. float32 is processed in float32 (sums in
-            float64), everything else in float64. A `dask.array.Array` is never held as a whole:
+            Samples, e.g. from `fastgsm.sample_patches`, or a table of numbers, whose column names
+            later samples must have too. float32 is processed in float32 (sums in float64),
+            everything else in float64. A `dask.array.Array` is never held as a whole:
             see `fastgsm.distributed.fit_dask`.
         y : None
             Ignored; for scikit-learn's pipelines.
@@ -85,7 +88,8 @@ class PatchModel(Model):
         Raises
         ------
         TypeError
-            If `callback` is not callable.
+            If `callback` is not callable, or X or `sample_weight` hold dates, text or anything else
+            that is no number.
         ValueError
             If X is not 2-D, holds NaN or values whose squares leave the range of its type, or has
             too few or only equal samples, if an option of the model is out of range, or if the
@@ -99,6 +103,9 @@ class PatchModel(Model):
             If EM stopped at `max_iter`, if the log-likelihood fell by more than rounding, or if
             Gaussians lost all their samples. Such Gaussians keep their last mean, covariance and
             scale, with weight 0, and are not started again.
+        UserWarning
+            If the floor `reg_covar` makes a Gaussian much wider than its samples, if a model whose
+            means are 0 gets samples far from 0, or if a feature varies too little beside others.
 
         Examples
         --------
@@ -111,7 +118,7 @@ class PatchModel(Model):
         """
         read = array_data if is_dask(X) else Data.of_samples
         data = read(X, sample_weight)
-        return self._fit_data(data, callback, progress, checkpoint)
+        return self._fit_data(data, callback, progress, checkpoint, feature_names(X))
 
     def _fit_data(
         self,
@@ -119,6 +126,7 @@ class PatchModel(Model):
         callback: Callable[[EMIteration], Any] | None,
         progress: bool,
         checkpoint: str | os.PathLike[str] | None,
+        names: NDArray[np.object_] | None = None,
     ) -> Self:
         """Learn from samples, wherever they are."""
         self._check_options()
@@ -136,8 +144,11 @@ class PatchModel(Model):
             with np.errstate(all="ignore"):  # the checks at the end find what is not finite
                 about_mean = self._learns_means
                 survey = data.survey(about_mean=about_mean, reg_covar=self.reg_covar)
+                if not about_mean:
+                    warn_far_from_zero(survey.X, survey.sample_weight, name)
                 history = self._fit(survey, run)
             self.n_features_in_ = data.n_features
+            self._set_names(names)
             self.n_samples_seen_ = survey.moments.weight
             self._collected = None
             self._note(history)
@@ -182,6 +193,7 @@ class PatchModel(Model):
         True
         """
         self._check_fitted()
+        self._check_names(X)
         if is_dask(X):
             data = array_data(X, sample_weight)
             statistics: SufficientStatistics = data.reduce(_statistics, self, self._digest())

@@ -18,11 +18,10 @@ from fastgsm._types import FloatArray
 from fastgsm.files.paths import check_regular, reason
 from fastgsm.learning.em import History
 from fastgsm.models._base import PatchModel
-from fastgsm.models._save import FORMAT, VERSION
+from fastgsm.models._save import FORMAT, MAX_HEADER_BYTES, VERSION
 
 # A model of 1,000 full covariances of 16x16 patches in float64 takes half of this.
 MAX_BYTES = 2**30
-MAX_HEADER_BYTES = 2**20
 # Models are stored uncompressed, and compression by others hardly makes them smaller.
 MAX_COMPRESSION = 100
 
@@ -111,6 +110,13 @@ def _read_model(file: BinaryIO) -> PatchModel:
     if not isinstance(seen, (int, float)) or not 0 <= seen < np.inf:
         raise ValueError(f"its number of samples is {seen!r}; wanted a number of at least 0")
     model.n_samples_seen_ = float(seen)
+    names = header.get("feature_names")  # only where the samples had some
+    if names is not None:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("its feature names are not a list of texts")
+        if len(names) != model.n_features_in_:
+            raise ValueError(f"it has {len(names)} names for {model.n_features_in_} features")
+        model._set_names(np.array(names, dtype=object))
     return model
 
 

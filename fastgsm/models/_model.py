@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgsm._arrays import peak_of
 from fastgsm._checks import caller_level, check_integer, check_nonnegative, check_random_state
@@ -21,10 +22,11 @@ from fastgsm.learning.chunks import Chunk
 from fastgsm.learning.data import Survey
 from fastgsm.learning.density import ScaleMixtureDensity, in_blocks
 from fastgsm.learning.em import ConvergenceWarning, EMSteps, FitRun, History, run_em
+from fastgsm.learning.feature_names import check_feature_names
 from fastgsm.learning.samples import check_deviations, check_samples
 from fastgsm.learning.statistics import SufficientStatistics
 from fastgsm.learning.support import Support
-from fastgsm.learning.updates import LOST
+from fastgsm.learning.updates import LOST, warn_of_lifts
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -49,6 +51,7 @@ class Model(ModelOptions, ABC):
     # Set by every fit.
     _density: ScaleMixtureDensity  # of an ICA, the Gaussian of the same covariance
     n_features_in_: int
+    feature_names_in_: NDArray[np.object_]  # only if X had names
     n_samples_seen_: float
     lower_bounds_: list[float]
     lower_bound_: float
@@ -89,8 +92,7 @@ class Model(ModelOptions, ABC):
         check_integer(self.max_iter, "max_iter")
         if check_nonnegative(self.reg_covar, "reg_covar") > 1:
             raise ValueError(
-                f"reg_covar is {self.reg_covar:g}; wanted at most 1: it is a fraction of the mean "
-                f"variance."
+                f"reg_covar is {self.reg_covar:g}; wanted at most 1: it is a fraction of variances."
             )
 
     @abstractmethod
@@ -258,16 +260,28 @@ class Model(ModelOptions, ABC):
         Y = self._checked(Y, "Y")
         sigma = check_nonnegative(sigma, "sigma")
         check_deviations(sigma, self._density.spread, Y.dtype, "sigma")
-        if sigma == 0:
-            return (Y.copy(), np.zeros_like(Y)) if return_std else Y.copy()
+        if sigma**2 < np.finfo(Y.dtype).tiny:  # far below any variance of a model
+            return (Y.copy(), np.full_like(Y, sigma)) if return_std else Y.copy()
         return self._denoised(Y, sigma, return_std)
 
     def _checked(self, X: Any, name: str = "X") -> FloatArray:
         """Check and return samples to be scored or denoised."""
         self._check_fitted()
+        self._check_names(X, name)
         X = check_samples(X, self.n_features_in_, name)
         check_deviations(peak_of(X), self._density.spread, X.dtype, name)
         return X
+
+    def _check_names(self, X: Any, name: str = "X") -> None:
+        fitted = getattr(self, "feature_names_in_", None)
+        check_feature_names(X, fitted, type(self).__name__, name)
+
+    def _set_names(self, names: NDArray[np.object_] | None) -> None:
+        """Set the names of the features, or remove them where there are none."""
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _continues(self, shape: tuple[int, int], support: Support) -> bool:
         """Return whether `warm_start` has learned parameters of the sizes that are wanted now."""
@@ -303,6 +317,9 @@ class Model(ModelOptions, ABC):
                 ConvergenceWarning,
                 stacklevel=caller_level(),
             )
+
+    def _warn_of_lifts(self, lifts: FloatArray) -> None:
+        warn_of_lifts(lifts, type(self).__name__, self.reg_covar)
 
     def _no_density(self, error: ValueError) -> ValueError:
         """Return the error for a fit whose parameters are not a density."""

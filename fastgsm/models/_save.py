@@ -14,6 +14,7 @@ from fastgsm.models._model import Model
 
 FORMAT = "fastgsm-model"
 VERSION = 1
+MAX_HEADER_BYTES = 2**20
 
 
 def save_model(model: Model, path: str | Path, dtype: DTypeLike = np.float64) -> None:
@@ -29,7 +30,7 @@ def save_model(model: Model, path: str | Path, dtype: DTypeLike = np.float64) ->
             f"cannot save a model that could not be loaded: {error}. "
             f"Fit it again after changing its options."
         ) from None
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "model": type(model).__name__,
@@ -38,11 +39,19 @@ def save_model(model: Model, path: str | Path, dtype: DTypeLike = np.float64) ->
         "converged": model.converged_,
         "n_samples_seen": model.n_samples_seen_,
     }
+    if hasattr(model, "feature_names_in_"):
+        header["feature_names"] = model.feature_names_in_.tolist()
+    text = json.dumps(header).encode()
+    if len(text) > MAX_HEADER_BYTES:
+        raise ValueError(
+            f"cannot save a model with options and feature names of {len(text)} bytes; wanted at "
+            f"most {MAX_HEADER_BYTES}. Give the columns of X shorter names, and fit it again."
+        )
     # mypy takes arrays by keyword for the option `allow_pickle`.
     arrays: dict[str, Any] = {
         name: np.asarray(values, dtype) for name, values in model._arrays().items()
     }
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    arrays["header"] = np.frombuffer(text, np.uint8)
     with atomic_path(path) as temporary:
         np.savez(temporary, **arrays)
 

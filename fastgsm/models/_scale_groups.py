@@ -6,6 +6,8 @@ from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+import numpy as np
+
 from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.learning.chunks import Chunk, KeptDistances
@@ -80,6 +82,7 @@ class ScaleGroupModel(PatchModel):
         steps = ScaleSteps(data.reduce, kept, weights, scales, self.reg_covar)
         history = self._run_em(steps, run, data)
         self._learn_groups(data.gaussian, steps.weights, steps.scales)
+        self._warn_of_lifts(np.array([data.lift]))
         return history
 
     def _groups(self) -> ScaleGroups:
@@ -97,4 +100,8 @@ class ScaleGroupModel(PatchModel):
 
     def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
         _, _, scales = self._learned
-        self._learn_groups(*updated_groups(self._groups(), statistics, scales, self.reg_covar))
+        gaussian, weights, scales, lift = updated_groups(
+            self._groups(), statistics, scales, self.reg_covar
+        )
+        self._learn_groups(gaussian, weights, scales)
+        self._warn_of_lifts(np.array([lift]))

@@ -62,7 +62,7 @@ class ScaleMixtureModel(PatchModel):
     def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
         support = self._density.support
         mixture = InnerMixture.of(self._density, support)
-        floor = self.reg_covar * support.variance
+        floor = self.reg_covar
         if not self._learns_scales:
             means = self._learns_means
             new = updated_shapes(mixture, statistics, floor, fit_weights=True, fit_means=means)
@@ -72,6 +72,7 @@ class ScaleMixtureModel(PatchModel):
             new = updated_mixture(mixture, statistics, floor)
         density = new.density()
         self._learn(density.of_unit_trace() if self._learns_scales else density)
+        self._warn_of_lifts(new.lifts)
 
     def _natural(self, name: str) -> FloatArray:
         values = self._copy_of(name)
@@ -190,10 +191,11 @@ class ShapeModel(ScaleMixtureModel):
             data.reduce,
             self._density if warm else self._start(data, run.rng),
             data.support,
-            data.floor,
+            self.reg_covar,
             fit_means=self._learns_means,
             fit_scales=self._learns_scales,
         )
         history = self._run_em(steps, run, data)
         self._learn(steps.density)
+        self._warn_of_lifts(steps.lifts)
         return history

@@ -28,7 +28,8 @@ class GMM(ShapeModel):
     max_iter : int
         Most EM iterations.
     reg_covar : float
-        Floor of the covariances' eigenvalues, as a fraction of the data's mean variance.
+        Least variance of a Gaussian in any direction, as a fraction of that of the data, each
+        feature in its own units. A warning says where it raised a variance to more than twice.
     init_params : {"kmeans", "random"}
         The partition of the samples whose moments EM starts from.
     weights_init, means_init, covariances_init : array_like, optional
@@ -53,7 +54,7 @@ class GMM(ShapeModel):
         Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
         last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
         returns the final one.
-    n_iter_, converged_, n_features_in_
+    n_iter_, converged_, n_features_in_, feature_names_in_
         As in scikit-learn's mixtures.
 
     Notes

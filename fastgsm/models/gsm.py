@@ -30,7 +30,8 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     max_iter : int
         Most EM iterations.
     reg_covar : float
-        Floor of the eigenvalues, as a fraction of their mean, and of the scales.
+        Floor of the eigenvalues of the correlations of the features, and of the scales. A warning
+        says where it raised a variance to more than twice.
     init_params : {"quantiles", "random"}
         Starting scales: quantiles of the distances, or those of randomly chosen samples.
     weights_init, scales_init : array_like of shape (n_scales,), optional
@@ -57,7 +58,7 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
         Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
         last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
         returns the final one.
-    n_iter_, converged_, n_features_in_
+    n_iter_, converged_, n_features_in_, feature_names_in_
         As in scikit-learn's mixtures.
 
     References

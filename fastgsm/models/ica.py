@@ -31,7 +31,8 @@ class ICA(ScaleGroupModel):
     max_iter : int
         Most EM iterations.
     reg_covar : float
-        Floor of the eigenvalues, as a fraction of their mean, and of the scales.
+        Floor of the eigenvalues of the correlations of the features, and of the scales. A warning
+        says where it raised a variance to more than twice.
     init_params : {"quantiles", "random"}
         Starting scales: quantiles of the squared coordinates, or those of random samples.
     weights_init, scales_init : array_like of shape (rank, n_scales), optional
@@ -60,7 +61,7 @@ class ICA(ScaleGroupModel):
         Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
         last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
         returns the final one.
-    n_iter_, converged_, n_features_in_
+    n_iter_, converged_, n_features_in_, feature_names_in_
         As in scikit-learn's mixtures.
 
     References
@@ -168,9 +169,10 @@ class ICA(ScaleGroupModel):
     def _mixtures(self, z: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
         log_weights, halves = self._constants(v, z.dtype)
-        log_prob = log_weights - halves * np.square(z)[:, :, None]
-        peak = log_prob.max(axis=2, keepdims=True)
-        responsibilities = np.exp(log_prob - peak)
+        with np.errstate(under="ignore"):  # the least probable count for nothing
+            log_prob = log_weights - halves * np.square(z)[:, :, None]
+            peak = log_prob.max(axis=2, keepdims=True)
+            responsibilities = np.exp(log_prob - peak)
         total = responsibilities.sum(axis=2, keepdims=True)
         responsibilities /= total
         return responsibilities, (peak + np.log(total)).sum(axis=(1, 2))

@@ -41,8 +41,8 @@ class MoGSM(ShapeModel):
     max_iter : int
         Most EM iterations.
     reg_covar : float
-        Floor of the eigenvalues, as a fraction of their mean at the start, and of each Gaussian's
-        geometric mean variance, as a fraction of the data's.
+        Least variance of a Gaussian in any direction, as a fraction of that of the data, each
+        feature in its own units. A warning says where it raised a variance to more than twice.
     init_params : {"directions", "random"}
         The partition of the samples whose moments EM starts from: by the seeded direction that
         a sample is most aligned with, or by chance.
@@ -73,13 +73,16 @@ class MoGSM(ShapeModel):
         Mean log-likelihood per sample, in nats, at each iteration (falls only by rounding), and the
         last of them. If EM stopped at `max_iter`, that is the one before the last update; `score`
         returns the final one.
-    n_iter_, converged_, n_features_in_
+    n_iter_, converged_, n_features_in_, feature_names_in_
         As in scikit-learn's mixtures.
 
     Notes
     -----
     `sample_weight` and repeated samples give the same model only from the same start
     (`weights_init`, `scales_init` and `covariances_init`), for the reason given in `GMM`.
+
+    In one dimension (one feature, or samples on a line) there is only one shape. The model is then
+    a GSM of K J scales.
 
     References
     ----------
@@ -115,17 +118,21 @@ class MoGSM(ShapeModel):
         start = initial_shapes(data, K, self.init_params, rng, fit_means=False)
         start = given_shapes(start, data.support, None, self.covariances_init)
         ratios = data.gaussian.distances(data.X) * (data.support.variance / data.support.rank)
-        # All shapes start from the same scales, unless the user's differ.
-        shape = (1 if self.scales_init is None else K), J
+        floor = self.reg_covar * data.support.variance
+        # All shapes start from the same scales, unless the user's differ. But in one dimension all
+        # shapes are the same, so that their scales have to differ.
+        one_shape = data.support.rank == 1
+        shape = (1, K * J if one_shape else J) if self.scales_init is None else (K, J)
         scales = initial_scales(
-            self.scales_init, ratios, data.sample_weight, shape, "quantiles", rng, data.floor
+            self.scales_init, ratios, data.sample_weight, shape, "quantiles", rng, floor
         )
-        scales = np.broadcast_to(scales, (K, J))
-        weights = (
-            np.repeat(start.weights, J, axis=1) / J
-            if self.weights_init is None
-            else initial_weights(self.weights_init, self._shape)
-        )
+        scales = scales.reshape(K, J) if scales.size == K * J else np.repeat(scales, K, axis=0)
+        if self.weights_init is not None:
+            weights = initial_weights(self.weights_init, self._shape)
+        elif one_shape:
+            weights = np.full((K, J), 1 / (K * J))
+        else:
+            weights = np.repeat(start.weights, J, axis=1) / J
         eigenvalues = start.eigenvalues / start.eigenvalues.mean(axis=1, keepdims=True)
         start = replace(start, weights=weights, scales=scales, eigenvalues=eigenvalues)
         covariances = start.covariances[:, None] * start.scales[:, :, None, None]

@@ -25,7 +25,8 @@ class MVN(ScaleMixtureModel):
     Parameters
     ----------
     reg_covar : float
-        Floor of the covariance's eigenvalues, as a fraction of their mean.
+        Floor of the eigenvalues of the correlations of the features. A warning says where it raised
+        a variance to more than twice.
     tol, max_iter, random_state, warm_start
         Accepted for uniformity; a normal distribution is learned in one step.
     verbose : int
@@ -40,6 +41,8 @@ class MVN(ScaleMixtureModel):
     eigenvectors_ : ndarray of shape (1, n_features, rank)
     lower_bound_ : float
         Mean log-likelihood per training sample, in nats.
+    n_features_in_, feature_names_in_
+        As in scikit-learn's mixtures.
 
     Examples
     --------
@@ -66,4 +69,5 @@ class MVN(ScaleMixtureModel):
         check_likelihood(log_likelihood, "MVN", 1)
         run.monitor(EMIteration(1, log_likelihood, np.inf, time.perf_counter() - start))
         self._learn(data.gaussian)
+        self._warn_of_lifts(np.array([data.lift]))
         return History([log_likelihood], True)

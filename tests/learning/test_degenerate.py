@@ -92,7 +92,11 @@ def test_float32_agrees_with_float64(name: str, offset: float) -> None:
     expected = fit_quietly(model, wide)
     bound, score = expected.lower_bound_, expected.score(wide)
     assert expected.score(narrow) == pytest.approx(score, rel=1e-4)
-    assert fit_quietly(model, narrow).lower_bound_ == pytest.approx(bound, rel=1e-4)
+    # Squares about 0 lose digits to the square of an offset, and EM takes another way.
+    far = offset > 0 and not model.means_.any()
+    assert fit_quietly(model, narrow).lower_bound_ == pytest.approx(
+        bound, rel=1e-3 if far else 1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["MVN", "GMM"])
@@ -130,8 +134,6 @@ NO_FLOOR = {"reg_covar": 0.0, "random_state": 0}
         (fastgsm.MVN(), POINT, "samples of X are the same.* Wanted at least 2 different samples"),
         (fastgsm.GSM(), np.zeros((50, 4)), "samples of X are the same"),
         (fastgsm.ICA(), np.zeros((50, 4), np.float32), "samples of X are the same"),
-        (fastgsm.MoGSM(3, 2), POINT, "differs in too few ways .* ask for fewer components"),
-        (fastgsm.MoGSM(3, 2), X[:, :1], "ask for fewer components"),
         (fastgsm.GMM(4, random_state=0), np.repeat(X[:2], 40, axis=0), "ask for fewer components"),
         (fastgsm.MVN(reg_covar=2.0), X, "reg_covar is 2; wanted at most 1"),
         (fastgsm.MVN(), 1e160 * X, r"too large to learn from in float64.* Rescale X\."),
@@ -201,3 +203,22 @@ def test_samples_and_noise_beyond_all_deviations_are_refused(name: str, dtype: t
             use(far)
     with pytest.raises(ValueError, match="sigma is up to"):
         model.denoise_patches(X.astype(dtype), float(far[0, 0]), return_std=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("direction", [[1.0], [3.0, -1.0, 0.2]])
+def test_in_one_dimension_a_mogsm_is_a_gsm(direction: list[float], dtype: type) -> None:
+    line = (heavy_tailed(2000, 1) * direction).astype(dtype)
+    options: dict[str, Any] = {"tol": 1e-7, "max_iter": 3000}
+    gsm = fit_quietly(fastgsm.GSM(6, **options), line)
+    model = fit_quietly(fastgsm.MoGSM(3, 2, random_state=0, **options), line)
+    assert_sound(model, line)
+    # More scales than that hardly help.
+    assert model.score(line) == pytest.approx(gsm.score(line), abs=2e-3)
+    assert model.score(line) > fit_quietly(fastgsm.GSM(1), line).score(line) + 0.05
+    assert len(np.unique(model.scales_)) == 6
+
+
+def test_a_mogsm_of_one_point_is_sound() -> None:
+    model = fit_quietly(fastgsm.MoGSM(3, 2), POINT)
+    assert np.isfinite(model.score(POINT))
