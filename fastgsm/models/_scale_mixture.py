@@ -170,6 +170,7 @@ class ShapeModel(ScaleMixtureModel):
     """A model whose K shapes have covariances of their own, all of which EM learns."""
 
     n_components: int
+    n_init: int
     init_params: str
     # Values of `init_params`.
     _partitions: tuple[str, ...]
@@ -178,22 +179,53 @@ class ShapeModel(ScaleMixtureModel):
     def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
         """Return the parameters that EM starts from."""
 
+    @property
+    @abstractmethod
+    def _starts_at_random(self) -> bool:
+        """Whether the options leave some starting values to chance."""
+
     def _check_options(self) -> None:
         super()._check_options()
         for size, name in zip(self._shape, ("n_components", "n_scales"), strict=True):
             check_integer(size, name)
         check_choice(self.init_params, "init_params", self._partitions)
+        if check_integer(self.n_init, "n_init") > 1 and not self._starts_at_random:
+            raise ValueError(
+                f"n_init is {self.n_init}, but all starting values are given, so all starts would "
+                f"be the same; wanted n_init=1, or starting values that are left out."
+            )
 
     def _fit(self, data: Survey, run: FitRun) -> History:
+        if run.checkpoint is not None and self.n_init > 1:
+            raise ValueError(
+                f"checkpoint is given, but n_init is {self.n_init}, and a checkpoint holds one "
+                f"start of EM; wanted n_init=1: fit with several values of random_state, each with "
+                f"a checkpoint of its own, and keep the model of the highest lower_bound_."
+            )
         warm = self._continues(self._shape, data.support)
+        best: tuple[ScaleMixtureDensity, History] | None = None
+        for _ in range(1 if warm else self.n_init):
+            start = self._density if warm else self._start(data, run.rng)
+            density, history = self._fit_from(start, data, run)
+            if best is None or history.lower_bounds[-1] > best[1].lower_bounds[-1]:
+                best = density, history
+            if history.stopped:
+                break
+        assert best is not None
+        self._learn(best[0])
+        return best[1]
+
+    def _fit_from(
+        self, start: ScaleMixtureDensity, data: Survey, run: FitRun
+    ) -> tuple[ScaleMixtureDensity, History]:
+        """Run EM from one start, and return where it led and how."""
         steps = ShapeSteps(
             data.reduce,
-            self._density if warm else self._start(data, run.rng),
+            start,
             data.support,
             data.floor,
             fit_means=self._learns_means,
             fit_scales=self._learns_scales,
         )
         history = self._run_em(steps, run, data)
-        self._learn(steps.density)
-        return history
+        return steps.density, history

@@ -29,6 +29,9 @@ class GMM(ShapeModel):
         Most EM iterations.
     reg_covar : float
         Floor of the covariances' eigenvalues, as a fraction of the data's mean variance.
+    n_init : int
+        Number of random starts. The fit that ends at the highest log-likelihood is kept. A fit that
+        `warm_start` continues has one start.
     init_params : {"kmeans", "random"}
         The partition of the samples whose moments EM starts from.
     weights_init, means_init, covariances_init : array_like, optional
@@ -84,6 +87,7 @@ class GMM(ShapeModel):
     n_components: int = 64
     _: KW_ONLY
     fit_means: bool = True
+    n_init: int = 1
     init_params: str = "kmeans"
     weights_init: Any = None
     means_init: Any = None
@@ -99,6 +103,11 @@ class GMM(ShapeModel):
         super()._check_options()
         if self.means_init is not None and not self.fit_means:
             raise ValueError("means_init is given, but fit_means is False: the means are 0.")
+
+    @property
+    def _starts_at_random(self) -> bool:
+        means_are_drawn = self.fit_means and self.means_init is None
+        return means_are_drawn or self.weights_init is None or self.covariances_init is None
 
     def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
         start = initial_shapes(

@@ -43,6 +43,9 @@ class MoGSM(ShapeModel):
     reg_covar : float
         Floor of the eigenvalues, as a fraction of their mean at the start, and of each Gaussian's
         geometric mean variance, as a fraction of the data's.
+    n_init : int
+        Number of random starts. The fit that ends at the highest log-likelihood is kept. A fit that
+        `warm_start` continues has one start.
     init_params : {"directions", "random"}
         The partition of the samples whose moments EM starts from: by the seeded direction that
         a sample is most aligned with, or by chance.
@@ -101,6 +104,7 @@ class MoGSM(ShapeModel):
     n_components: int = 32
     n_scales: int = 8
     _: KW_ONLY
+    n_init: int = 1
     init_params: str = "directions"
     weights_init: Any = None
     scales_init: Any = None
@@ -109,6 +113,11 @@ class MoGSM(ShapeModel):
     _partitions = ("directions", "random")
     _two_indices = True
     _learns_scales = True
+
+    @property
+    def _starts_at_random(self) -> bool:
+        # Scales that are not given are quantiles of all samples.
+        return self.weights_init is None or self.covariances_init is None
 
     def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
         K, J = self._shape
