@@ -100,8 +100,11 @@ def caller_level() -> int:
 
 
 def check_numbers(values: Any, name: str) -> FloatArray:
-    """Return ``values`` as a float64 array; raise ValueError if they are not numbers."""
+    """Return ``values`` as a float64 array; raise an error unless they are real numbers."""
     try:
-        return np.asarray(values, dtype=np.float64)
+        array = np.asarray(values)
+        if array.dtype.kind != "c":
+            return array.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not an array of real numbers: {error}.") from None
+    raise TypeError(f"{name} has complex numbers (dtype {array.dtype}); wanted real ones.")

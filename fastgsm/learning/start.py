@@ -25,12 +25,12 @@ SEED_SAMPLES = 20_000
 FEWEST_DRAWS = 4
 
 
-def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
+def initial_weights(given: Any, shape: tuple[int, int], name: str = "weights_init") -> FloatArray:
     """Return the user's starting weights (K, J), checked."""
-    weights = given_array(given, shape, "weights_init")
+    weights = given_array(given, shape, name)
     if (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
         raise ValueError(
-            f"weights_init sums to {weights.sum():g} with a least weight of {weights.min():g}; "
+            f"{name} sums to {weights.sum():g} with a least weight of {weights.min():g}; "
             f"wanted weights of at least 0 that sum to 1."
         )
     return weights / weights.sum()
@@ -210,8 +210,7 @@ def given_shapes(
         density = replace(density, means=given_array(means, (n_components, d), "means_init"))
     if covariances is not None:
         matrices = given_array(covariances, (n_components, d, d), "covariances_init")
-        if not np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=1e-5, atol=0):
-            raise ValueError("covariances_init is not symmetric; wanted covariance matrices.")
+        check_symmetric(matrices, "covariances_init")
         eigenvalues, eigenvectors = support.eigendecomposition(matrices)
         least = float(eigenvalues.min())
         if least <= 0:
@@ -221,6 +220,21 @@ def given_shapes(
             )
         density = replace(density, eigenvalues=eigenvalues, eigenvectors=eigenvectors)
     return density
+
+
+def check_symmetric(matrices: FloatArray, name: str) -> None:
+    """Raise ValueError unless matrices (K, d, d) are symmetric, up to rounding."""
+    differences = np.abs(matrices - matrices.transpose(0, 2, 1))
+    # Relative to the variances: covariances near 0 are differences of large numbers.
+    deviations = np.sqrt(np.abs(np.diagonal(matrices, axis1=1, axis2=2)))
+    allowed = 1e-5 * deviations[:, :, None] * deviations[:, None, :]
+    bad = np.argwhere(~(differences <= allowed))
+    if bad.size:
+        k, i, j = bad[0]
+        raise ValueError(
+            f"{name} is not symmetric: [{k}, {i}, {j}] is {matrices[k, i, j]:g}, and "
+            f"[{k}, {j}, {i}] is {matrices[k, j, i]:g}; wanted covariance matrices."
+        )
 
 
 def check_distinct(values: FloatArray, what: str) -> None:
@@ -244,4 +258,4 @@ def given_array(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
         raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}.")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinity; wanted finite numbers.")
-    return array.reshape(shape)
+    return array.reshape(shape).copy()  # the user may change the given one

@@ -339,12 +339,17 @@ class PatchModel(Model):
             self._collected = statistics if held is None else held + statistics
             return
         seen = self.n_samples_seen_ + statistics.weight
+        if step == "decay" and not self.lower_bounds_:
+            raise ValueError(
+                "the model's parameters were given, so it is not known how many steps they are "
+                "worth, and the first would replace them; wanted another step, e.g. step=0.1."
+            )
         if step == "decay":
             share = (len(self.lower_bounds_) + 1) ** -DECAY
         elif step == "equal" and self.n_samples_seen_ == 0:
             raise ValueError(
-                "the model's file does not say how many samples it has learned from, so this batch "
-                "has no known share of all; wanted another step, e.g. step=0.1."
+                "it is not known how many samples the model has learned from, so this batch has no "
+                "known share of all; wanted another step, e.g. step=0.1."
             )
         elif step == "equal":
             share = statistics.weight / seen

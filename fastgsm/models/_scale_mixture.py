@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from fastgsm._arrays import is_dask
 from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
@@ -49,6 +50,15 @@ class ScaleMixtureModel(PatchModel):
         except ValueError as error:
             raise self._no_density(error) from None
         self._density = density
+
+    @classmethod
+    def _of(cls, density: ScaleMixtureDensity, **options: Any) -> Self:
+        """Return a model with given parameters, which has seen no samples."""
+        model = cls(**options)
+        model._set_arrays({each.name: getattr(density, each.name) for each in fields(density)})
+        model.n_samples_seen_ = 0.0
+        model._note(History([], False))
+        return model
 
     def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
         kept = KeptDistances(self._density.whitened)
@@ -108,6 +118,43 @@ class ScaleMixtureModel(PatchModel):
     def predict(self, X: Any) -> Any:
         """Return the most probable Gaussian of every sample: its column in `predict_proba`."""
         return self.predict_proba(X).argmax(axis=1)
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Learn the model from samples, and return the most probable Gaussian of each.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+        y : None
+            Ignored; for scikit-learn's pipelines.
+        sample_weight : array_like of shape (n_samples,), optional
+            As for `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Those of ``fit(X, y, sample_weight).predict(X)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `fit`; also for a Dask array, whose samples are never held together.
+
+        Examples
+        --------
+        >>> import numpy as np, fastgsm
+        >>> X = np.repeat([[0.0, 0.0], [9.0, 9.0]], 50, axis=0)
+        >>> X += np.random.default_rng(0).normal(size=X.shape)
+        >>> labels = fastgsm.GMM(2, random_state=0).fit_predict(X)
+        >>> np.unique(labels[:50]).size, bool(labels[0] != labels[50])
+        (1, True)
+        """
+        if is_dask(X):
+            raise TypeError(
+                "X is a Dask array, and labels are found in memory; wanted an array in memory. "
+                "Call fit(X), and then predict for one part of the samples after another."
+            )
+        return self.fit(X, y, sample_weight).predict(X)
 
     def _drawn(self, n_samples: int, rng: np.random.Generator) -> tuple[FloatArray, Any]:
         density = self._density
