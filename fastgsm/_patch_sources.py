@@ -14,7 +14,7 @@ from fastgsm._extras import import_extra
 from fastgsm._images import as_float_image
 from fastgsm._parts import Part
 from fastgsm.learning.chunks import SAMPLES_AT_ONCE, Chunk
-from fastgsm.learning.dask import Source, check_known_shape
+from fastgsm.learning.dask import Source, announced, check_known_shape
 from fastgsm.patches import sample_patches
 
 
@@ -48,6 +48,8 @@ def patch_sources(
             )
         check_known_shape(image, name)
         check_shape_2d(image.shape, f"the shape of {name}", draw.patch_size)
+        if is_dask(image):
+            image = announced(image, name)
         dtypes.append(as_float_image(np.zeros((1, 1), image.dtype), name)[0].dtype)
         blocks += _blocks(image, draw.tile, draw.patch_size)
     if not blocks:

@@ -205,13 +205,12 @@ def fit_dask(
     ImportError
         If Dask is not installed (``pip install "fastgsm[dask]"``).
     TypeError, ValueError
-        As `fit`; also if X has chunks of unknown length.
+        As `fit`; also if X has chunks of unknown length, or one has another shape than announced.
 
     Notes
     -----
-    The iterations are those of `fit` in memory, to rounding. But they start from about 100,000
-    samples, drawn at random, and `fit` in memory starts from all. With more samples than that, the
-    likelihood is that of a fit in memory, but not every parameter.
+    With an int as `random_state`, `fit` in memory starts from the same samples and goes through the
+    same iterations. So both lead to the same model, up to rounding, for chunks of any size.
 
     Examples
     --------

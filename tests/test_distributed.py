@@ -13,12 +13,13 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import fastgsm
 from fastgsm._registry import MODELS
 from fastgsm.distributed import denoise_dask, fit_dask, fit_images
 from fastgsm.noise import NoiseModel
-from tests.helpers import QUALITIES, new_model, noisy_leaves
+from tests.helpers import QUALITIES, fit_quietly, new_model, new_models, noisy_leaves
 
 SIGMA = 0.1
 
@@ -192,6 +193,59 @@ def test_fit_of_a_dask_array(key: str, X: Any) -> None:
         assert_same_bits(model, new(key).fit(da.from_array(X, (700, 16)), None, lazy_weights))
 
 
+@pytest.mark.parametrize("share_used", [None, 0.7, 0.3])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *new_models(tol=1e-2, random_state=0).values(),
+        fastgsm.GMM(3, init_params="random", tol=1e-2, random_state=0),
+        fastgsm.MoGSM(3, 3, init_params="random", tol=1e-2, random_state=0),
+        fastgsm.GSM(3, init_params="random", tol=1e-2, random_state=0),
+        fastgsm.ICA(3, init_params="random", tol=1e-2, random_state=0),
+        fastgsm.GMM(3, n_init=3, tol=1e-2, random_state=0),
+    ],
+    ids=repr,
+)
+def test_a_fit_of_chunks_starts_where_one_in_memory_does(
+    X: Any, model: Any, share_used: float | None, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("fastgsm.learning.data.START_SAMPLES", 400)
+    X = X.astype(np.float64)
+    weights = None
+    if share_used is not None:
+        rng = np.random.default_rng(0)
+        weights = np.where(rng.random(len(X)) < share_used, rng.uniform(1, 3, len(X)), 0)
+    whole = fit_quietly(clone(model), X, weights)
+    for chunks in ((701, 9), (3000, 16)):
+        mine = fit_quietly(clone(model), da.from_array(X, chunks), weights)
+        np.testing.assert_allclose(mine.lower_bounds_, whole.lower_bounds_, rtol=1e-9)
+        np.testing.assert_allclose(mine.covariances_, whole.covariances_, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(mine.weights_, whole.weights_, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("change", [lambda x: x[:-1], lambda x: np.concatenate([x, x[-1:]])])
+def test_chunks_of_other_shapes_than_announced_are_refused(X: Any, change: Any) -> None:
+    def wrong(array: Any, axis: int = 0) -> Any:
+        def changed(block: Any) -> Any:
+            return np.swapaxes(change(np.swapaxes(block, 0, axis)), 0, axis)
+
+        return array.map_blocks(changed, chunks=array.chunks, dtype=array.dtype, meta=array._meta)
+
+    lazy, weights = da.from_array(X, (1000, 16)), da.ones(len(X), chunks=700)
+    image = da.from_array(np.zeros((60, 60)), chunks=20)
+    match = r"the chunk \(\d.*\) of {} has shape .*, but the Dask array announces"
+    fitted = new("MVN").fit(X)
+    for samples in (wrong(lazy), wrong(lazy, 1), wrong(da.from_array(X, (1000, 9)))):
+        for learn in (new("GSM").fit, fitted.sufficient_statistics, fitted.partial_fit):
+            with pytest.raises(ValueError, match=match.format("X")):
+                learn(samples)
+    with pytest.raises(ValueError, match=match.format("sample_weight")):
+        new("GSM").fit(lazy, sample_weight=wrong(weights))
+    for axis in (0, 1):
+        with pytest.raises(ValueError, match=match.format(r"images\[0\]")):
+            fit_images(new("MVN"), [wrong(image, axis)], 1000, 4, random_state=0)
+
+
 @kills
 def test_a_worker_lost_in_a_fit_changes_nothing(X: Any, tmp_path: Any, cluster: Any) -> None:
     lazy = da.from_array(X, (500, 16))
@@ -313,6 +367,8 @@ def test_bad_samples_and_images_are_named(X: Any) -> None:
         new("GSM").fit(lazy[lazy[:, 0] > 0])
     with pytest.raises(ValueError, match="sample_weight has shape"):
         new("GSM").fit(lazy, sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match="sample_weight has chunks of unknown length"):
+        new("GSM").fit(lazy, sample_weight=lazy[lazy[:, 0] > 0][:, 0])
     with pytest.raises(ValueError, match="sample_weight is zero for every sample"):
         new("GSM").fit(lazy, sample_weight=np.zeros(len(X)))
     with pytest.raises(ValueError, match="NaN"):

@@ -74,7 +74,7 @@ def describe(model: Any) -> dict[str, Any]:
         "patch_size": side if side**2 == model.n_features_in_ else None,
         "shapes": n_shapes,
         "scales": model.scales_.size // n_shapes if mixture else model.scales_.shape[1],
-        "log_likelihood": model.lower_bound_,
+        "log_likelihood": model.lower_bound_ if model.lower_bounds_ else None,
         "iterations": model.n_iter_,
         "converged": model.converged_,
         "options": plain_options(model),
@@ -89,14 +89,18 @@ def _info(args: argparse.Namespace) -> int:
     side = facts["patch_size"]
     patches = f"{side}x{side} pixels" if side else f"{facts['features']} features, not square"
     options = ", ".join(f"{name}={value!r}" for name, value in facts["options"].items())
+    likelihood, training = "not known", "none; the parameters were given"
+    if facts["log_likelihood"] is not None:
+        likelihood = f"{facts['log_likelihood']:.3f} nats per training patch"
+        end = "converged" if facts["converged"] else "stopped before it converged"
+        training = f"{facts['iterations']} iterations, {end}"
     lines = {
         "model": facts["model"],
         "shapes": facts["shapes"],
         "scales": facts["scales"],
         "patches": patches,
-        "log-likelihood": f"{facts['log_likelihood']:.3f} nats per training patch",
-        "training": f"{facts['iterations']} iterations, "
-        f"{'converged' if facts['converged'] else 'stopped before it converged'}",
+        "log-likelihood": likelihood,
+        "training": training,
         "options": options or "none",
     }
     for name, value in lines.items():

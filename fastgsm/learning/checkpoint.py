@@ -18,7 +18,7 @@ from fastgsm.learning.chunks import Moments
 # The state is written no more often than this: an iteration may take less time than the file.
 SAVE_SECONDS = 1.0
 # Options that may differ when a fit is resumed.
-MAY_CHANGE = {"tol", "max_iter", "random_state", "verbose", "warm_start"}
+MAY_CHANGE = {"tol", "max_iter", "n_init", "random_state", "verbose", "warm_start"}
 
 
 class FitCheckpoint:

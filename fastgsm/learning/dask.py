@@ -88,10 +88,11 @@ def array_data(X: Any, sample_weight: Any) -> Data:
     check_known_shape(X, "X")
     if 0 in X.shape:
         raise ValueError(f"X has shape {X.shape}; wanted at least one sample of one feature.")
-    X = X.rechunk({1: -1})
+    X = announced(X, "X").rechunk({1: -1})
     weights = [None] * X.numblocks[0]
     if sample_weight is not None:
         sample_weight = da.asarray(sample_weight)
+        check_known_shape(sample_weight, "sample_weight")
         if sample_weight.ndim == 0:
             sample_weight = da.broadcast_to(sample_weight, X.shape[:1])
         if sample_weight.shape != X.shape[:1]:
@@ -99,6 +100,7 @@ def array_data(X: Any, sample_weight: Any) -> Data:
                 f"sample_weight has shape {sample_weight.shape}; wanted one weight for each of the "
                 f"{X.shape[0]} samples: shape ({X.shape[0]},)."
             )
+        sample_weight = announced(sample_weight, "sample_weight")
         weights = list(sample_weight.rechunk((X.chunks[0],)).to_delayed())
     firsts = np.cumsum([0, *X.chunks[0]])
     sources: list[Source] = [
@@ -132,3 +134,22 @@ def check_known_shape(array: Any, name: str) -> None:
             f"{name} has chunks of unknown length; wanted known ones: call its "
             f"compute_chunk_sizes() first."
         )
+
+
+def announced(array: Any, name: str) -> Any:
+    """Return the same Dask array, whose chunks are refused unless they have the announced shape.
+
+    A fit would otherwise miss rows, or number them wrongly, without a word.
+    """
+    return array.map_blocks(_checked_block, name, dtype=array.dtype, meta=array._meta)
+
+
+def _checked_block(block: Any, name: str, block_info: Any = None) -> Any:
+    place = block_info[None]
+    if np.shape(block) != tuple(place["chunk-shape"]):
+        raise ValueError(
+            f"the chunk {place['chunk-location']} of {name} has shape {np.shape(block)}, but the "
+            f"Dask array announces {tuple(place['chunk-shape'])}. Give what made it, such as "
+            f"map_blocks or from_delayed, the shapes of its results."
+        )
+    return block

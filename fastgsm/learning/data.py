@@ -24,7 +24,8 @@ from fastgsm.learning.samples import (
 )
 from fastgsm.learning.support import Support
 
-# About how many samples EM on chunks starts from. They are drawn from all chunks, and held.
+# About how many samples EM starts from: of more, these are drawn at random. The same are drawn from
+# samples in memory and from chunks of any size, so that one fit leads where the other does.
 START_SAMPLES = 100_000
 # Standard deviations from which on samples are far from 0. The greys of images, at 1 to 3, are not.
 FAR = 5.0
@@ -45,7 +46,9 @@ class Survey:
     """Samples that EM's starting values come from."""
     sample_weight: FloatArray
     in_memory: bool
-    """Whether those are all samples."""
+    """Whether all samples are held."""
+    whole: bool
+    """Whether they are held, and are those that EM's starting values come from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,24 +75,45 @@ class Data:
 
     def survey(self, *, about_mean: bool, reg_covar: float) -> Survey:
         """Find out what a fit needs to know before EM; raise ValueError if it cannot learn."""
+        whole = False
         if self.held is not None:
             X, sample_weight, weight = self.held
             moments: Moments = self.reduce(partial(Moments.of, about_mean=about_mean))
             moments = replace(moments, weight=weight)
+            rows = _start_rows(sample_weight)
+            whole = len(rows) == len(X)
+            if not whole:
+                X = X[rows]
+                sample_weight = check_sample_weight(sample_weight[rows], len(X), self.dtype)
         else:
             look = partial(self.reduce, _ChunkSurvey.of, about_mean)
-            found: _ChunkSurvey = look(START_SAMPLES / self.n_samples)
+            share = start_share(self.n_samples, self.n_samples)
+            found: _ChunkSurvey = look(share)
             if found.moments.weight == 0:
                 raise ValueError("sample_weight is zero for every sample; wanted some above 0.")
-            if 2 * found.n_used < self.n_samples:  # few were drawn, as the others have no weight
-                found = look(START_SAMPLES / found.n_used)
+            if (larger := start_share(self.n_samples, found.n_used)) > share:
+                found = look(larger)
             check_magnitude(np.full((1, 1), found.peak, self.dtype))
             X, moments = found.X, found.moments
             sample_weight = check_sample_weight(found.sample_weight, len(X), self.dtype)
         support = Support.of(moments, self.dtype)
         gaussian, lift = moments.gaussian_on(support, reg_covar)
-        in_memory = self.held is not None
-        return Survey(self.reduce, moments, gaussian, lift, support, X, sample_weight, in_memory)
+        start = X, sample_weight, self.held is not None, whole
+        return Survey(self.reduce, moments, gaussian, lift, support, *start)
+
+
+def start_share(n_samples: int, n_used: int) -> float:
+    """Return the share of all samples that EM starts from, ``n_used`` of which have weight."""
+    # As a rule the share is that of all samples, so that chunks draw before anybody has counted.
+    return min(1.0, START_SAMPLES / (n_used if 2 * n_used < n_samples else n_samples))
+
+
+def _start_rows(sample_weight: FloatArray) -> NDArray[np.intp]:
+    """Return which samples in memory EM starts from, some of those of weight above 0."""
+    used = sample_weight > 0
+    n_samples = len(sample_weight)
+    share = start_share(n_samples, int(np.count_nonzero(used)))
+    return np.flatnonzero(used & drawn(range(n_samples), share))
 
 
 def warn_far_from_zero(X: FloatArray, sample_weight: FloatArray, name: str) -> None:
@@ -111,10 +135,10 @@ def warn_far_from_zero(X: FloatArray, sample_weight: FloatArray, name: str) -> N
 
 
 def drawn(numbers: range | NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """Return which samples are drawn if a ``share`` of all is wanted: at random, always the same.
+    """Return which samples are drawn if a ``share`` of all, at most 1, is wanted: always the same.
 
     The random number is the sample's number, mixed by multiplications and shifts [1]_, so that
-    workers need not agree on a seed.
+    workers need not agree on a seed, and no number of chunks changes what is drawn.
 
     References
     ----------
@@ -127,7 +151,7 @@ def drawn(numbers: range | NDArray[np.int64], share: float) -> NDArray[np.bool_]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)
-    chosen: NDArray[np.bool_] = z < min(share, 1.0) * 2.0**64
+    chosen: NDArray[np.bool_] = z < share * 2.0**64
     return chosen
 
 

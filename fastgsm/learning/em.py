@@ -86,6 +86,15 @@ class History:
 
     lower_bounds: list[float]
     converged: bool
+    stopped: bool = False
+    """Whether the monitor ended it."""
+    trouble: str = ""
+    """Why EM did not end as it should; empty if it did."""
+
+    def warn(self) -> None:
+        """Warn of the trouble, if there was any."""
+        if self.trouble:
+            warnings.warn(self.trouble, ConvergenceWarning, stacklevel=caller_level())
 
 
 class EMSteps(Protocol):
@@ -127,20 +136,18 @@ def run_em(
         seconds = time.perf_counter() - start
         stop = monitor(EMIteration(iteration, lower_bounds[-1], gain, seconds))
         if gain < -max(tol, ROUNDING * max(1.0, abs(lower_bounds[-1]))):
-            warnings.warn(
+            trouble = (
                 f"{name}: the log-likelihood fell by {-gain:.2g} nats per sample in iteration "
                 f"{iteration}, so EM stopped. It can only fall by rounding, here of components "
-                f"too thin for the type of X: use float64, or raise reg_covar.",
-                ConvergenceWarning,
-                stacklevel=caller_level(),
+                f"too thin for the type of X: use float64, or raise reg_covar."
             )
-            return History(lower_bounds, False)
+            return History(lower_bounds, False, stop, trouble)
         if gain < tol:
             if checkpoint is not None:
                 checkpoint.remove()
-            return History(lower_bounds, True)
+            return History(lower_bounds, True, stop)
         if stop:
-            return History(lower_bounds, False)
+            return History(lower_bounds, False, stop)
         steps.m_step()
         if checkpoint is not None:
             checkpoint.save(steps.state, lower_bounds)
@@ -149,13 +156,11 @@ def run_em(
         if np.isfinite(gain)
         else "one iteration does not show what the log-likelihood gains"
     )
-    warnings.warn(
+    trouble = (
         f"{name} did not converge in {len(lower_bounds)} iterations: {progress} (tol={tol:g}). "
-        f"Raise max_iter or tol, or try another random_state or init_params.",
-        ConvergenceWarning,
-        stacklevel=caller_level(),
+        f"Raise max_iter or tol, or try another random_state or init_params."
     )
-    return History(lower_bounds, False)
+    return History(lower_bounds, False, trouble=trouble)
 
 
 def check_likelihood(value: float, name: str, iteration: int) -> None:

@@ -19,13 +19,18 @@ from fastgsm.learning.support import Support
 # Samples that k-means uses to choose starting shapes.
 SEED_SAMPLES = 20_000
 
+# Samples among which k-means chooses each starting centre, and one more for each e-fold of centres.
+# With 2, fits of five separate blobs miss the best maximum in 5 cases of 200; with 4, in 1; with 7,
+# in 2. One draw, as in plain k-means++, misses it in 14 of 100.
+FEWEST_DRAWS = 4
 
-def initial_weights(given: Any, shape: tuple[int, int]) -> FloatArray:
+
+def initial_weights(given: Any, shape: tuple[int, int], name: str = "weights_init") -> FloatArray:
     """Return the user's starting weights (K, J), checked."""
-    weights = given_array(given, shape, "weights_init")
+    weights = given_array(given, shape, name)
     if (weights < 0).any() or abs(weights.sum() - 1) > 1e-6:
         raise ValueError(
-            f"weights_init sums to {weights.sum():g} with a least weight of {weights.min():g}; "
+            f"{name} sums to {weights.sum():g} with a least weight of {weights.min():g}; "
             f"wanted weights of at least 0 that sum to 1."
         )
     return weights / weights.sum()
@@ -142,14 +147,44 @@ def _kmeans_labels(
     from scipy.cluster.vq import kmeans2, vq  # here, because it is slow to import
 
     chosen = rng.permutation(candidates)[: max(SEED_SAMPLES, n_components)]
+    samples = X[chosen].astype(np.float64)
+    centres = kmeans_seeds(samples, n_components, rng)
     with warnings.catch_warnings():
         # Nobody needs its warning of an empty cluster, as initial_shapes fills empty parts. All
         # threads share the filters, so no other warning is ignored.
         warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
-        centres, _ = kmeans2(
-            X[chosen].astype(np.float64), n_components, iter=10, minit="++", seed=rng
-        )
+        centres, _ = kmeans2(samples, centres, iter=10, minit="matrix")
     return vq(X, centres.astype(X.dtype), check_finite=False)[0]
+
+
+def kmeans_seeds(X: FloatArray, n_centres: int, rng: np.random.Generator) -> FloatArray:
+    """Choose samples as the first centres (n_centres, d) of k-means: greedy k-means++.
+
+    A sample is drawn in proportion to its squared distance from the nearest centre so far [1]_. Of
+    several drawn at each step, the one is kept that leaves the smallest sum of squared distances
+    [2]_.
+
+    References
+    ----------
+    .. [1] D. Arthur and S. Vassilvitskii, "k-means++: the advantages of careful seeding", SODA
+       2007, section 2.2; the choice among several draws is in section 5.
+    .. [2] A. Bhattacharya et al., "Noisy, greedy and not so greedy k-means++", ESA 2020.
+    """
+    from scipy.spatial.distance import cdist  # here, because it is slow to import
+
+    n_draws = FEWEST_DRAWS + int(np.log(n_centres))
+    seeds = [int(rng.integers(len(X)))]
+    nearest = cdist(X[seeds], X, "sqeuclidean")[0]
+    while len(seeds) < n_centres:
+        reached = np.cumsum(nearest)
+        # All are at distance 0 if X has fewer different samples than centres.
+        drawn = np.searchsorted(reached, rng.random(n_draws) * reached[-1]).clip(max=len(X) - 1)
+        # cdist, not a product: the bits of BLAS may depend on the number of threads.
+        distances = np.minimum(cdist(X[drawn], X, "sqeuclidean"), nearest)
+        best = int(distances.sum(axis=1).argmin())
+        seeds.append(int(drawn[best]))
+        nearest = distances[best]
+    return X[seeds]
 
 
 def _direction_labels(
@@ -175,8 +210,7 @@ def given_shapes(
         density = replace(density, means=given_array(means, (n_components, d), "means_init"))
     if covariances is not None:
         matrices = given_array(covariances, (n_components, d, d), "covariances_init")
-        if not np.allclose(matrices, matrices.transpose(0, 2, 1), rtol=1e-5, atol=0):
-            raise ValueError("covariances_init is not symmetric; wanted covariance matrices.")
+        check_symmetric(matrices, "covariances_init")
         eigenvalues, eigenvectors = support.eigendecomposition(matrices)
         least = float(eigenvalues.min())
         if least <= 0:
@@ -186,6 +220,21 @@ def given_shapes(
             )
         density = replace(density, eigenvalues=eigenvalues, eigenvectors=eigenvectors)
     return density
+
+
+def check_symmetric(matrices: FloatArray, name: str) -> None:
+    """Raise ValueError unless matrices (K, d, d) are symmetric, up to rounding."""
+    differences = np.abs(matrices - matrices.transpose(0, 2, 1))
+    # Relative to the variances: covariances near 0 are differences of large numbers.
+    deviations = np.sqrt(np.abs(np.diagonal(matrices, axis1=1, axis2=2)))
+    allowed = 1e-5 * deviations[:, :, None] * deviations[:, None, :]
+    bad = np.argwhere(~(differences <= allowed))
+    if bad.size:
+        k, i, j = bad[0]
+        raise ValueError(
+            f"{name} is not symmetric: [{k}, {i}, {j}] is {matrices[k, i, j]:g}, and "
+            f"[{k}, {j}, {i}] is {matrices[k, j, i]:g}; wanted covariance matrices."
+        )
 
 
 def check_distinct(values: FloatArray, what: str) -> None:
@@ -209,4 +258,4 @@ def given_array(values: Any, shape: tuple[int, ...], name: str) -> FloatArray:
         raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}.")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinity; wanted finite numbers.")
-    return array.reshape(shape)
+    return array.reshape(shape).copy()  # the user may change the given one

@@ -70,8 +70,10 @@ class PatchModel(Model):
             Called once in each EM iteration with an `EMIteration`: ``iteration``,
             ``log_likelihood``, ``gain`` and ``seconds``. If it returns true, the fit ends there,
             without a warning, with the parameters that have this log-likelihood; `converged_` is
-            then False, unless EM had just converged. Not an option of the model, so that ``clone``
-            and files need not hold it. In a pipeline give it as ``gsm__callback``.
+            then False, unless EM had just converged. With ``n_init`` above 1, iterations count
+            from 1 for each start, and a fit that ends there keeps the best start so far. Not an
+            option of the model, so that ``clone`` and files need not hold it. In a pipeline give
+            it as ``gsm__callback``.
         progress : bool
             Show progress on standard error: iterations and log-likelihood.
         checkpoint : path, optional
@@ -79,7 +81,7 @@ class PatchModel(Model):
             resumes from it and reaches the same parameters as without an interruption, on the
             same machine to the bit. Samples and options must be those of that fit, except for
             `max_iter`, `tol`, `verbose` and those that only matter at the start (`random_state`,
-            `warm_start`). Removed once EM has converged.
+            `warm_start`). Removed once EM has converged. A fit with ``n_init`` above 1 has none.
 
         Returns
         -------
@@ -152,6 +154,7 @@ class PatchModel(Model):
             self.n_samples_seen_ = survey.moments.weight
             self._collected = None
             self._note(history)
+            history.warn()
         self._warn_of_the_dead()
         return self
 
@@ -348,12 +351,17 @@ class PatchModel(Model):
             self._collected = statistics if held is None else held + statistics
             return
         seen = self.n_samples_seen_ + statistics.weight
+        if step == "decay" and not self.lower_bounds_:
+            raise ValueError(
+                "the model's parameters were given, so it is not known how many steps they are "
+                "worth, and the first would replace them; wanted another step, e.g. step=0.1."
+            )
         if step == "decay":
             share = (len(self.lower_bounds_) + 1) ** -DECAY
         elif step == "equal" and self.n_samples_seen_ == 0:
             raise ValueError(
-                "the model's file does not say how many samples it has learned from, so this batch "
-                "has no known share of all; wanted another step, e.g. step=0.1."
+                "it is not known how many samples the model has learned from, so this batch has no "
+                "known share of all; wanted another step, e.g. step=0.1."
             )
         elif step == "equal":
             share = statistics.weight / seen

@@ -102,8 +102,8 @@ def _read_model(file: BinaryIO) -> PatchModel:
         raise ValueError(f"it holds {given}; a model has {', '.join(sorted(model.array_names))}")
     model._set_arrays(arrays)
     lower_bounds = [float(value) for value in header["lower_bounds"]]
-    if not (lower_bounds and np.isfinite(lower_bounds).all()):
-        raise ValueError("its log-likelihoods are missing, NaN or infinite")
+    if not np.isfinite(lower_bounds).all():
+        raise ValueError("its log-likelihoods are NaN or infinite")
     model._note(History(lower_bounds, header["converged"]))
     # Files from before there was `partial_fit` do not say.
     seen = header.get("n_samples_seen", 0.0)

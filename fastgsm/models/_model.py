@@ -330,7 +330,8 @@ class Model(ModelOptions, ABC):
 
     def _note(self, history: History) -> None:
         self.lower_bounds_ = history.lower_bounds
-        self.lower_bound_ = history.lower_bounds[-1]
+        # A model whose parameters were given has seen no samples.
+        self.lower_bound_ = history.lower_bounds[-1] if history.lower_bounds else float("nan")
         self.n_iter_ = len(history.lower_bounds)
         self.converged_ = history.converged
 

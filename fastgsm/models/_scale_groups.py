@@ -76,7 +76,7 @@ class ScaleGroupModel(PatchModel):
             for row in scales:
                 check_distinct(row, "scales")
         kept = KeptDistances(groups, data.reduce.kept_bytes)
-        if data.in_memory:  # the distances of all samples are known
+        if data.whole:  # the distances of all samples are known
             data.reduce(kept.keep, distances)
         del distances
         steps = ScaleSteps(data.reduce, kept, weights, scales, self.reg_covar)

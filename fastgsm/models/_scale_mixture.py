@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from fastgsm._arrays import is_dask
 from fastgsm._checks import check_choice, check_integer
 from fastgsm._types import FloatArray
 from fastgsm.kernels.wiener import WienerBank, posterior_patches
@@ -49,6 +50,15 @@ class ScaleMixtureModel(PatchModel):
         except ValueError as error:
             raise self._no_density(error) from None
         self._density = density
+
+    @classmethod
+    def _of(cls, density: ScaleMixtureDensity, **options: Any) -> Self:
+        """Return a model with given parameters, which has seen no samples."""
+        model = cls(**options)
+        model._set_arrays({each.name: getattr(density, each.name) for each in fields(density)})
+        model.n_samples_seen_ = 0.0
+        model._note(History([], False))
+        return model
 
     def _statistics(self, chunk: Chunk, parameters: str) -> SufficientStatistics:
         kept = KeptDistances(self._density.whitened)
@@ -110,6 +120,43 @@ class ScaleMixtureModel(PatchModel):
         """Return the most probable Gaussian of every sample: its column in `predict_proba`."""
         return self.predict_proba(X).argmax(axis=1)
 
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Learn the model from samples, and return the most probable Gaussian of each.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+        y : None
+            Ignored; for scikit-learn's pipelines.
+        sample_weight : array_like of shape (n_samples,), optional
+            As for `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Those of ``fit(X, y, sample_weight).predict(X)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `fit`; also for a Dask array, whose samples are never held together.
+
+        Examples
+        --------
+        >>> import numpy as np, fastgsm
+        >>> X = np.repeat([[0.0, 0.0], [9.0, 9.0]], 50, axis=0)
+        >>> X += np.random.default_rng(0).normal(size=X.shape)
+        >>> labels = fastgsm.GMM(2, random_state=0).fit_predict(X)
+        >>> np.unique(labels[:50]).size, bool(labels[0] != labels[50])
+        (1, True)
+        """
+        if is_dask(X):
+            raise TypeError(
+                "X is a Dask array, and labels are found in memory; wanted an array in memory. "
+                "Call fit(X), and then predict for one part of the samples after another."
+            )
+        return self.fit(X, y, sample_weight).predict(X)
+
     def _drawn(self, n_samples: int, rng: np.random.Generator) -> tuple[FloatArray, Any]:
         density = self._density
         # The sum of weights stored as float32 is less close to 1 than NumPy demands.
@@ -167,10 +214,20 @@ class ScaleMixtureModel(PatchModel):
         self.n_features_in_ = density.n_features
 
 
+class Fitted(NamedTuple):
+    """Where EM led from one start."""
+
+    density: ScaleMixtureDensity
+    lifts: FloatArray
+    """The factors (K,) by which the floor raised the least variances."""
+    history: History
+
+
 class ShapeModel(ScaleMixtureModel):
     """A model whose K shapes have covariances of their own, all of which EM learns."""
 
     n_components: int
+    n_init: int
     init_params: str
     # Values of `init_params`.
     _partitions: tuple[str, ...]
@@ -179,23 +236,52 @@ class ShapeModel(ScaleMixtureModel):
     def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
         """Return the parameters that EM starts from."""
 
+    @property
+    @abstractmethod
+    def _starts_at_random(self) -> bool:
+        """Whether the options leave some starting values to chance."""
+
     def _check_options(self) -> None:
         super()._check_options()
         for size, name in zip(self._shape, ("n_components", "n_scales"), strict=True):
             check_integer(size, name)
         check_choice(self.init_params, "init_params", self._partitions)
+        if check_integer(self.n_init, "n_init") > 1 and not self._starts_at_random:
+            raise ValueError(
+                f"n_init is {self.n_init}, but all starting values are given, so all starts would "
+                f"be the same; wanted n_init=1, or starting values that are left out."
+            )
 
     def _fit(self, data: Survey, run: FitRun) -> History:
+        if run.checkpoint is not None and self.n_init > 1:
+            raise ValueError(
+                f"checkpoint is given, but n_init is {self.n_init}, and a checkpoint holds one "
+                f"start of EM; wanted n_init=1: fit with several values of random_state, each with "
+                f"a checkpoint of its own, and keep the model of the highest lower_bound_."
+            )
         warm = self._continues(self._shape, data.support)
+        best: Fitted | None = None
+        for _ in range(1 if warm else self.n_init):
+            start = self._density if warm else self._start(data, run.rng)
+            fitted = self._fit_from(start, data, run)
+            if best is None or fitted.history.lower_bounds[-1] > best.history.lower_bounds[-1]:
+                best = fitted
+            if fitted.history.stopped:
+                break
+        assert best is not None
+        self._learn(best.density)
+        self._warn_of_lifts(best.lifts)
+        return best.history
+
+    def _fit_from(self, start: ScaleMixtureDensity, data: Survey, run: FitRun) -> Fitted:
+        """Run EM from one start."""
         steps = ShapeSteps(
             data.reduce,
-            self._density if warm else self._start(data, run.rng),
+            start,
             data.support,
             self.reg_covar,
             fit_means=self._learns_means,
             fit_scales=self._learns_scales,
         )
         history = self._run_em(steps, run, data)
-        self._learn(steps.density)
-        self._warn_of_lifts(steps.lifts)
-        return history
+        return Fitted(steps.density, steps.lifts, history)

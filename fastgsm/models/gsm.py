@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 
 from fastgsm._types import FloatArray
 from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.learning.given import given_covariances, given_density, given_scales
+from fastgsm.learning.start import initial_weights
 from fastgsm.models._scale_groups import ScaleGroupModel
 from fastgsm.models._scale_mixture import ScaleMixtureModel
 
@@ -77,6 +80,51 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     >>> bool(model.lower_bound_ > fastgsm.MVN().fit(X).lower_bound_)
     True
     """
+
+    @classmethod
+    def from_parameters(cls, weights: Any, scales: Any, covariances: Any) -> Self:
+        """Return a mixture with given parameters, as if it had been fitted.
+
+        Parameters
+        ----------
+        weights, scales : array_like of shape (J,)
+            Weights of at least 0, which sum to 1, and scales above 0.
+        covariances : array_like of shape (1, n_features, n_features) or (n_features, n_features)
+            Sigma, as for `GMM.from_parameters`.
+
+        Returns
+        -------
+        model : GSM
+            With J scales, and defaults for all other options. It has seen no samples.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `GMM.from_parameters`, and for scales that are not above 0.
+
+        Examples
+        --------
+        >>> import fastgsm
+        >>> model = fastgsm.GSM.from_parameters([0.5, 0.5], [0.1, 1.9], [[2.0, 1.0], [1.0, 2.0]])
+        >>> model.score_samples([[0.0, 0.0]]).round(3)
+        array([-0.726])
+        """
+        one = np.asarray(covariances)
+        matrices, eps = given_covariances(one[None] if one.ndim == 2 else one)
+        shape = 1, np.size(scales)
+        if len(matrices) != 1:
+            raise ValueError(
+                f"covariances has shape {matrices.shape}; wanted one matrix (n_features, "
+                f"n_features). A MoGSM has several."
+            )
+        density = given_density(
+            initial_weights(weights, shape, "weights"),
+            given_scales(scales, shape),
+            np.zeros((1, matrices.shape[1])),
+            matrices,
+            eps,
+        )
+        return cls._of(density, n_scales=shape[1])
 
     @property
     def _learned(self) -> tuple[ScaleMixtureDensity, FloatArray, FloatArray]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from fastgsm.learning.data import Survey
 from fastgsm.learning.density import ScaleMixtureDensity
+from fastgsm.learning.given import given_covariances, given_density, given_scales
 from fastgsm.learning.start import (
     check_distinct,
     given_shapes,
@@ -43,6 +44,9 @@ class MoGSM(ShapeModel):
     reg_covar : float
         Least variance of a Gaussian in any direction, as a fraction of that of the data, each
         feature in its own units. A warning says where it raised a variance to more than twice.
+    n_init : int
+        Number of random starts. The fit that ends at the highest log-likelihood is kept. A fit that
+        `warm_start` continues has one start.
     init_params : {"directions", "random"}
         The partition of the samples whose moments EM starts from: by the seeded direction that
         a sample is most aligned with, or by chance.
@@ -104,6 +108,7 @@ class MoGSM(ShapeModel):
     n_components: int = 32
     n_scales: int = 8
     _: KW_ONLY
+    n_init: int = 1
     init_params: str = "directions"
     weights_init: Any = None
     scales_init: Any = None
@@ -112,6 +117,55 @@ class MoGSM(ShapeModel):
     _partitions = ("directions", "random")
     _two_indices = True
     _learns_scales = True
+
+    @classmethod
+    def from_parameters(cls, weights: Any, scales: Any, covariances: Any) -> Self:
+        """Return a mixture with given parameters, as if it had been fitted.
+
+        Parameters
+        ----------
+        weights, scales : array_like of shape (K, J)
+            Weights of at least 0, which sum to 1, and scales above 0.
+        covariances : array_like of shape (K, n_features, n_features)
+            As for `GMM.from_parameters`. Those of the model have a trace equal to the rank: the
+            factor is moved to the scales.
+
+        Returns
+        -------
+        model : MoGSM
+            With K shapes at J scales, and defaults for all other options. It has seen no samples.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `GMM.from_parameters`, and for scales that are not above 0.
+
+        Examples
+        --------
+        >>> import fastgsm
+        >>> prior = fastgsm.load_prior("mogsm")
+        >>> same = fastgsm.MoGSM.from_parameters(prior.weights_, prior.scales_, prior.covariances_)
+        >>> same.weights_.shape == prior.weights_.shape
+        True
+        """
+        matrices, eps = given_covariances(covariances)
+        K, d = matrices.shape[:2]
+        shape = np.shape(scales)
+        if len(shape) != 2 or shape[0] != K or 0 in shape:
+            raise ValueError(f"scales has shape {shape}; wanted (n_components, n_scales), of {K}.")
+        density = given_density(
+            initial_weights(weights, shape, "weights"),
+            given_scales(scales, shape),
+            np.zeros((K, d)),
+            matrices,
+            eps,
+        )
+        return cls._of(density.of_unit_trace(), n_components=K, n_scales=shape[1])
+
+    @property
+    def _starts_at_random(self) -> bool:
+        # Scales that are not given are quantiles of all samples.
+        return self.weights_init is None or self.covariances_init is None
 
     def _start(self, data: Survey, rng: np.random.Generator) -> ScaleMixtureDensity:
         K, J = self._shape

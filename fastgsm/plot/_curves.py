@@ -81,8 +81,14 @@ def plot_likelihood(models: Mapping[str, Any], ax: Axes | None = None) -> Axes:
 def _lower_bounds(name: str, model: Any) -> NDArray[np.float64]:
     """Return a model's log-likelihood at each EM iteration."""
     try:
-        return np.atleast_1d(np.asarray(model.lower_bounds_, dtype=np.float64))
+        lower_bounds = np.atleast_1d(np.asarray(model.lower_bounds_, dtype=np.float64))
     except AttributeError:
         raise ValueError(
             f"model {name!r} ({type(model).__name__}) is not fitted: call its fit first"
         ) from None
+    if not lower_bounds.size:
+        raise ValueError(
+            f"model {name!r} ({type(model).__name__}) has no curve: its parameters were given, "
+            f"not learned in iterations. Leave it out, or fit it with warm_start=True."
+        )
+    return lower_bounds

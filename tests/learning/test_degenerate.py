@@ -134,7 +134,7 @@ NO_FLOOR = {"reg_covar": 0.0, "random_state": 0}
         (fastgsm.MVN(), POINT, "samples of X are the same.* Wanted at least 2 different samples"),
         (fastgsm.GSM(), np.zeros((50, 4)), "samples of X are the same"),
         (fastgsm.ICA(), np.zeros((50, 4), np.float32), "samples of X are the same"),
-        (fastgsm.GMM(4, random_state=0), np.repeat(X[:2], 40, axis=0), "ask for fewer components"),
+        (fastgsm.GMM(9, random_state=0), np.repeat(X[:2], 40, axis=0), "ask for fewer components"),
         (fastgsm.MVN(reg_covar=2.0), X, "reg_covar is 2; wanted at most 1"),
         (fastgsm.MVN(), 1e160 * X, r"too large to learn from in float64.* Rescale X\."),
         (fastgsm.GMM(2), 1e-200 * X, r"too small to learn from in float64.* Rescale X\."),

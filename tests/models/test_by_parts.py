@@ -266,7 +266,7 @@ def test_mistakes_are_named_and_change_nothing(X: Any) -> None:
     with pytest.raises(ValueError, match="n_samples = 20"):
         unfitted.partial_fit(X[:20])
     old = fastgsm.load_prior("gsm")
-    with pytest.raises(ValueError, match="does not say how many samples"):
+    with pytest.raises(ValueError, match="not known how many samples"):
         old.partial_fit(fastgsm.extract_patches(np.eye(16), center="patch"), step="equal")
     assert vars(unfitted) == vars(fastgsm.GMM(n_components=50))
 

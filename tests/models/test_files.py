@@ -182,7 +182,7 @@ def test_array_that_claims_more_than_it_holds(saved: Path) -> None:
         ({"model": "Path"}, "unknown class 'Path'"),
         ({"options": {"nonsense": 1}}, "nonsense"),
         ({"options": 3}, "not a fastgsm model"),
-        ({"lower_bounds": []}, "not a fastgsm model"),
+        ({"lower_bounds": [None]}, "not a fastgsm model"),
         ({"lower_bounds": [10**400]}, "not a fastgsm model"),
         ({"model": "MVN", "options": {}}, r"mixture of \(1, 3\) .* ask for \(1, 1\)"),
         ({"model": "MoGSM", "options": {}}, r"mixture of \(1, 3\) .* ask for \(32, 8\)"),
