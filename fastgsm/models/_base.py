@@ -58,22 +58,19 @@ class PatchModel(Model):
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
-            Samples, e.g. from `fastgsm.sample_patches`, or a table of numbers, whose column names
-            later samples must have too. float32 is processed in float32 (sums in float64),
-            everything else in float64. A `dask.array.Array` is never held as a whole:
-            see `fastgsm.distributed.fit_dask`.
+            Samples, e.g. from `fastgsm.sample_patches`, or a table, whose column names later
+            samples must have too. float32 is processed in float32 (sums in float64), everything
+            else in float64. A Dask array is never held as a whole (`fastgsm.distributed.fit_dask`).
         y : None
             Ignored; for scikit-learn's pipelines.
         sample_weight : array_like of shape (n_samples,), optional
             How much each sample counts, relative to the others; not negative.
         callback : callable, optional
-            Called once in each EM iteration with an `EMIteration`: ``iteration``,
-            ``log_likelihood``, ``gain`` and ``seconds``. If it returns true, the fit ends there,
-            without a warning, with the parameters that have this log-likelihood; `converged_` is
-            then False, unless EM had just converged. With ``n_init`` above 1, iterations count
-            from 1 for each start, and a fit that ends there keeps the best start so far. Not an
-            option of the model, so that ``clone`` and files need not hold it. In a pipeline give
-            it as ``gsm__callback``.
+            Called once in each EM iteration with an `EMIteration`. If it returns true, the fit
+            ends there, without a warning, with the parameters that have this log-likelihood;
+            `converged_` is then False, unless EM had just converged. With ``n_init`` above 1,
+            iterations count from 1 for each start, and a fit that ends there keeps the best start
+            so far. In a pipeline give it as ``gsm__callback``.
         progress : bool
             Show progress on standard error: iterations and log-likelihood.
         checkpoint : path, optional
@@ -90,12 +87,10 @@ class PatchModel(Model):
         Raises
         ------
         TypeError
-            If `callback` is not callable, or X or `sample_weight` hold dates, text or anything else
-            that is no number.
+            If `callback` is not callable, or X or `sample_weight` hold anything that is no number.
         ValueError
-            If X is not 2-D, holds NaN or values whose squares leave the range of its type, or has
-            too few or only equal samples, if an option of the model is out of range, or if the
-            options permit Gaussians without extent.
+            If X is not 2-D, holds NaN or values whose squares leave the range of its type, has too
+            few or only equal samples, or if the options are out of range or permit no extent.
 
         After any exception, also from the callback or by Ctrl-C, the model is as it was before.
 
