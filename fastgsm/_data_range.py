@@ -26,6 +26,8 @@ LEAST_SPAN, MOST_SPAN = 1 / 3, 2.0
 UNLIKELY = 10.0
 # Least range relative to the largest magnitude: below, float32 would not hold the differences.
 LEAST_RELATIVE = 1e-6
+# Variance of pixels relative to their squared mean that may be rounding.
+ROUNDING = 1e-14
 # Rows that are averaged at once; they stay in the processor's cache.
 ROWS_AT_ONCE = 32
 
@@ -39,6 +41,10 @@ class Extent(NamedTuple):
     """The greatest of every channel (n,)."""
     brightest: float
     """The greatest pixel."""
+    lower: FloatArray
+    """The least mean less the standard deviation in its box (n,); NaN if the means span enough."""
+    higher: FloatArray
+    """The greatest mean plus the standard deviation in its box (n,), or NaN."""
 
     @classmethod
     def of(cls, planes: NDArray[Any], trusted: NDArray[np.bool_] | None = None) -> Extent:
@@ -48,33 +54,41 @@ class Extent(NamedTuple):
         have one; then the pixels count one by one.
         """
         box = tuple(min(BOX, n) for n in planes.shape[1:])
-        extent = _extent_of(planes, trusted, box)
-        if np.isnan(extent.low).any():
-            extent = _extent_of(planes, trusted, (1, 1))
-        return extent
+        low, high = _ends(planes, trusted, box)
+        if np.isnan(low).any():
+            box = (1, 1)
+            low, high = _ends(planes, trusted, box)
+        lower = higher = np.full(len(planes), np.nan)
+        if _span(low, high) < LEAST_SPAN * default_data_range(planes.dtype):
+            lower, higher = _ends(planes, trusted, box, spread=True)
+        brightest = planes.max() if trusted is None else planes[:, trusted].max()
+        return cls(low, high, float(brightest), lower, higher)
 
     @classmethod
     def joined(cls, parts: Sequence[Extent]) -> Extent:
         """Return the extent of an image from those of overlapping parts."""
-        lows, highs, brightest = zip(*parts, strict=True)
-        return cls(np.fmin.reduce(lows), np.fmax.reduce(highs), max(brightest))
+        low, high, brightest, lower, higher = zip(*parts, strict=True)
+        least, most = np.fmin.reduce, np.fmax.reduce
+        return cls(least(low), most(high), max(brightest), least(lower), most(higher))
 
     @property
     def span(self) -> float:
         """The largest span of a channel."""
-        return float((self.high - self.low).max())
+        return _span(self.low, self.high)
 
     def data_range(self, dtype: np.dtype[Any]) -> float:
-        """Return the default range of a type, or the image's span where that is far from it."""
-        default = default_data_range(dtype)
-        with np.errstate(invalid="ignore", over="ignore"):
-            span = self.span
-            least = LEAST_RELATIVE * float(np.abs([self.low, self.high]).max())
+        """Return the default range of a type, or the image's span where that is far from it.
+
+        Fine patterns hardly show in means. So an image that seems dark spans the deviations too.
+        """
+        default, span = default_data_range(dtype), self.span
+        if span < LEAST_SPAN * default:
+            span = _span(self.lower, self.higher)
         least_float = np.finfo(np.float32 if is_narrow(dtype) else np.float64).tiny
         usable = np.isfinite(span) and span > least_float
         if not usable or LEAST_SPAN * default <= span <= MOST_SPAN * default:
             return default
-        return max(span, least)
+        return max(span, LEAST_RELATIVE * float(np.abs([self.low, self.high]).max()))
 
     def warn(self, dtype: np.dtype[Any]) -> None:
         """Warn if the data range is far from the default of a type."""
@@ -88,25 +102,49 @@ class Extent(NamedTuple):
             )
 
 
-def _extent_of(
-    planes: NDArray[Any], trusted: NDArray[np.bool_] | None, box: tuple[int, ...]
-) -> Extent:
-    """Return the extent of planes, with boxes of ``box`` pixels down and across."""
-    narrow = is_narrow(planes.dtype) or planes.dtype.itemsize <= 2
-    lows, highs, brightest = [], [], []
+def _span(low: FloatArray, high: FloatArray) -> float:
+    """Return the largest span of a channel; NaN if there is infinity, which is refused later."""
+    with np.errstate(invalid="ignore"):
+        return float((high - low).max())
+
+
+def _ends(
+    planes: NDArray[Any],
+    trusted: NDArray[np.bool_] | None,
+    box: tuple[int, ...],
+    *,
+    spread: bool = False,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the least and the greatest mean (n,) over boxes of ``box`` pixels down and across.
+
+    With ``spread``, the least mean less, and the greatest plus, the standard deviation in the box.
+    """
+    narrow = not spread and (is_narrow(planes.dtype) or planes.dtype.itemsize <= 2)
+    lows, highs = [], []
     for top in range(0, planes.shape[1] - box[0] + 1, ROWS_AT_ONCE):
         rows = slice(top, top + ROWS_AT_ONCE + box[0] - 1)
         values: FloatArray = planes[:, rows].astype(np.float32 if narrow else np.float64)
         if trusted is not None:
             values[:, ~trusted[rows]] = np.nan
-        brightest.append(np.fmax.reduce(values, axis=None))
-        with np.errstate(invalid="ignore", over="ignore"):  # infinity is refused later
-            means = _sums(_sums(values, box[0], 1), box[1], 2)
-        lows.append(np.fmin.reduce(means, axis=(1, 2)))
-        highs.append(np.fmax.reduce(means, axis=(1, 2)))
-    size = box[0] * box[1]
-    low, high = np.fmin.reduce(lows).astype(np.float64), np.fmax.reduce(highs).astype(np.float64)
-    return Extent(low / size, high / size, float(np.fmax.reduce(brightest)))
+        with np.errstate(invalid="ignore", over="ignore"):
+            low = high = _means(values, box)
+            if spread:
+                square = np.square(low)
+                variance = _means(np.square(values), box) - square
+                variance[variance < ROUNDING * square] = 0
+                deviation = np.sqrt(variance)
+                low, high = low - deviation, high + deviation
+        lows.append(np.fmin.reduce(low, axis=(1, 2)))
+        highs.append(np.fmax.reduce(high, axis=(1, 2)))
+    low, high = np.fmin.reduce(lows), np.fmax.reduce(highs)
+    return low.astype(np.float64), high.astype(np.float64)
+
+
+def _means(values: FloatArray, box: tuple[int, ...]) -> FloatArray:
+    """Return the means over all boxes of planes (n, height, width)."""
+    sums = _sums(_sums(values, box[0], 1), box[1], 2)
+    sums /= box[0] * box[1]
+    return sums
 
 
 def _sums(values: FloatArray, length: int, axis: int) -> FloatArray:

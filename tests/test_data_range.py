@@ -64,6 +64,19 @@ def test_a_likely_range_is_that_of_the_type(top: float, low: float) -> None:
     np.testing.assert_array_equal(fastgsm.denoise(image, sigma, quality="fast"), expected)
 
 
+@pytest.mark.parametrize("pattern", ["checkerboard", "stripes", "dots"])
+@pytest.mark.parametrize("unit", [1, 1e-3])
+def test_fine_patterns_count(pattern: str, unit: float) -> None:
+    rows, columns = np.indices((40, 60))
+    plane = {
+        "checkerboard": (rows + columns) % 2,
+        "stripes": columns % 2,
+        "dots": (rows % 3 == 0) & (columns % 3 == 0),
+    }[pattern]
+    extent = Extent.of(unit * plane[None].astype(np.float64))
+    assert extent.data_range(np.dtype(np.float64)) == pytest.approx(unit, rel=0.4)
+
+
 @pytest.mark.parametrize("value", [0.0, 1e-40, 7.0, 1e30])
 def test_an_image_without_contrast_has_the_range_of_its_type(value: float) -> None:
     extent = Extent.of(np.full((1, 20, 20), value))
@@ -108,14 +121,19 @@ def test_where_every_box_has_a_missing_pixel_the_pixels_count() -> None:
     assert (extent.low[0], extent.high[0]) == (plane[trusted].min(), plane[trusted].max())
 
 
-def test_overlapping_parts_have_the_bits_of_the_whole() -> None:
-    planes = np.random.default_rng(0).normal(size=(2, 90, 70)).astype(np.float32)
+@pytest.mark.parametrize(("dtype", "scale"), [("f4", 1), ("f4", 0.1), ("u1", 20), ("f8", 1e-9)])
+def test_overlapping_parts_have_the_bits_of_the_whole(dtype: str, scale: float) -> None:
+    planes = (scale * np.random.default_rng(0).normal(size=(2, 90, 70))).astype(dtype)
     whole = Extent.of(planes)
     parts = [planes[:, i : i + 37, j : j + 41] for i in (0, 30, 60) for j in (0, 34)]
     joined = Extent.joined([Extent.of(part) for part in parts])
+    assert joined.data_range(planes.dtype) == whole.data_range(planes.dtype)
     np.testing.assert_array_equal(joined.low, whole.low)
     np.testing.assert_array_equal(joined.high, whole.high)
     assert joined.brightest == whole.brightest
+    if whole.span < 1 / 3:
+        np.testing.assert_array_equal(joined.lower, whole.lower)
+        np.testing.assert_array_equal(joined.higher, whole.higher)
 
 
 def test_estimates_judge_by_the_same_range() -> None:

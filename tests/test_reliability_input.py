@@ -99,6 +99,7 @@ OF_WRONG_TYPE = [
 OF_PIXELS_ANYWHERE = {"stabilise", "exact_unbiased_inverse", "add_noise"}
 
 
+@pytest.mark.filterwarnings("ignore:. has feature names")
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("name", ALL)
 def test_input_that_is_not_an_array_of_numbers_is_named(name: str, bad: str) -> None:

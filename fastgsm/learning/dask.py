@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,10 @@ def _no_warning_of_size() -> AbstractContextManager[Any]:
 
     It would advise to scatter them, but scattered data are lost with the worker that holds them.
     """
+    if "distributed" not in sys.modules:
+        # Without a client nothing is sent. If Dask imported the package inside the block, the end
+        # of the block would delete the package's defaults.
+        return nullcontext()
     name = "distributed.admin.large-graph-warning-threshold"
     context: AbstractContextManager[Any] = import_extra("dask.config", "dask").set({name: "1 GB"})
     return context
