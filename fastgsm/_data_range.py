@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fastgsm._arrays import is_narrow
@@ -28,6 +29,8 @@ UNLIKELY = 10.0
 LEAST_RELATIVE = 1e-6
 # Variance of pixels relative to their squared mean that may be rounding.
 ROUNDING = 1e-14
+# Rows and columns between the boxes that are tried first, see `has_likely_range`.
+TRIED = 16
 # Rows that are averaged at once; they stay in the processor's cache.
 ROWS_AT_ONCE = 32
 
@@ -100,6 +103,23 @@ class Extent(NamedTuple):
                 f"the scene, give data_range.",
                 stacklevel=caller_level(),
             )
+
+
+def has_likely_range(planes: NDArray[Any]) -> bool:
+    """Return whether some pixels (n, height, width) show that the default range is to be kept.
+
+    Where they do not, the extent says it. It takes 5 % of the time of "fast", and this 1 %.
+    """
+    default = default_data_range(planes.dtype)
+    lows, highs = planes.min(axis=(1, 2)), planes.max(axis=(1, 2))
+    with np.errstate(invalid="ignore", over="ignore"):
+        if not _span(lows.astype(np.float64), highs.astype(np.float64)) <= MOST_SPAN * default:
+            return False
+    box = tuple(min(BOX, n) for n in planes.shape[1:])
+    boxes = sliding_window_view(planes, box, axis=(1, 2))[:, ::TRIED, ::TRIED]
+    means = boxes.mean(axis=(3, 4), dtype=np.float64)
+    # A little more than the least span: these means are rounded otherwise.
+    return bool(np.ptp(means, axis=(1, 2)).max() > 1.001 * LEAST_SPAN * default)
 
 
 def _span(low: FloatArray, high: FloatArray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastgsm._arrays import is_dask, is_stored, real_array, share_pixels
 from fastgsm._checks import check_random_state
-from fastgsm._data_range import Extent
+from fastgsm._data_range import Extent, has_likely_range
 from fastgsm._images import (
     channels_first,
     check_out,
@@ -271,9 +272,11 @@ def denoise(
     options = Options(
         len(channels), check_random_state(random_state), quality=quality, prior=prior,
         aggregation=aggregation, given_stride=stride, channel_axis=channel_axis,
-        data_range=data_range, extent=Extent.of(channels, trusted) if data_range is None else None,
-        workers=workers, progress=bool(progress), return_std=bool(return_std),
+        data_range=data_range, workers=workers, progress=bool(progress),
+        return_std=bool(return_std),
     )  # fmt: skip
+    if data_range is None and (trusted is not None or not has_likely_range(channels)):
+        options = replace(options, extent=Extent.of(channels, trusted))
     level = None if sigma is None else check_sigma(sigma, channels.shape[1:])
     if trusted is not None or isinstance(level, np.ndarray):
         options = options.for_uneven_noise()
@@ -286,6 +289,8 @@ def denoise(
     else:
         unit = options.unit(original.dtype)
         known = estimated(given, level, original, channel_axis, unit, trusted)
+    if options.needs_extent(known):
+        options = replace(options, extent=Extent.of(channels, trusted))
     options.warn(original.dtype, known)
     denoised, std = denoise_array(original, known, options, trusted)
     denoised = delivered(denoised, out, image)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgsm._checks import check_choice, check_integer, check_positive
 from fastgsm._data_range import Extent
-from fastgsm._images import check_patch_fits
+from fastgsm._images import check_patch_fits, default_data_range
 from fastgsm._parts import Part
 from fastgsm._registry import names_of
 from fastgsm._types import FloatArray
@@ -46,7 +46,7 @@ class Options:
     channel_axis: int | None = None
     data_range: float | None = None
     extent: Extent | None = None
-    """Of the image, where no data range was given; see `unit`."""
+    """Of the image, where no data range was given and the default one is not surely likely."""
     workers: int | None = None
     progress: bool = False
     return_std: bool = False
@@ -101,8 +101,12 @@ class Options:
         """Return the data range of an image of a type: the one given, or what its extent says."""
         if self.data_range is not None:
             return float(self.data_range)
-        assert self.extent is not None
-        return self.extent.data_range(dtype)
+        return default_data_range(dtype) if self.extent is None else self.extent.data_range(dtype)
+
+    def needs_extent(self, noise: NoiseModel | FloatArray) -> bool:
+        """Return whether only the image's extent says the range of its photons."""
+        of_photons = isinstance(noise, NoiseModel) and noise.photons is not None
+        return of_photons and self.data_range is None and self.extent is None
 
     def warn(self, dtype: np.dtype[Any], noise: NoiseModel | FloatArray) -> None:
         """Warn if no data range was given and the default for an image of a type is unlikely.
