@@ -151,22 +151,19 @@ def test_every_kernel_counts_its_operations() -> None:
     assert all(kernel._flops is not None for kernel in _jit.KERNELS.values())
 
 
-def test_without_the_threading_layer_one_thread_runs() -> None:
-    program = """
-import warnings
-import numpy as np, numba, fastgsm
-from fastgsm.kernels import _jit
+def test_without_the_threading_layer_one_thread_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise ValueError("No threading layer could be loaded.\nHINT: Intel TBB is required.")
 
-def fail():
-    raise ValueError("No threading layer could be loaded.")
-
-numba.get_num_threads = fail
-with warnings.catch_warnings(record=True) as warned:
-    assert _jit.usable_threads() == _jit.usable_threads() == 1
-assert len(warned) == 1 and "NUMBA_THREADING_LAYER=tbb" in str(warned[0].message)
-"""
-    environment = {**os.environ, "NUMBA_THREADING_LAYER": "tbb"}
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
+    monkeypatch.setattr(numba, "get_num_threads", fail)
+    monkeypatch.setattr(numba.config, "THREADING_LAYER", "tbb")
+    _jit._threads_start.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"=tbb, .* one thread\. .*loaded. HINT") as warned:
+            assert usable_threads() == usable_threads() == 1
+        assert len(warned) == 1
+    finally:
+        _jit._threads_start.cache_clear()
 
 
 def test_concurrent_calls_from_a_pool() -> None:
