@@ -17,20 +17,20 @@ from fastgsm._types import FloatArray
 
 # Side of the box over which pixels are averaged before their span is taken. White noise then adds
 # 1.5 times its level instead of 8 times, and a hot pixel a 25th of its value.
-BOX = 5
+BOX_PIXELS = 5
 # A type's default range is kept where an image spans this part of it. Beyond, the result would be
 # worse than with the image's own span: at noise 5 and 25 of 255, four times too large a range costs
 # 0.3 and 0.2 dB ("balanced"; "fast" 0.0 and 0.1), eight times 0.6 and 0.5 dB; four times too small
 # a range costs 0.2 and 0.8 dB ("fast" 1.0 and 1.3). (Four Kodak images.)
 LEAST_SPAN, MOST_SPAN = 1 / 3, 2.0
-# How often the default range goes into the span, or the span into the range, without a warning.
-UNLIKELY = 10.0
+# Ratio between the image's range and the default one from which on a warning appears.
+UNLIKELY_RATIO = 10.0
 # Least range relative to the largest magnitude: below, float32 would not hold the differences.
 LEAST_RELATIVE = 1e-6
 # Variance of pixels relative to their squared mean that may be rounding.
 ROUNDING = 1e-14
 # Rows and columns between the boxes that are tried first, see `has_likely_range`.
-TRIED = 16
+TRIED_EVERY_PIXELS = 16
 # Rows that are averaged at once; they stay in the processor's cache.
 ROWS_AT_ONCE = 32
 
@@ -56,7 +56,7 @@ class Extent(NamedTuple):
         Boxes with a pixel that is not ``trusted`` (height, width) do not count, unless all boxes
         have one; then the pixels count one by one.
         """
-        box = tuple(min(BOX, n) for n in planes.shape[1:])
+        box = tuple(min(BOX_PIXELS, n) for n in planes.shape[1:])
         low, high = _ends(planes, trusted, box)
         if np.isnan(low).any():
             box = (1, 1)
@@ -96,11 +96,11 @@ class Extent(NamedTuple):
     def warn(self, dtype: np.dtype[Any]) -> None:
         """Warn if the data range is far from the default of a type."""
         default, data_range = default_data_range(dtype), self.data_range(dtype)
-        if not 1 / UNLIKELY <= data_range / default <= UNLIKELY:
+        if not 1 / UNLIKELY_RATIO <= data_range / default <= UNLIKELY_RATIO:
             warnings.warn(
-                f"image spans {self.span:.3g}, far from {default:g}, the data range of its type. "
-                f"Its data range is taken to be {data_range:.3g}. If that is not the contrast of "
-                f"the scene, give data_range.",
+                f"image spans {data_range:.3g}, far from {default:g}, the data range of its type. "
+                f"That is taken to be its data range. If it is not the contrast of the scene, give "
+                f"data_range.",
                 stacklevel=caller_level(),
             )
 
@@ -108,15 +108,17 @@ class Extent(NamedTuple):
 def has_likely_range(planes: NDArray[Any]) -> bool:
     """Return whether some pixels (n, height, width) show that the default range is to be kept.
 
-    Where they do not, the extent says it. It takes 5 % of the time of "fast", and this 1 %.
+    If not, the extent says which range to use. It takes 5 % of the time of "fast", and this 1 %.
     """
     default = default_data_range(planes.dtype)
     lows, highs = planes.min(axis=(1, 2)), planes.max(axis=(1, 2))
     with np.errstate(invalid="ignore", over="ignore"):
         if not _span(lows.astype(np.float64), highs.astype(np.float64)) <= MOST_SPAN * default:
             return False
-    box = tuple(min(BOX, n) for n in planes.shape[1:])
-    boxes = sliding_window_view(planes, box, axis=(1, 2))[:, ::TRIED, ::TRIED]
+    box = tuple(min(BOX_PIXELS, n) for n in planes.shape[1:])
+    boxes = sliding_window_view(planes, box, axis=(1, 2))[
+        :, ::TRIED_EVERY_PIXELS, ::TRIED_EVERY_PIXELS
+    ]
     means = boxes.mean(axis=(3, 4), dtype=np.float64)
     # A little more than the least span: these means are rounded otherwise.
     return bool(np.ptp(means, axis=(1, 2)).max() > 1.001 * LEAST_SPAN * default)

@@ -103,9 +103,10 @@ def denoise(
     data_range : float, optional
         Contrast of the scene, the value that corresponds to the prior's 1.0. By default 1.0 for
         floats and the type's maximum for integers; but where the image spans less than a third or
-        more than twice that, its span. (Of means over 5x5 pixels, and with a warning where the two
-        differ tenfold.) For noise of photons it counts from the offset, and by default the image's
-        own range is used. "auto" and "camera" judge the level of the noise relative to it.
+        more than twice that, its span. (Of means over 5x5 pixels, and where that is small, with the
+        deviations around them. There is a warning where the two differ tenfold.) For noise of
+        photons it counts from the offset, and by default the image's own range is used. "auto" and
+        "camera" judge the level of the noise relative to it.
     mask : array_like of bool, shape (height, width) or the image's, optional
         True where a pixel is to be trusted. The others are filled in, whatever they hold. NaN
         pixels count as masked. A pixel that is masked in one channel is masked in all.

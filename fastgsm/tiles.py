@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastgsm._arrays import share_pixels
 from fastgsm._checks import check_integer, check_nonnegative, check_random_state
-from fastgsm._data_range import BOX, Extent
+from fastgsm._data_range import BOX_PIXELS, Extent
 from fastgsm._images import channels_first
 from fastgsm._parts import Part, Tile, index, pixel_shape, read_part, tiles_of
 from fastgsm._progress import Progress
@@ -161,8 +161,8 @@ class Measured(NamedTuple):
         """Measure a part, of which ``pixels`` are given, unless all is known."""
         axis = options.channel_axis
         planes = channels_first(pixels, axis)
-        # Boxes that start in a part as small as a box are in the part before.
-        measures = options.data_range is None and min(planes.shape[1:]) >= BOX
+        # Parts overlap by more than a box, so one smaller than a box has none of its own.
+        measures = options.data_range is None and min(planes.shape[1:]) >= BOX_PIXELS
         return cls(
             scan(pixels, part, stride, axis) if known is None else None,
             Extent.of(planes) if measures else None,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastgsm
-from fastgsm._data_range import BOX, Extent
+from fastgsm._data_range import BOX_PIXELS, Extent
 from fastgsm.metrics import mse
 from fastgsm.restore.presets import PRESETS
 
@@ -51,7 +51,9 @@ def test_as_good_as_with_the_right_range(quality: str, top: float, low: float, d
 @pytest.mark.parametrize("dtype", [np.uint16, np.float64])
 def test_an_unlikely_range_is_said_once(dtype: Any) -> None:
     image, _, sigma = noisy(300, 0, dtype)
-    with pytest.warns(UserWarning, match=r"spans .* taken to be .* give data_range") as warned:
+    with pytest.warns(
+        UserWarning, match=r"spans .* taken to be its data range.* give data_range"
+    ) as warned:
         fastgsm.denoise(image, sigma, quality="fast")
     assert len(warned) == 1
     assert warned[0].filename == __file__
@@ -86,7 +88,7 @@ def test_an_image_without_contrast_has_the_range_of_its_type(value: float) -> No
 
 def box_means(plane: Any) -> Any:
     """Return the means over all boxes of a plane."""
-    windows = np.lib.stride_tricks.sliding_window_view(plane, (BOX, BOX))
+    windows = np.lib.stride_tricks.sliding_window_view(plane, (BOX_PIXELS, BOX_PIXELS))
     return windows.mean(axis=(2, 3))
 
 

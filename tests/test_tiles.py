@@ -136,7 +136,7 @@ def test_a_data_range_may_differ_from_that_of_the_type(
 
 
 def test_an_unlikely_range_warns(noisy: Any) -> None:
-    with pytest.warns(UserWarning, match=r"data range is taken to be .* give data_range") as warned:
+    with pytest.warns(UserWarning, match=r"image spans .*give data_range") as warned:
         by_tiles(noisy[:40] * 255, 25, quality="fast", tile=24)
     assert len(warned) == 1
 

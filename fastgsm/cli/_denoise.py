@@ -53,7 +53,14 @@ def add_to(commands: Any) -> None:
         "replaced",
     )
     _add_noise_and_mask(command)
-    _options.add_shared(command, "--data-range", "--max-pixels")
+    command.add_argument(
+        "--data-range",
+        type=float,
+        metavar="R",
+        help="contrast of the scene (default: 1 for floats and the type's maximum for integers; "
+        "the image's own where it is far from that)",
+    )
+    _options.add_shared(command, "--max-pixels")
     command.add_argument(
         "--prior",
         metavar="NAME|FILE",

@@ -17,6 +17,7 @@ from fastgsm._images import (
     check_peak,
     trusted_pixels,
     with_median,
+    without_ones,
 )
 from fastgsm._types import FloatArray
 from fastgsm.noise.affine import AffineVariance, rises_in_a_channel
@@ -98,7 +99,7 @@ def estimate_noise(
     array([0.1])
     """
     wanted = check_kind(kind)
-    original = real_array(image, "image")
+    original, mask = without_ones(channel_axis, real_array(image, "image"), mask)
     trusted = trusted_pixels(original, mask, channel_axis)
     if data_range is None:
         extent = Extent.of(channels_first(original, channel_axis), trusted)

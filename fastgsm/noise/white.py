@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgsm._arrays import peak_of
-from fastgsm._images import as_float_image, channels_first
+from fastgsm._images import as_float_image, channels_first, without_ones
 from fastgsm._types import FloatArray
 from fastgsm.noise.channels import channels_of
 from fastgsm.noise.covariance import sigma_of_channels
@@ -90,6 +90,7 @@ def estimate_sigma(
     0.1
     """
     pixels, data_range = as_float_image(image)
+    pixels, mask = without_ones(channel_axis, pixels, mask)
     planes = channels_first(pixels, channel_axis)
     inside = None if mask is None else _check_mask(mask, planes.shape[1:])
     return sigma_of_planes(planes, data_range, inside)

@@ -171,3 +171,12 @@ def test_masked_pixels_where_channels_are_unequally_noisy(clean: Any) -> None:
     for channel in (1, 2):
         errors = [np.square(each - image)[mask][:, channel].mean() for each in (whole, filled)]
         assert errors[1] < 1.6 * errors[0]
+
+
+def test_axes_of_length_one_are_left_out() -> None:
+    noisy = noisy_leaves((64, 80))
+    mask = np.ones(noisy.shape, bool)
+    mask[:4] = False
+    for estimate in (fastgsm.estimate_sigma, lambda *a, **k: estimate_noise(*a, **k).level):
+        assert estimate(noisy[None, :, :, None]) == estimate(noisy)
+        assert estimate(noisy[None], mask=mask[None]) == estimate(noisy, mask=mask)
