@@ -116,9 +116,8 @@ def has_likely_range(planes: NDArray[Any]) -> bool:
         if not _span(lows.astype(np.float64), highs.astype(np.float64)) <= MOST_SPAN * default:
             return False
     box = tuple(min(BOX_PIXELS, n) for n in planes.shape[1:])
-    boxes = sliding_window_view(planes, box, axis=(1, 2))[
-        :, ::TRIED_EVERY_PIXELS, ::TRIED_EVERY_PIXELS
-    ]
+    some = slice(None, None, TRIED_EVERY_PIXELS)
+    boxes = sliding_window_view(planes, box, axis=(1, 2))[:, some, some]
     means = boxes.mean(axis=(3, 4), dtype=np.float64)
     # A little more than the least span: these means are rounded otherwise.
     return bool(np.ptp(means, axis=(1, 2)).max() > 1.001 * LEAST_SPAN * default)

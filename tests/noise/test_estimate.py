@@ -15,7 +15,7 @@ from fastgsm.metrics import psnr
 from fastgsm.noise.channels import BASIS
 from fastgsm.noise.coloured import RESPONSE, autocovariance
 from fastgsm.restore.planes import patch_covariance
-from tests.helpers import photograph
+from tests.helpers import noisy_leaves, photograph
 
 
 @pytest.fixture(scope="module")
