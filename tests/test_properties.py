@@ -67,7 +67,7 @@ def images(draw: Any) -> np.ndarray:
 
 
 sigmas = st.floats(0.01, 1.0)
-single_pass = partial(fastgsm.denoise, quality="fast")
+single_pass = partial(fastgsm.denoise, quality="fast", data_range=1)
 
 
 @pytest.mark.parametrize("quality", QUALITIES)

@@ -157,7 +157,7 @@ def test_model_with_contents_of_another_kind(
         (b'"version": 1', b'"version": 0', "version 0 .* use the release that wrote it"),
         (b'"version": 1', b'"version": "1"', "version '1' .* use the release"),
         (b'"converged": ', b'"convergent": ', "converged = None; wanted a bool"),
-        (b'"lower_bounds": [', b'"lower_bounds": [NaN, ', "missing, NaN or infinite"),
+        (b'"lower_bounds": [', b'"lower_bounds": [NaN, ', "are NaN or infinite"),
         (b'"tol": 0.1', b'"tol": NaN', "tol is nan"),
         (b'"tol": 0.1', b'"tol": {}', "option tol is {}; wanted a number or a word"),
     ],

@@ -23,7 +23,7 @@ import pytest
 from benchmarks import common
 from benchmarks.cases.case import arrays
 from benchmarks.kernels import CASES
-from fastgsm.kernels._jit import CHECKS_BOUNDS, KERNELS, limit_workers
+from fastgsm.kernels._jit import CHECKS_BOUNDS, KERNELS, limit_workers, threads_for_any_work
 from tests.kernels.helpers import JIT
 
 # Bounds checks would make other code, and compiling all of it takes minutes.
@@ -59,7 +59,7 @@ def digests(order: tuple[str, ...]) -> dict[str, str]:
     """Run every case with one build, and then with the other."""
     found = {}
     for build in order:
-        with limit_workers(1 if build == "serial" else None):
+        with limit_workers(1 if build == "serial" else None), threads_for_any_work():
             for name, case in CASES.items():
                 for dtype in dtypes(name):
                     found[f"{name}, {dtype}, {build}"] = digest(case(dtype).ours())

@@ -8,7 +8,7 @@ import pytest
 import fastgsm
 from fastgsm.restore.single_pass import left_by_averaging
 
-denoise = partial(fastgsm.denoise, quality="fast", return_std=True)
+denoise = partial(fastgsm.denoise, quality="fast", return_std=True, data_range=1)
 
 NOISE = [10 / 255, 25 / 255, 50 / 255]
 
@@ -137,7 +137,7 @@ def test_std_of_floats_keeps_their_precision(small, dtype, expected):
 def test_std_of_integers_is_in_grey_levels_and_not_rounded(small, dtype):
     top = np.iinfo(dtype).max
     image = np.rint(small * top).astype(dtype)
-    denoised, std = denoise(image, 0.1 * top)
+    denoised, std = denoise(image, 0.1 * top, data_range=top)
     assert denoised.dtype == dtype
     assert std.dtype == np.float32
     np.testing.assert_allclose(std, denoise(image / top, 0.1)[1] * top, rtol=1e-3)
