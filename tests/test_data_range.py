@@ -48,6 +48,19 @@ def test_as_good_as_with_the_right_range(quality: str, top: float, low: float, d
     assert mse(by_itself, clean) < 0.6 * mse(image, clean)
 
 
+@pytest.mark.parametrize("quality", PRESETS)
+@pytest.mark.parametrize("offset", [1e4, 3e5])
+def test_an_offset_beside_which_the_contrast_is_small(quality: str, offset: float) -> None:
+    image = (noisy(1, 0, np.float64)[0] + offset).astype(np.float32)
+    expected = fastgsm.denoise(image.astype(np.float64), 0.05, quality=quality)
+    result = fastgsm.denoise(image, 0.05, quality=quality)
+    assert result.dtype == np.float32
+    assert np.abs(result - expected).max() < 0.01 + np.spacing(np.float32(offset))
+    out = np.empty_like(image)
+    fastgsm.denoise_tiles(image, out, 0.05, quality=quality, tile=48)
+    np.testing.assert_array_equal(out, result)
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.float64])
 def test_an_unlikely_range_is_said_once(dtype: Any) -> None:
     image, _, sigma = noisy(300, 0, dtype)

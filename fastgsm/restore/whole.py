@@ -51,7 +51,10 @@ def denoise_array(
     known = original if trusted is None else with_median(original, trusted, axis)
     if not isinstance(noise, NoiseModel) or noise.photons is None:
         photons = None
-        pixels, unit = as_float_image(known, data_range=options.unit(original.dtype))
+        unit = options.unit(original.dtype)
+        if options.extent is not None and options.extent.needs_float64(unit):
+            known = known.astype(np.float64)
+        pixels, unit = as_float_image(known, data_range=unit)
     else:
         photons = noise.photons
         pixels, unit = stabilised_image(known, photons, options.data_range, options.extent)
