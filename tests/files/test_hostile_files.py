@@ -26,6 +26,7 @@ import pytest
 
 import fastgsm
 from fastgsm import cli
+from fastgsm.files import kept
 from fastgsm.files import tiff as _tiff
 from fastgsm.io import read_image, read_pages, write_image
 
@@ -277,6 +278,30 @@ def test_png_whose_chunk_claims_gigabytes(tmp_path: Path) -> None:
         read_image(path)
     assert tracemalloc.get_traced_memory()[1] < 32 * MIB
     tracemalloc.stop()
+
+
+def test_exif_whose_tables_and_values_overlap() -> None:
+    """Tables that point to themselves take cubic work, and values on one another much memory."""
+    n = 3000
+    head = b"II*\0" + struct.pack("<IH", 8, n)
+    entry = struct.pack("<HHII", 34665, 4, 1, 8)
+    own = head + struct.pack("<HHII", 271, 2, 4, 0x00414141) + entry * (n - 1)
+    part = kept.kept_exif(own)
+    assert part is not None and len(part) == 8 + 2 + 12 + 4
+    values = [struct.pack("<HHII", 1000 + i, 7, 12 * n, 8) for i in range(n)]
+    tracemalloc.start()
+    assert kept.kept_exif(head + b"".join(values)) is None
+    assert tracemalloc.get_traced_memory()[1] < MIB
+    tracemalloc.stop()
+    twice = struct.pack("<HHII", 271, 2, 4, 0x00424242)
+    same = kept.kept_exif(own[:8] + struct.pack("<H", 2) + own[10:22] + twice)
+    assert same == part
+
+
+def test_xmp_whose_thumbnails_are_never_closed() -> None:
+    """A search for each one's end took hours for a few megabytes."""
+    for text in (b"<xmp:Thumbnails>", b"<xmp:Thumbnails ", b"<tiff:Orientation "):
+        assert kept.kept_xmp(text * 200_000) == text * 200_000
 
 
 def tiff(tags: dict[int, tuple[int, int]], data: bytes = b"", next_page: int = 0) -> bytes:
