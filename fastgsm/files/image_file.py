@@ -47,7 +47,7 @@ class ImageFile:
     Attributes
     ----------
     array : ndarray of shape (height, width) or (height, width, channels)
-        Grey or RGB pixels in the file's own type. A TIFF may have any number of channels: a band
+        Grey or RGB pixels in the file's own type. A TIFF may have any number of channels: a channel
         of infrared after red, green and blue, for example.
     alpha : ndarray of shape (height, width), optional
         Opacity, in the type of `array`; None if the file has none.

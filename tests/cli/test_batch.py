@@ -276,7 +276,7 @@ def test_an_image_without_any_value_is_an_error(folder: Path, capsys: Any) -> No
     tags = [(42113, 2, None, "0", True)]
     tifffile.imwrite("in.tif", noisy(0), photometric="miniswhite", extratags=tags)
     assert run("denoise", "in.tif", "out.tif", *FAST) == 2
-    assert "convert it first" in error_line(capsys)
+    assert "its values are converted (white as 0" in error_line(capsys)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_what_a_tiff_says_of_its_pixels_is_kept(tmp_path: Path, byteorder: str) 
 @pytest.mark.parametrize("big", [False, True])
 def test_a_large_result_is_a_bigtiff(tmp_path: Path, monkeypatch: Any, big: bool) -> None:
     if big:
-        monkeypatch.setattr(tiff_write, "CLASSIC", 1000)
+        monkeypatch.setattr(tiff_write, "CLASSIC_BYTES", 1000)
     np.save(tmp_path / "in.npy", noisy())
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.tif", *OPTIONS) == 0
     with tifffile.TiffFile(tmp_path / "out.tif") as tiff:

@@ -9,6 +9,7 @@ import contextlib
 import io as bytes_io
 import lzma
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -158,7 +159,7 @@ def test_model_with_contents_of_another_kind(
         (b'"version": 1', b'"version": 0', "version 0 .* use the release that wrote it"),
         (b'"version": 1', b'"version": "1"', "version '1' .* use the release"),
         (b'"converged": ', b'"convergent": ', "converged = None; wanted a bool"),
-        (b'"lower_bounds": [', b'"lower_bounds": [NaN, ', "missing, NaN or infinite"),
+        (b'"lower_bounds": [', b'"lower_bounds": [NaN, ', "log-likelihoods are NaN or inf"),
         (b'"tol": 0.1', b'"tol": NaN', "tol is nan"),
         (b'"tol": 0.1', b'"tol": {}', "option tol is {}; wanted a number or a word"),
     ],
@@ -349,6 +350,27 @@ def test_tiff_of_other_compressions_that_expands(tmp_path: Path, number: int, en
         assert read_image(tmp_path / "a.tif").array.shape == (8, 8)
     else:
         refusal(read_image, tmp_path / "a.tif", limit=8 * MIB)
+
+
+def test_jpeg_2000_with_another_size_in_an_earlier_box(tmp_path: Path) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    big = codecs.jpeg2k_encode(np.zeros((3000, 3000), np.uint8), level=0, codecformat="jp2")
+    size = codecs.jpeg2k_encode(np.zeros((8, 8), np.uint8), level=0, codecformat="j2k")[:60]
+    place = 12 + struct.unpack_from(">I", big, 12)[0]  # after the signature and the type
+    boxes = struct.pack(">I4s", 8 + len(size), b"free") + size
+    for data, message in (
+        (big[:place] + boxes + big[place:], "holds 3000x3000"),
+        (size + big, "opj_"),
+        (b"\0" + size, "has no size"),
+    ):
+        tifffile.imwrite(
+            tmp_path / "a.tif", iter([data]), shape=(8, 8), dtype="u1", compression=34712
+        )
+        assert re.search(message, refusal(read_image, tmp_path / "a.tif", limit=8 * MIB))
+    good = codecs.jpeg2k_encode(np.full((8, 8), 9, np.uint8), level=0, codecformat="jp2")
+    good = good[:place] + boxes + good[place:]
+    tifffile.imwrite(tmp_path / "a.tif", iter([good]), shape=(8, 8), dtype="u1", compression=34712)
+    assert (read_image(tmp_path / "a.tif").array == 9).all()
 
 
 def test_tiff_whose_part_claims_gigabytes(tmp_path: Path) -> None:

@@ -252,6 +252,23 @@ def test_without_photometric_the_samples_tell(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif")
 
 
+def test_chroma_that_the_decoder_does_not_convert_is_refused(tmp_path: Path) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    image = smooth((64, 64, 3))
+    planes = [codecs.jpeg8_encode(np.ascontiguousarray(image[..., i])) for i in range(3)]
+    whole = [codecs.jpeg2k_encode(image, level=0, codecformat="j2k", mct=False)]
+    for data, shape, options in (
+        (planes, (3, 64, 64), {"compression": "jpeg", "planarconfig": "separate"}),
+        (whole, (64, 64, 3), {"compression": 34712}),
+    ):
+        tifffile.imwrite(
+            tmp_path / "a.tif", iter(data), shape=shape, dtype="u1", photometric="ycbcr",
+            subsampling=(1, 1), **options,
+        )  # fmt: skip
+        with pytest.raises(ValueError, match=r"YCbCr with axes .*, compressed by .*save it as RGB"):
+            read_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
