@@ -91,6 +91,18 @@ class ImageFile:
         return 3 if self.n_channels >= 3 and (self.tags is None or self.tags.rgb) else 1
 
     @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Pixels per inch, across and down; None if the file does not say."""
+        if self.tags is None:
+            return None if self.notes is None else self.notes.dpi
+        inch = {2: 1.0, 3: 2.54}.get(self.tags.unit)
+        if inch is None or self.tags.resolution is None:
+            return None
+        (across, of_across), (down, of_down) = self.tags.resolution
+        dpi = inch * across / of_across, inch * down / of_down
+        return dpi if min(dpi) > 0 else None
+
+    @property
     def stored(self) -> np.ndarray:
         """Pixels with alpha as the last channel: (height, width[, channels])."""
         if self.alpha is None:

@@ -214,8 +214,8 @@ def chunks_of(notes: PictureNotes, orientation: int) -> list[tuple[bytes, bytes]
     """Return the chunks that a PNG has to get: kind and content."""
     chunks = list(notes.chunks)
     kinds = {kind for kind, _ in chunks}
-    if notes.dpi and b"pHYs" not in kinds:
-        per_metre = [round(dpi / INCHES_PER_METRE) for dpi in notes.dpi]
+    per_metre = [round(dpi / INCHES_PER_METRE) for dpi in notes.dpi or ()]
+    if per_metre and max(per_metre) < 2**31 and b"pHYs" not in kinds:
         chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if notes.comment:
         chunks.append((b"zTXt", b"Comment\0\0" + zlib.compress(notes.comment)))

@@ -14,8 +14,9 @@ import numpy as np
 from fastgsm._extras import import_extra
 from fastgsm.files import pillow
 from fastgsm.files.image_file import ImageFile, native
+from fastgsm.files.nodata import can_hold
 from fastgsm.files.tiff_pixels import MASK, Kind, Parts, check_parts_present, kind_of, pixels
-from fastgsm.files.tiff_tags import about
+from fastgsm.files.tiff_tags import TagValues, about
 
 # A TIFF can name other files that hold its pixels; an untrusted file must not make us read others.
 ONE_FILE = {"is_ome": False, "is_mmstack": False, "is_ndtiff": False}
@@ -46,7 +47,8 @@ def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[ImageFile]:
                     max_pixels -= page.imagewidth * page.imagelength
                 if page is not None:
                     check_parts_present(file, page, size)
-        return [_image(file, tiff, entry, kind) for entry, kind in zip(entries, kinds, strict=True)]
+        values = TagValues(file)
+        return [_image(file, values, tiff, *each) for each in zip(entries, kinds, strict=True)]
 
 
 @contextmanager
@@ -71,8 +73,8 @@ def opened(file: BinaryIO, max_part: int) -> Iterator[ImageFile]:
         else:
             check_part_size(page.chunks, max_part)
             array = Parts(file, page)
-        orientation, icc_profile, tags = about(file, tiff, page, kind.rgb)
-        if tags.nodata is not None:
+        orientation, icc_profile, tags = about(TagValues(file), tiff, page, kind.rgb)
+        if tags.nodata is not None and can_hold(page.dtype, tags.nodata):
             number = tags.nodata.rstrip(b"\0 ").decode("latin-1")
             raise ValueError(
                 f"its pixels of {number} have no value (tag GDAL_NODATA), and --tile cannot leave "
@@ -171,11 +173,11 @@ def _with_mask(entry: Entry | None, mask: Any) -> Entry:
     return Entry(entry.page, mask)
 
 
-def _image(file: BinaryIO, tiff: Any, entry: Entry, kind: Kind) -> ImageFile:
+def _image(file: BinaryIO, values: TagValues, tiff: Any, entry: Entry, kind: Kind) -> ImageFile:
     """Return what a page holds."""
     page = entry.page
     stored = pixels(file, page, kind)
-    orientation, icc_profile, tags = about(file, tiff, page, kind.rgb)
+    orientation, icc_profile, tags = about(values, tiff, page, kind.rgb)
     if tags.nodata is not None and not (kind.as_stored and page.bitspersample >= 8):
         raise ValueError("its values are converted (white as 0, palette, few bits or YCbCr), so "
                          "that those without a value (tag GDAL_NODATA) cannot come back; save it "

@@ -13,8 +13,8 @@ from fastgsm._extras import import_extra
 from fastgsm.files.image_file import ImageFile
 from fastgsm.files.kept import ORIENTATION
 from fastgsm.files.tiff import IS_MASK, ONE_FILE
+from fastgsm.files.tiff_tags import DESCRIPTION
 
-DESCRIPTION = 270  # number of the tag
 INCH = 2  # as the unit of the resolution
 FRACTIONS = {5: "u4", 10: "i4"}  # types of tags that hold a numerator and a denominator
 CLASSIC_BYTES = 2**32 - 2**25  # bytes of pixels; a TIFF with more needs wider offsets
@@ -98,8 +98,8 @@ def _options(stack: Sequence[ImageFile]) -> dict[str, Any]:
     extra_samples = ["unspecified"] * n_extra + ["unassalpha"] * (first.alpha is not None)
     resolution: Any = tags.resolution if tags else None
     unit = tags.unit if tags else None
-    if tags is None and first.notes is not None and first.notes.dpi is not None:
-        resolution, unit = first.notes.dpi, INCH
+    if tags is None and first.dpi is not None:
+        resolution, unit = first.dpi, INCH
     return {
         "photometric": "rgb" if first.n_colours == 3 else "minisblack",
         "planarconfig": "contig" if first.stored.ndim == 3 else None,

@@ -381,6 +381,26 @@ def test_tiff_whose_part_claims_gigabytes(tmp_path: Path) -> None:
     assert "beyond its end" in refusal(read_image, tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("apart", [0, 1])
+def test_tiff_whose_pages_point_to_the_same_large_tag(tmp_path: Path, apart: int) -> None:
+    n, size = 50, MIB
+    content = bytearray(b"II*\0" + struct.pack("<I", 8 + size) + bytes(size))
+    tags = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 8, 278: 8, 279: 64}
+    for i in range(n):
+        content += struct.pack("<H", len(tags) + 1)
+        content += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+        content += struct.pack("<HHII", 65000, 7, size - n, 8 + i * apart)
+        content += struct.pack("<I", len(content) + 4 if i < n - 1 else 0)
+    (tmp_path / "a.tif").write_bytes(content)
+    if apart:
+        assert "tags overlap" in refusal(read_pages, tmp_path / "a.tif", limit=8 * MIB)
+        return
+    tracemalloc.start()
+    assert len(read_pages(tmp_path / "a.tif")) == n
+    assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+    tracemalloc.stop()
+
+
 def test_tiff_whose_pages_lead_round_in_a_circle(tmp_path: Path) -> None:
     page = {256: (4, 8), 257: (4, 8), 258: (3, 8), 262: (3, 1), 273: (4, 8), 279: (4, 64)}
     second = len(tiff(page))

@@ -296,7 +296,7 @@ def test_what_is_not_read_is_named_with_a_remedy(
         read_image(tmp_path / "a.tif")
 
 
-def test_old_jpeg_and_uneven_bits_are_refused(tmp_path: Path) -> None:
+def test_old_jpeg_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, smooth((16, 16, 3)), photometric="rgb", compression="jpeg")
     set_tag(path, 259, 6)
@@ -359,6 +359,19 @@ def test_a_fourth_sample_that_nothing_is_said_of_is_data(tmp_path: Path) -> None
     image = read_image(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.array, stored)
     assert image.alpha is None
+
+
+@pytest.mark.parametrize("kind", ["palette", "planar"])
+def test_tifffiles_description_of_another_layout_is_left_out(tmp_path: Path, kind: str) -> None:
+    if kind == "palette":
+        options = {"photometric": "palette", "colormap": np.zeros((3, 256), "u2")}
+        tifffile.imwrite(tmp_path / "a.tif", pixels((9, 8), "u1"), **options)
+    else:
+        options = {"photometric": "rgb", "planarconfig": "separate"}
+        tifffile.imwrite(tmp_path / "a.tif", pixels((3, 9, 8), "u1"), **options)
+    write_image(tmp_path / "b.tif", read_image(tmp_path / "a.tif"))
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert 270 not in tiff.pages[0].tags and tiff.series[0].shape == (9, 8, 3)
 
 
 # ---- pages
