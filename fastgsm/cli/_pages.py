@@ -55,10 +55,10 @@ def restore(
     if len(errors) == len(pages):
         first = _options.one_line(errors[1])
         raise ValueError(f"none of its {len(pages)} pages can be denoised; page 1: {first}")
-    for number, error in errors.items():
+    for number, reason in errors.items():
         print(
             f"fastgsm: error: {source}, page {number} of {len(pages)}: "
-            f"{_options.one_line(error)} (it is written as it was)",
+            f"{_options.one_line(reason)} (it is written as it was)",
             file=sys.stderr,
             flush=True,
         )
