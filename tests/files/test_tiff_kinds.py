@@ -304,6 +304,21 @@ def test_old_jpeg_is_refused(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_uneven_bits_are_refused(tmp_path: Path) -> None:
+    """Red and blue of 5 bits and green of 6, as in files of scanners."""
+    tags = {256: 8, 257: 8, 258: None, 259: 1, 262: 2, 273: 0, 277: 3, 278: 8, 279: 128}
+    bits = 8 + 2 + 12 * len(tags) + 4  # where their numbers are
+    tags[273] = bits + 6
+    content = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    for number, value in tags.items():
+        count_and_value = (3, bits) if value is None else (1, value)
+        content += struct.pack("<HHII", number, 3, *count_and_value)
+    content += bytes(4) + struct.pack("<3H", 5, 6, 5) + bytes(128)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(ValueError, match=r"\(5, 6, 5\)-bit RGB .*; save it as grey or RGB"):
+        read_image(tmp_path / "a.tif")
+
+
 # ---- channels and alpha
 
 
