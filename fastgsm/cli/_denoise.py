@@ -25,7 +25,7 @@ EXAMPLES = """\
 
 With several images or a folder, OUT is a folder, which is created if missing, and each result has
 the name of its image. If an image fails, it is named on standard error, the others are still done,
-and the exit status is 1. So it is if a page of a stack fails, which is then written as it was.
+and the exit status is 1. The same holds for a stack: a page that fails is written unchanged.
 
 Pixels that a GeoTIFF marks as missing (GDAL's no-data value or mask page) come back as they were.
 Channels of a TIFF besides grey or red, green and blue are denoised one by one.

@@ -31,13 +31,13 @@ def restore(
     """Denoise each page; return the pages and their noise.
 
     A page that cannot be denoised is named on standard error and kept as it is, with None for its
-    noise. If none can be, the first error is raised.
+    noise. If none can be, an error with that of the first page is raised.
     """
     from fastgsm._progress import Progress
 
     cleaned: list[ImageFile] = []
     noises: list[NoiseModel | None] = []
-    errors: list[Exception] = []
+    errors: dict[int, Exception] = {}
     several = len(pages) > 1
     with Progress(len(pages), "denoising pages", progress and several) as bar:
         for number, page in enumerate(pages, 1):
@@ -45,19 +45,23 @@ def restore(
             try:
                 clean, noise = _restored(args, page, options, progress and not several)
             except ERRORS as error:
-                errors.append(error)
-                if len(errors) == len(pages):
-                    raise errors[0] from None
+                errors[number] = error
                 clean = page
-                print(
-                    f"fastgsm: error: {source}, page {number} of {len(pages)}: "
-                    f"{_options.one_line(error)} (it is written as it was)",
-                    file=sys.stderr,
-                    flush=True,
-                )
             cleaned.append(clean)
             noises.append(noise)
             bar.update()
+    if not several and errors:
+        raise errors[1]
+    if len(errors) == len(pages):
+        first = _options.one_line(errors[1])
+        raise ValueError(f"none of its {len(pages)} pages can be denoised; page 1: {first}")
+    for number, reason in errors.items():
+        print(
+            f"fastgsm: error: {source}, page {number} of {len(pages)}: "
+            f"{_options.one_line(reason)} (it is written as it was)",
+            file=sys.stderr,
+            flush=True,
+        )
     return cleaned, noises
 
 

@@ -68,7 +68,8 @@ def read_mask(path: Path, max_pixels: int) -> NDArray[np.bool_]:
     channels = image.array.reshape(*image.array.shape[:2], -1)
     values = np.unique(channels)
     grey = (channels == channels[..., :1]).all() and image.alpha is None
-    if not grey or (channels.dtype != np.bool_ and (len(values) > 2 or 0 not in values[:-1])):
+    all_missing = channels.dtype != np.bool_ and not values.any()
+    if not grey or all_missing or np.count_nonzero(values) > 1:
         raise ValueError(
             f"--mask {path} has {len(values)} values{'' if grey else ', and colour or alpha'};"
             f" wanted a grey image of two: 0 where a pixel is missing, another value elsewhere"
@@ -116,6 +117,8 @@ def _check_held(format_: str, image: ImageFile) -> None:
         raise ValueError(f"pixels must be integers or floats, not {dtype}")
     if format_ == "JPEG" and image.alpha is not None:
         raise ValueError("JPEG holds no alpha channel; write PNG (.png) or TIFF (.tif)")
+    if format_ == "JPEG" and image.notes is not None:
+        pillow.check_notes(image.notes)
     if format_ != "TIFF" and (image.n_channels != image.n_colours or image.n_channels == 2):
         raise ValueError(
             f"{format_} holds grey or RGB pixels, not {image.n_channels} channels; write TIFF "

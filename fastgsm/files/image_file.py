@@ -47,7 +47,7 @@ class ImageFile:
     Attributes
     ----------
     array : ndarray of shape (height, width) or (height, width, channels)
-        Grey or RGB pixels in the file's own type. A TIFF may have any number of channels: a band
+        Grey or RGB pixels in the file's own type. A TIFF may have any number of channels: a channel
         of infrared after red, green and blue, for example.
     alpha : ndarray of shape (height, width), optional
         Opacity, in the type of `array`; None if the file has none.
@@ -89,6 +89,18 @@ class ImageFile:
     def n_colours(self) -> int:
         """Number of channels that are one picture: 3 for RGB, of which others are independent."""
         return 3 if self.n_channels >= 3 and (self.tags is None or self.tags.rgb) else 1
+
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Pixels per inch, across and down; None if the file does not say."""
+        if self.tags is None:
+            return None if self.notes is None else self.notes.dpi
+        inch = {2: 1.0, 3: 2.54}.get(self.tags.unit)
+        if inch is None or self.tags.resolution is None:
+            return None
+        (across, of_across), (down, of_down) = self.tags.resolution
+        dpi = inch * across / of_across, inch * down / of_down
+        return dpi if min(dpi) > 0 else None
 
     @property
     def stored(self) -> np.ndarray:

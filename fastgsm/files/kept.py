@@ -57,14 +57,28 @@ INCHES_PER_METRE = 0.0254
 
 
 def kept_xmp(xmp: bytes) -> bytes:
-    """Return XMP without its thumbnails and its orientation."""
+    """Return XMP without its thumbnails and its orientation.
+
+    Each byte is looked at a few times, whatever the text is: no pattern goes beyond the next tag.
+    """
+    parts, place = [], 0
+    for opening in re.finditer(rb"<(\w+:Thumbnails)\b[^<>]*>", xmp):
+        if opening.start() < place:  # within another
+            continue
+        end = opening.end()
+        if not opening[0].endswith(b"/>"):
+            closing = xmp.find(b"</" + opening[1], end)
+            end = xmp.find(b">", closing) + 1
+            if closing < 0 or end == 0:  # it is never closed
+                break
+        parts.append(xmp[place : opening.start()])
+        place = end
+    xmp = b"".join([*parts, xmp[place:]])
     for pattern in (
-        rb"<(\w+:Thumbnails)\b[^>]*(?<!/)>.*?</\1\s*>",
-        rb"<\w+:Thumbnails\b[^>]*/>",
-        rb"<(tiff:Orientation)\b[^>]*>[^<]*</\1\s*>",
+        rb"<(tiff:Orientation)\b[^<>]*>[^<]*</\1\s*>",
         rb"""\btiff:Orientation\s*=\s*("[^"]*"|'[^']*')""",
     ):
-        xmp = re.sub(pattern, b"", xmp, flags=re.DOTALL)
+        xmp = re.sub(pattern, b"", xmp)
     return xmp
 
 
@@ -74,7 +88,7 @@ def kept_resources(resources: bytes) -> bytes:
     A resource is a signature, its number, a name and a content, both with their length before them
     and padded to an even length.
     """
-    kept, place = b"", 0
+    kept, place = bytearray(), 0
     while place + 12 <= len(resources):
         start, (signature, number, name) = place, struct.unpack_from(">4sHB", resources, place)
         place += 6 + (name + 2) // 2 * 2
@@ -85,7 +99,7 @@ def kept_resources(resources: bytes) -> bytes:
         if place > len(resources) + 1:
             return b""
         kept += b"" if number in PHOTOSHOP_THUMBNAILS else resources[start:place]
-    return kept
+    return bytes(kept)
 
 
 # ---- EXIF
@@ -94,47 +108,69 @@ def kept_resources(resources: bytes) -> bytes:
 def kept_exif(exif: bytes) -> bytes | None:
     """Return EXIF without orientation and previews; None if nothing is left.
 
-    Entries that are damaged or of an unknown type are left out.
+    Entries that are damaged or of an unknown type are left out, and so is all of it if its values
+    overlap, so that together they are longer than it.
     """
     exif = exif.removeprefix(b"Exif\0\0")
     if exif[:4] not in (b"II*\0", b"MM\0*") or len(exif) < 8:
         return None
     order = "<" if exif[:2] == b"II" else ">"
-    table = _table(exif, order, struct.unpack_from(f"{order}I", exif, 4)[0], depth=0)
-    return exif[:4] + struct.pack(f"{order}I", 8) + _written(table, order, 8) if table else None
+    reader = _Reader(exif, order)
+    table = reader.table(struct.unpack_from(f"{order}I", exif, 4)[0])
+    if not table or reader.n_kept > len(exif):
+        return None
+    return exif[:4] + struct.pack(f"{order}I", 8) + _written(table, order, 8)
 
 
 def with_orientation(exif: bytes | None, orientation: int) -> bytes:
     """Return kept EXIF with an orientation; nothing if there is neither."""
     exif = b"MM\0*\0\0\0\x08" if exif is None else exif
     order = "<" if exif[:2] == b"II" else ">"
-    table = _table(exif, order, 8, depth=0)
+    table = _Reader(exif, order).table(8)
     if orientation != 1:
         table.append((ORIENTATION, 3, 1, struct.pack(f"{order}H", orientation)))
     return exif[:8] + _written(table, order, 8) if table else b""
 
 
-def _table(exif: bytes, order: str, place: int, depth: int) -> Table:
-    """Return the entries of the table at ``place`` that are kept, with those of inner tables."""
-    table: Table = []
-    n_entries = struct.unpack_from(f"{order}H", exif, place)[0] if place + 2 <= len(exif) else 0
-    for start in range(place + 2, min(place + 2 + 12 * n_entries, len(exif) - 11), 12):
-        number, kind, count, value_place = struct.unpack_from(f"{order}HHII", exif, start)
-        if number in TABLES and depth < 2:
-            inner = _table(exif, order, value_place, depth + 1)
-            table += [(number, 4, 1, inner)] if inner else []
-            continue
-        size = count * VALUE_BYTES.get(kind, 0)
-        value_place = value_place if size > 4 else start + 8
-        known = size > 0 and value_place + size <= len(exif)
-        if known and number not in PIXELS | POINTERS | {ORIENTATION}:
-            table.append((number, kind, count, exif[value_place : value_place + size]))
-    return table
+class _Reader:
+    """Reads tables of EXIF. Each is read once, because they may point to one another."""
+
+    def __init__(self, exif: bytes, order: str) -> None:
+        self._exif, self._order = exif, order
+        self._places: set[int] = set()
+        self.n_kept = 0  # bytes of values; more than `exif` has are not read
+
+    def table(self, place: int, depth: int = 0) -> Table:
+        """Return the entries of the table at ``place`` that are kept, with inner tables.
+
+        Of entries with one number, the first is kept.
+        """
+        exif, order = self._exif, self._order
+        table: dict[int, tuple[int, int, int, bytes | Table]] = {}
+        known = place not in self._places and place + 2 <= len(exif)
+        n_entries = struct.unpack_from(f"{order}H", exif, place)[0] if known else 0
+        self._places.add(place)
+        for start in range(place + 2, min(place + 2 + 12 * n_entries, len(exif) - 11), 12):
+            number, kind, count, value_place = struct.unpack_from(f"{order}HHII", exif, start)
+            if number in table or self.n_kept > len(exif):
+                continue
+            if number in TABLES and depth < 2:
+                inner = self.table(value_place, depth + 1)
+                if inner:
+                    table[number] = number, 4, 1, inner
+                continue
+            size = count * VALUE_BYTES.get(kind, 0)
+            value_place = value_place if size > 4 else start + 8
+            whole = size > 0 and value_place + size <= len(exif)
+            if whole and number not in PIXELS | POINTERS | {ORIENTATION}:
+                table[number] = number, kind, count, exif[value_place : value_place + size]
+                self.n_kept += size
+        return list(table.values())
 
 
 def _written(table: Table, order: str, start: int) -> bytes:
     """Return the bytes of a table that begins at ``start``."""
-    entries, values = b"", b""
+    entries, values = bytearray(), bytearray()
     for number, kind, count, value in sorted(table, key=lambda entry: entry[0]):
         place = start + 2 + 12 * len(table) + 4 + len(values)
         if isinstance(value, bytes) and len(value) <= 4:
@@ -144,7 +180,7 @@ def _written(table: Table, order: str, start: int) -> bytes:
             values += value if isinstance(value, bytes) else _written(value, order, place)
             values += b"\0" * (len(values) % 2)
         entries += struct.pack(f"{order}HHI", number, kind, count) + field
-    return struct.pack(f"{order}H", len(table)) + entries + bytes(4) + values
+    return b"".join([struct.pack(f"{order}H", len(table)), entries, bytes(4), values])
 
 
 # ---- PNG
@@ -178,8 +214,8 @@ def chunks_of(notes: PictureNotes, orientation: int) -> list[tuple[bytes, bytes]
     """Return the chunks that a PNG has to get: kind and content."""
     chunks = list(notes.chunks)
     kinds = {kind for kind, _ in chunks}
-    if notes.dpi and b"pHYs" not in kinds:
-        per_metre = [round(dpi / INCHES_PER_METRE) for dpi in notes.dpi]
+    per_metre = [round(dpi / INCHES_PER_METRE) for dpi in notes.dpi or ()]
+    if per_metre and max(per_metre) < 2**31 and b"pHYs" not in kinds:
         chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if notes.comment:
         chunks.append((b"zTXt", b"Comment\0\0" + zlib.compress(notes.comment)))

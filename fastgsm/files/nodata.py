@@ -8,25 +8,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# Programs write the end of a type's range with fewer digits, or that of a larger type. GDAL takes
+# these for the end, too.
+NEAR_END = 1 - 1e-5
+
 
 def is_nodata(array: np.ndarray, text: bytes) -> NDArray[np.bool_]:
     """Return where an array of any shape holds the number in the tag GDAL_NODATA.
 
-    A number that the array's type cannot hold is nowhere.
+    A number that the array's type cannot hold is nowhere, but floats beyond its range are its end.
     """
-    number = check_nodata(text)
-    if math.isnan(number):
-        return np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
-    held = _as_type(number, array.dtype)
-    return np.zeros(array.shape, bool) if held is None else np.asarray(array == held)
+    held = _as_type(check_nodata(text), array.dtype)
+    if held is None:
+        return np.zeros(array.shape, bool)
+    if array.dtype.kind == "f" and np.isnan(held):
+        return np.isnan(array)
+    if _near_end(held):
+        return np.asarray(np.isfinite(array) & (array <= held if held < 0 else array >= held))
+    return np.asarray(array == held)
+
+
+def can_hold(dtype: np.dtype[Any], text: bytes) -> bool:
+    """Return whether a pixel of a type may have the number."""
+    return _as_type(check_nodata(text), dtype) is not None
 
 
 def away_from(array: np.ndarray, text: bytes) -> np.ndarray:
     """Return values none of which is the number: those that are become the next one to it."""
     found = is_nodata(array, text)
-    if not found.any() or math.isnan(check_nodata(text)):
+    number = check_nodata(text)
+    if not found.any() or math.isnan(number):
         return array
-    held = array[found][0]
+    held = _as_type(number, array.dtype)
     if array.dtype.kind == "f":
         beside = np.nextafter(held, array.dtype.type(0 if held else 1))
     else:
@@ -38,6 +51,8 @@ def away_from(array: np.ndarray, text: bytes) -> np.ndarray:
 def check_nodata(text: bytes) -> float | int:
     """Return the number in the tag; raise if there is none."""
     word = text.rstrip(b"\0").strip().decode("latin-1")
+    if "#IND" in word or "#QNAN" in word:  # how old programs of Windows write NaN
+        return math.nan
     try:
         return int(word)
     except ValueError:
@@ -54,13 +69,17 @@ def check_nodata(text: bytes) -> float | int:
 def _as_type(number: float | int, dtype: np.dtype[Any]) -> Any:
     """Return a number as a value of a type, rounded as floats are; None if it does not fit."""
     if dtype.kind == "f":
-        try:
-            with np.errstate(over="ignore"):
-                held = dtype.type(number)
-        except OverflowError:  # an integer beyond all floats
-            return None
-        return held if np.isfinite(held) or math.isinf(number) else None
+        top = float(np.finfo(dtype).max)
+        finite = abs(number) < math.inf
+        return dtype.type(min(max(number, -top), top) if finite else number)
     limits = np.iinfo(dtype)
-    if math.isinf(number) or number != int(number) or not limits.min <= number <= limits.max:
+    if not limits.min <= number <= limits.max or number != int(number):  # NaN is in no range
         return None
     return dtype.type(int(number))
+
+
+def _near_end(held: Any) -> bool:
+    """Return whether a value is at an end of the range of its type of float."""
+    if held.dtype.kind != "f":
+        return False
+    return bool(np.finfo(held.dtype).max * NEAR_END <= abs(held) < math.inf)

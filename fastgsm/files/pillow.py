@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -14,6 +15,8 @@ from fastgsm.files.kept import ORIENTATION
 
 # No chroma subsampling: it would blur the colour that denoising restored.
 JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
+JPEG_DPI = 2**16 - 1  # the largest resolution
+JPEG_NOTE_BYTES = 65_450  # of EXIF or XMP, with their names and a new orientation in 64 KiB
 PNG_HEADER = 33  # bytes of the signature and the first chunk
 
 _READERS = {
@@ -40,6 +43,7 @@ def read(file: BinaryIO, max_pixels: int) -> ImageFile:
     if stored.shape[:2] != (picture.height, picture.width):
         raise ValueError(f"it announces {picture.width}x{picture.height} pixels, but holds "
                          f"{stored.shape[1]}x{stored.shape[0]}; save it again")  # fmt: skip
+    picture.load()  # also what a PNG says after its pixels
     notes = _notes(picture, content)
     orientation = picture.getexif().get(ORIENTATION, 1)
     return image_file(stored, orientation, picture.info.get("icc_profile"), notes)
@@ -100,9 +104,14 @@ def _notes(picture: Any, content: bytes) -> PictureNotes:
     )
 
 
+def _notes_of(image: ImageFile) -> PictureNotes:
+    """Return what an image says besides its pixels, for a PNG or JPEG."""
+    return replace(image.notes or PictureNotes(), dpi=image.dpi)
+
+
 def write_png(file: BinaryIO, image: ImageFile) -> None:
     """Write 8-bit or 16-bit pixels as PNG."""
-    chunks = kept.chunk_bytes(kept.chunks_of(image.notes or PictureNotes(), image.orientation))
+    chunks = kept.chunk_bytes(kept.chunks_of(_notes_of(image), image.orientation))
     if image.array.dtype == np.uint16:
         png16.write(file, image.stored, image.icc_profile, chunks)
         return
@@ -114,10 +123,22 @@ def write_png(file: BinaryIO, image: ImageFile) -> None:
         file.write(part)
 
 
+def check_notes(notes: PictureNotes) -> None:
+    """Raise if a JPEG cannot hold the EXIF or XMP, each of which is one segment with its name."""
+    for name, text in (("EXIF", notes.exif), ("XMP", notes.xmp)):
+        n_bytes = len(text or b"")
+        if n_bytes > JPEG_NOTE_BYTES:
+            raise ValueError(
+                f"JPEG holds at most {JPEG_NOTE_BYTES} bytes of {name}, not {n_bytes}; write PNG "
+                f"(.png), or remove some of it first"
+            )
+
+
 def write_jpeg(file: BinaryIO, image: ImageFile) -> None:
     """Write 8-bit pixels as JPEG."""
-    notes = image.notes or PictureNotes()
-    options = {"dpi": notes.dpi, "xmp": notes.xmp, "comment": notes.comment}
+    notes = _notes_of(image)
+    dpi = notes.dpi if max(notes.dpi or (0,)) <= JPEG_DPI else None
+    options = {"dpi": dpi, "xmp": notes.xmp, "comment": notes.comment}
     options = {name: value for name, value in options.items() if value}
     exif = kept.with_orientation(notes.exif, image.orientation)
     picture = import_extra("PIL.Image").fromarray(image.stored)

@@ -95,7 +95,7 @@ def _open(path: Path, format_: str, stack: ExitStack) -> ImageFile:
         array = np.lib.format.open_memmap(path, mode="r")
     else:
         array = _zarr_array(path)
-        tiff.check_part(array.chunks, MAX_PIXELS)
+        tiff.check_part_size(array.chunks, MAX_PIXELS)
     return ImageFile(cast(Any, Stored(array, path)))
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from fastgsm._extras import import_extra
 from fastgsm.files import pillow
 from fastgsm.files.image_file import ImageFile, native
-from fastgsm.files.tiff_pixels import MASK, Kind, Parts, check_parts, kind_of, pixels
-from fastgsm.files.tiff_tags import about
+from fastgsm.files.nodata import can_hold
+from fastgsm.files.tiff_pixels import MASK, Kind, Parts, check_parts_present, kind_of, pixels
+from fastgsm.files.tiff_tags import TagValues, about
 
 # A TIFF can name other files that hold its pixels; an untrusted file must not make us read others.
 ONE_FILE = {"is_ome": False, "is_mmstack": False, "is_ndtiff": False}
@@ -45,8 +46,9 @@ def read(file: BinaryIO, max_pixels: int, max_pages: int) -> list[ImageFile]:
                     pillow.check_size(page.tilewidth, page.tilelength, max_pixels)
                     max_pixels -= page.imagewidth * page.imagelength
                 if page is not None:
-                    check_parts(file, page, size)
-        return [_image(file, tiff, entry, kind) for entry, kind in zip(entries, kinds, strict=True)]
+                    check_parts_present(file, page, size)
+        values = TagValues(file)
+        return [_image(file, values, tiff, *each) for each in zip(entries, kinds, strict=True)]
 
 
 @contextmanager
@@ -62,17 +64,17 @@ def opened(file: BinaryIO, max_part: int) -> Iterator[ImageFile]:
             raise ValueError(f"it has {len(others) + 1} pages; save the page wanted by itself")
         kind = kind_of(page)
         _check_for_tiles(page, mask, kind)
-        check_parts(file, page, os.fstat(file.fileno()).st_size)
+        check_parts_present(file, page, os.fstat(file.fileno()).st_size)
         if page.is_final:
             dtype = np.dtype(tiff.byteorder + page.dtype.char)
             offset = page.dataoffsets[0]
             array: Any = np.memmap(file.name, dtype, "r", offset, page.shape)
             array = np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
         else:
-            check_part(page.chunks, max_part)
+            check_part_size(page.chunks, max_part)
             array = Parts(file, page)
-        orientation, icc_profile, tags = about(file, tiff, page, kind.rgb)
-        if tags.nodata is not None:
+        orientation, icc_profile, tags = about(TagValues(file), tiff, page, kind.rgb)
+        if tags.nodata is not None and can_hold(page.dtype, tags.nodata):
             number = tags.nodata.rstrip(b"\0 ").decode("latin-1")
             raise ValueError(
                 f"its pixels of {number} have no value (tag GDAL_NODATA), and --tile cannot leave "
@@ -99,7 +101,7 @@ def _check_for_tiles(page: Any, mask: Any, kind: Kind) -> None:
                          f"leave out --tile, or save each by itself")  # fmt: skip
 
 
-def check_part(shape: Sequence[int], max_part: int) -> None:
+def check_part_size(shape: Sequence[int], max_part: int) -> None:
     """Raise if a strip, tile or chunk, which is only read as a whole, is too large."""
     if math.prod(shape) > max_part:
         raise ValueError(
@@ -171,14 +173,15 @@ def _with_mask(entry: Entry | None, mask: Any) -> Entry:
     return Entry(entry.page, mask)
 
 
-def _image(file: BinaryIO, tiff: Any, entry: Entry, kind: Kind) -> ImageFile:
+def _image(file: BinaryIO, values: TagValues, tiff: Any, entry: Entry, kind: Kind) -> ImageFile:
     """Return what a page holds."""
     page = entry.page
     stored = pixels(file, page, kind)
-    orientation, icc_profile, tags = about(file, tiff, page, kind.rgb)
+    orientation, icc_profile, tags = about(values, tiff, page, kind.rgb)
     if tags.nodata is not None and not (kind.as_stored and page.bitspersample >= 8):
-        raise ValueError("it has pixels without a value (tag GDAL_NODATA), but its values are not "
-                         "grey or RGB of 8 bits or more; convert it first")  # fmt: skip
+        raise ValueError("its values are converted (white as 0, palette, few bits or YCbCr), so "
+                         "that those without a value (tag GDAL_NODATA) cannot come back; save it "
+                         "as grey or RGB of 8 bits or more")  # fmt: skip
     array, alpha = stored, None
     if kind.alpha is not None:
         alpha = np.ascontiguousarray(stored[..., kind.alpha])

@@ -33,7 +33,7 @@ EXPANDERS: dict[int, Any] = {
 WITHOUT_IMAGECODECS = {1, 32773, *EXPANDERS}
 COMPRESS: dict[int, Any] = {8: zlib.compress, 32946: zlib.compress, 34925: lzma.compress}
 READ = {1, 2, 3, 4, 5, 32773, 34926, 50000, *STREAMS, *EXPANDERS}
-SLACK = 2**16  # bytes that some writers leave after the pixels of a part
+SLACK_BYTES = 2**16  # bytes that some writers leave after the pixels of a part
 
 SAVE = "save it as grey or RGB of 8 or 16 bit, or float"
 
@@ -87,6 +87,11 @@ def kind_of(page: Any) -> Kind:
         )
     if photometric in (PALETTE, YCBCR) and (n_extra or page.bitspersample > 8):
         raise ValueError(f"it is {name} with {page.samplesperpixel} samples a pixel; {SAVE}")
+    if photometric == YCBCR and (
+        page.compression in JPEG_2000 or (page.compression == JPEG and page.axes == "SYX")
+    ):  # whose decoder does not convert them
+        raise ValueError(f"it is YCbCr with axes {page.axes}, compressed by {_compression(page)}; "
+                         f"save it as RGB")  # fmt: skip
     return Kind(photometric, n_colours, _alpha(page, n_colours))
 
 
@@ -111,7 +116,7 @@ def _alpha(page: Any, n_colours: int) -> int | None:
     return page.samplesperpixel - len(kinds) + kinds.index(2) if 2 in kinds else None
 
 
-def check_parts(file: BinaryIO, page: Any, file_size: int) -> None:
+def check_parts_present(file: BinaryIO, page: Any, file_size: int) -> None:
     """Raise if the pixels of a page cannot all be in the file, or expand to more than it says."""
     if page.compression == 1:
         # Eight pixels of 1 bit share a byte, which tifffile does not count; nor does it that
@@ -137,8 +142,8 @@ def check_parts(file: BinaryIO, page: Any, file_size: int) -> None:
 def _bounded(data: bytes, page: Any, shape: tuple[int, ...]) -> bytes:
     """Return a compressed part expanded; raise if it is far larger than its pixels."""
     largest = math.prod(shape) * page.dtype.itemsize
-    expanded: bytes = EXPANDERS[page.compression]().decompress(data, largest + SLACK)
-    if len(expanded) == largest + SLACK:
+    expanded: bytes = EXPANDERS[page.compression]().decompress(data, largest + SLACK_BYTES)
+    if len(expanded) == largest + SLACK_BYTES:
         raise ValueError(f"a part of it expands to more than its {largest} bytes of pixels")
     return expanded
 
@@ -289,9 +294,19 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int]:
 
 
 def _jpeg_2000_size(data: bytes) -> tuple[int, int, int]:
-    """Return height, width and number of samples of a JPEG 2000 stream, from its marker SIZ."""
-    place = data.find(b"\xff\x4f\xff\x51")
-    if place < 0 or place + 42 > len(data):
+    """Return height, width and number of samples of a JPEG 2000 stream, from its marker SIZ.
+
+    It is by itself, or in the first box "jp2c" of a file. Other boxes may hold anything.
+    """
+    place = 0
+    if data[4:8] == b"jP  ":
+        while data[place + 4 : place + 8] not in (b"jp2c", b""):
+            (size,) = struct.unpack_from(">I", data, place)
+            if size == 1 and place + 16 <= len(data):
+                (size,) = struct.unpack_from(">Q", data, place + 8)
+            place += size if size >= 8 else len(data)
+        place += 16 if data[place : place + 4] == b"\0\0\0\1" else 8
+    if data[place : place + 4] != b"\xff\x4f\xff\x51" or place + 42 > len(data):
         raise ValueError("its JPEG 2000 has no size; the file is damaged")
     x1, y1, x0, y0 = struct.unpack_from(">4I", data, place + 8)
     return y1 - y0, x1 - x0, struct.unpack_from(">H", data, place + 40)[0]

@@ -13,11 +13,11 @@ from fastgsm._extras import import_extra
 from fastgsm.files.image_file import ImageFile
 from fastgsm.files.kept import ORIENTATION
 from fastgsm.files.tiff import IS_MASK, ONE_FILE
+from fastgsm.files.tiff_tags import DESCRIPTION
 
-DESCRIPTION = 270  # number of the tag
 INCH = 2  # as the unit of the resolution
 FRACTIONS = {5: "u4", 10: "i4"}  # types of tags that hold a numerator and a denominator
-CLASSIC = 2**32 - 2**25  # bytes of pixels; a TIFF with more needs wider offsets
+CLASSIC_BYTES = 2**32 - 2**25  # bytes of pixels; a TIFF with more needs wider offsets
 
 NOTHING_ADDED = {"metadata": None, "software": False}  # by tifffile
 
@@ -30,7 +30,7 @@ def write(file: BinaryIO, pages: Sequence[ImageFile]) -> None:
     if len(orders) > 1:
         raise ValueError("the pages come from files of different byte order; write each by itself")
     size = sum(page.stored.nbytes for page in pages)
-    options = {"byteorder": orders.pop() if orders else None, "bigtiff": size > CLASSIC}
+    options = {"byteorder": orders.pop() if orders else None, "bigtiff": size > CLASSIC_BYTES}
     with import_extra("tifffile").TiffWriter(file, **options) as tiff:
         for stack in [pages] if _is_stack(pages) else [[page] for page in pages]:
             stored = stack[0].stored if len(stack) == 1 else np.stack([p.stored for p in stack])
@@ -43,7 +43,7 @@ def create(path: str | os.PathLike[str], page: ImageFile) -> np.memmap[Any, Any]
     """Write a file with one page but without its pixels, and return these to be written."""
     order = {} if page.tags is None else {"byteorder": page.tags.byteorder}
     shape, dtype = page.array.shape, page.array.dtype
-    bigtiff = math.prod(shape) * dtype.itemsize > CLASSIC
+    bigtiff = math.prod(shape) * dtype.itemsize > CLASSIC_BYTES
     options = _options([page]) | order | {"bigtiff": bigtiff}
     return import_extra("tifffile").memmap(path, shape=shape, dtype=dtype, **options)
 
@@ -98,8 +98,8 @@ def _options(stack: Sequence[ImageFile]) -> dict[str, Any]:
     extra_samples = ["unspecified"] * n_extra + ["unassalpha"] * (first.alpha is not None)
     resolution: Any = tags.resolution if tags else None
     unit = tags.unit if tags else None
-    if tags is None and first.notes is not None and first.notes.dpi is not None:
-        resolution, unit = first.notes.dpi, INCH
+    if tags is None and first.dpi is not None:
+        resolution, unit = first.dpi, INCH
     return {
         "photometric": "rgb" if first.n_colours == 3 else "minisblack",
         "planarconfig": "contig" if first.stored.ndim == 3 else None,

@@ -192,7 +192,10 @@ def test_a_page_that_fails_is_named_and_kept(folder: Path, capsys: Any, value: f
     out, err = capsys.readouterr()
     assert "4 pages, 1 of which failed, the first 20x24 grey" in out
     write_pages("bad.tif", [ImageFile(pages[2])] * 2)
-    assert run("denoise", "bad.tif", "out.tif", *FAST) == 2
+    assert run("denoise", "bad.tif", "out.tif", "--quiet", *FAST) == 2
+    message = error_line(capsys)
+    assert "none of its 2 pages can be denoised; page 1: " in message
+    assert "written" not in message
     assert not (folder / "out.tif").exists()
 
 
@@ -231,6 +234,39 @@ def test_pixels_without_a_value_are_kept_and_touch_no_others(
     np.testing.assert_array_equal(result[~missing], expected[~missing])
     found = read_image("out.tif").missing
     np.testing.assert_array_equal(missing, np.zeros_like(missing) if found is None else found)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("-1.7976931348623157e+308", np.finfo("f4").min),
+        ("-3.40282e+38", np.finfo("f4").min),
+        ("-3.4028235e+38", np.finfo("f4").min),
+        ("-3.40282306074e+38", np.float32(-3.40282306074e38)),
+        ("-3.40282306074e+38", np.finfo("f4").min),
+        ("1e39", np.finfo("f4").max),
+        ("-1.#IND", np.nan),
+        ("1.#QNAN", np.nan),
+    ],
+)
+def test_other_ways_to_write_no_data(folder: Path, text: str, value: float) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    image = noisy(0, (48, 40), np.float32)
+    image[:20, :8] = value
+    tifffile.imwrite("in.tif", image, extratags=[(42113, 2, None, text, True)])
+    missing = np.zeros(image.shape, bool)
+    missing[:20, :8] = True
+    np.testing.assert_array_equal(read_image("in.tif").missing, missing)
+
+
+def test_a_mask_that_leaves_nothing_out(folder: Path, capsys: Any) -> None:
+    write_image("in.png", noisy(0))
+    write_image("mask.png", np.full_like(noisy(0), 255))
+    assert run("denoise", "in.png", "out.png", "--mask", "mask.png", *FAST) == 0
+    capsys.readouterr()
+    write_image("mask.png", np.zeros_like(noisy(0)))
+    assert run("denoise", "in.png", "out.png", "--mask", "mask.png", *FAST) == 2
+    assert "--mask mask.png has 1 values" in error_line(capsys)
 
 
 def test_no_pixel_becomes_missing(folder: Path) -> None:
@@ -276,7 +312,7 @@ def test_an_image_without_any_value_is_an_error(folder: Path, capsys: Any) -> No
     tags = [(42113, 2, None, "0", True)]
     tifffile.imwrite("in.tif", noisy(0), photometric="miniswhite", extratags=tags)
     assert run("denoise", "in.tif", "out.tif", *FAST) == 2
-    assert "convert it first" in error_line(capsys)
+    assert "its values are converted (white as 0" in error_line(capsys)
 
 
 @pytest.mark.parametrize(

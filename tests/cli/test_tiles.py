@@ -129,7 +129,7 @@ def test_what_a_tiff_says_of_its_pixels_is_kept(tmp_path: Path, byteorder: str) 
 @pytest.mark.parametrize("big", [False, True])
 def test_a_large_result_is_a_bigtiff(tmp_path: Path, monkeypatch: Any, big: bool) -> None:
     if big:
-        monkeypatch.setattr(tiff_write, "CLASSIC", 1000)
+        monkeypatch.setattr(tiff_write, "CLASSIC_BYTES", 1000)
     np.save(tmp_path / "in.npy", noisy())
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.tif", *OPTIONS) == 0
     with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
@@ -408,7 +408,7 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
     tifffile.imwrite("white.tif", image, photometric="miniswhite")
     tifffile.imwrite("bits.tif", image > 100, photometric="minisblack")
     tifffile.imwrite("palette.tif", image, photometric="palette", colormap=np.zeros((3, 256), "u2"))
-    write_tiff(Path("nodata.tif"), image, extratags=[(42113, 2, None, "-9999", True)])
+    write_tiff(Path("nodata.tif"), image, extratags=[(42113, 2, None, "99", True)])
     tifffile.imwrite("nir.tif", rgba, photometric="rgb", extrasamples=["unspecified"])
     with tifffile.TiffWriter("mask.tif") as tiff:
         tiff.write(image, metadata=None)
@@ -446,7 +446,7 @@ def files(tmp_path: Path, monkeypatch: Any) -> Path:
         (["white.tif", "out.npy"], "it is 8-bit MINISWHITE with axes YX; save it as grey or RGB"),
         (["palette.tif", "out.npy"], "it is 8-bit PALETTE with axes YX; save it as grey or RGB"),
         (["bits.tif", "out.npy"], "it is 1-bit MINISBLACK with axes YX; save it as grey or RGB"),
-        (["nodata.tif", "out.npy"], "of -9999 have no value (tag GDAL_NODATA), and --tile cannot"),
+        (["nodata.tif", "out.npy"], "of 99 have no value (tag GDAL_NODATA), and --tile cannot"),
         (["mask.tif", "out.npy"], "it has a mask of missing pixels, and --tile cannot leave"),
         (["nir.tif", "out.npy"], "it has 4 channels, which --tile does not support; leave out"),
         (["lzw.tif", "out.npy"], "error: cannot read lzw.tif: "),
@@ -476,6 +476,15 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert err.count("cannot read") <= 1
     assert only(files) == before and (files / "in.npy").read_bytes() == content
     assert only(files / "group.zarr") == ["0", "labels", "zarr.json"]
+
+
+def test_no_data_that_the_type_cannot_hold_is_nowhere(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(90, 110, (40, 40), np.uint8)
+    for name, tags in (("a", [(42113, 2, None, "-9999", True)]), ("b", [])):
+        write_tiff(tmp_path / f"{name}.tif", image, extratags=tags)
+        argv = ["--sigma", 5, "--tile", 32, "--quality", "fast"]
+        assert run("denoise", tmp_path / f"{name}.tif", tmp_path / f"{name}.npy", *argv) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
 
 
 def test_parts_that_are_read_as_a_whole_are_limited(

@@ -9,6 +9,7 @@ import contextlib
 import io as bytes_io
 import lzma
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -26,6 +27,7 @@ import pytest
 
 import fastgsm
 from fastgsm import cli
+from fastgsm.files import kept
 from fastgsm.files import tiff as _tiff
 from fastgsm.io import read_image, read_pages, write_image
 
@@ -157,7 +159,7 @@ def test_model_with_contents_of_another_kind(
         (b'"version": 1', b'"version": 0', "version 0 .* use the release that wrote it"),
         (b'"version": 1', b'"version": "1"', "version '1' .* use the release"),
         (b'"converged": ', b'"convergent": ', "converged = None; wanted a bool"),
-        (b'"lower_bounds": [', b'"lower_bounds": [NaN, ', "are NaN or infinite"),
+        (b'"lower_bounds": [', b'"lower_bounds": [NaN, ', "log-likelihoods are NaN or inf"),
         (b'"tol": 0.1', b'"tol": NaN', "tol is nan"),
         (b'"tol": 0.1', b'"tol": {}', "option tol is {}; wanted a number or a word"),
     ],
@@ -279,6 +281,30 @@ def test_png_whose_chunk_claims_gigabytes(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_exif_whose_tables_and_values_overlap() -> None:
+    """Tables that point to themselves take cubic work, and values on one another much memory."""
+    n = 3000
+    head = b"II*\0" + struct.pack("<IH", 8, n)
+    entry = struct.pack("<HHII", 34665, 4, 1, 8)
+    own = head + struct.pack("<HHII", 271, 2, 4, 0x00414141) + entry * (n - 1)
+    part = kept.kept_exif(own)
+    assert part is not None and len(part) == 8 + 2 + 12 + 4
+    values = [struct.pack("<HHII", 1000 + i, 7, 12 * n, 8) for i in range(n)]
+    tracemalloc.start()
+    assert kept.kept_exif(head + b"".join(values)) is None
+    assert tracemalloc.get_traced_memory()[1] < MIB
+    tracemalloc.stop()
+    twice = struct.pack("<HHII", 271, 2, 4, 0x00424242)
+    same = kept.kept_exif(own[:8] + struct.pack("<H", 2) + own[10:22] + twice)
+    assert same == part
+
+
+def test_xmp_whose_thumbnails_are_never_closed() -> None:
+    """A search for each one's end took hours for a few megabytes."""
+    for text in (b"<xmp:Thumbnails>", b"<xmp:Thumbnails ", b"<tiff:Orientation "):
+        assert kept.kept_xmp(text * 200_000) == text * 200_000
+
+
 def tiff(tags: dict[int, tuple[int, int]], data: bytes = b"", next_page: int = 0) -> bytes:
     """Return a little-endian TIFF: tags with a type (3 short, 4 long) and a value, then data."""
     body = b"".join(struct.pack("<HHII", n, kind, 1, v) for n, (kind, v) in sorted(tags.items()))
@@ -326,12 +352,53 @@ def test_tiff_of_other_compressions_that_expands(tmp_path: Path, number: int, en
         refusal(read_image, tmp_path / "a.tif", limit=8 * MIB)
 
 
+def test_jpeg_2000_with_another_size_in_an_earlier_box(tmp_path: Path) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    big = codecs.jpeg2k_encode(np.zeros((3000, 3000), np.uint8), level=0, codecformat="jp2")
+    size = codecs.jpeg2k_encode(np.zeros((8, 8), np.uint8), level=0, codecformat="j2k")[:60]
+    place = 12 + struct.unpack_from(">I", big, 12)[0]  # after the signature and the type
+    boxes = struct.pack(">I4s", 8 + len(size), b"free") + size
+    for data, message in (
+        (big[:place] + boxes + big[place:], "holds 3000x3000"),
+        (size + big, "opj_"),
+        (b"\0" + size, "has no size"),
+    ):
+        tifffile.imwrite(
+            tmp_path / "a.tif", iter([data]), shape=(8, 8), dtype="u1", compression=34712
+        )
+        assert re.search(message, refusal(read_image, tmp_path / "a.tif", limit=8 * MIB))
+    good = codecs.jpeg2k_encode(np.full((8, 8), 9, np.uint8), level=0, codecformat="jp2")
+    good = good[:place] + boxes + good[place:]
+    tifffile.imwrite(tmp_path / "a.tif", iter([good]), shape=(8, 8), dtype="u1", compression=34712)
+    assert (read_image(tmp_path / "a.tif").array == 9).all()
+
+
 def test_tiff_whose_part_claims_gigabytes(tmp_path: Path) -> None:
     content = compressed_tiff(8, 8, zlib.compress(bytes(64)))
     size = struct.pack("<HHI", 279, 4, 1)  # the number of the tag, its type, one value
     place = content.index(size) + len(size)
     (tmp_path / "a.tif").write_bytes(content[:place] + b"\0\0\0\x7f" + content[place + 4 :])
     assert "beyond its end" in refusal(read_image, tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("apart", [0, 1])
+def test_tiff_whose_pages_point_to_the_same_large_tag(tmp_path: Path, apart: int) -> None:
+    n, size = 50, MIB
+    content = bytearray(b"II*\0" + struct.pack("<I", 8 + size) + bytes(size))
+    tags = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 8, 278: 8, 279: 64}
+    for i in range(n):
+        content += struct.pack("<H", len(tags) + 1)
+        content += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+        content += struct.pack("<HHII", 65000, 7, size - n, 8 + i * apart)
+        content += struct.pack("<I", len(content) + 4 if i < n - 1 else 0)
+    (tmp_path / "a.tif").write_bytes(content)
+    if apart:
+        assert "tags overlap" in refusal(read_pages, tmp_path / "a.tif", limit=8 * MIB)
+        return
+    tracemalloc.start()
+    assert len(read_pages(tmp_path / "a.tif")) == n
+    assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+    tracemalloc.stop()
 
 
 def test_tiff_whose_pages_lead_round_in_a_circle(tmp_path: Path) -> None:

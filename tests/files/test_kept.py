@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,58 @@ def test_tags_with_pixels_previews_or_digests_are_not_copied(tmp_path: Path, pag
             assert page.tags[65000].value == b"kept" and page.tags[33432].value == "copyright"
     content = (tmp_path / "b.tif").read_bytes()
     assert b"Photoshop Document" not in content and b"xmpGImg" not in content
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("late", [False, True])
+def test_exif_and_xmp_after_the_pixels_of_a_png(tmp_path: Path, dtype: Any, late: bool) -> None:
+    write_image(tmp_path / "a.png", pixels((20, 30, 3), dtype))
+    content = (tmp_path / "a.png").read_bytes()
+    notes = [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP), (b"eXIf", exif())]
+    place = len(content) - 12 if late else 33
+    added = content[:place] + kept.chunk_bytes(notes) + content[place:]
+    (tmp_path / "b.png").write_bytes(added)
+    image = read_image(tmp_path / "b.png")
+    assert image.orientation == 6 and image.notes is not None
+    assert image.notes.exif == kept.kept_exif(exif()) and image.notes.xmp == kept.kept_xmp(XMP)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(b"eXIf", "EXIF"), (b"iTXt", "XMP")])
+def test_notes_that_a_jpeg_cannot_hold(tmp_path: Path, kind: bytes, name: str) -> None:
+    """It is said before the work. What is allowed can be written, whatever the orientation is."""
+    from fastgsm.files.formats import check_output
+    from fastgsm.files.pillow import JPEG_NOTE_BYTES
+
+    def with_notes(size: int) -> Any:
+        entry = struct.pack("<HHHIII", 1, 0x9286, 7, size - 26, 26, 0)
+        text = b"II*\0" + struct.pack("<I", 8) + entry
+        text = b"XML:com.adobe.xmp\0\0\0\0\0" if kind == b"iTXt" else text
+        n_bytes = size - (0 if kind == b"iTXt" else len(text))
+        write_image(tmp_path / "a.png", smooth((20, 30, 3)))
+        content = (tmp_path / "a.png").read_bytes()
+        chunk = kept.chunk_bytes([(kind, text + b"x" * n_bytes)])
+        (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+        return read_image(tmp_path / "a.png")
+
+    image = with_notes(JPEG_NOTE_BYTES)
+    for orientation in (1, 6):
+        write_image(tmp_path / "b.jpg", replace(image, orientation=orientation))
+    with pytest.raises(ValueError, match=f"at most 65450 bytes of {name}, not 65452; write PNG"):
+        check_output(tmp_path / "b.jpg", [with_notes(JPEG_NOTE_BYTES + 2)])
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("inch", 1), ("centimeter", 2.54)])
+def test_the_resolution_of_a_tiff_in_png_and_jpeg(tmp_path: Path, unit: str, factor: float) -> None:
+    data = smooth((20, 30, 3))
+    options = {"photometric": "rgb", "resolutionunit": unit}
+    tifffile.imwrite(tmp_path / "a.tif", data, resolution=(100, 200), **options)
+    for name in ("b.png", "b.jpg"):
+        write_image(tmp_path / name, read_image(tmp_path / "a.tif"))
+        with Image.open(tmp_path / name) as picture:
+            np.testing.assert_allclose(picture.info["dpi"], (100 * factor, 200 * factor), atol=0.6)
+    # What they cannot hold is left out.
+    tifffile.imwrite(tmp_path / "a.tif", data, resolution=(4e9, 4e9), **options)
+    for name in ("b.png", "b.jpg"):
+        write_image(tmp_path / name, read_image(tmp_path / "a.tif"))
+        with Image.open(tmp_path / name) as picture:
+            assert "dpi" not in picture.info

@@ -144,7 +144,8 @@ def test_stacks_are_read_and_written_as_the_same_stack(
         [a], [b] = before.series, after.series
         assert before.imagej_metadata == after.imagej_metadata
         assert before.ome_metadata == after.ome_metadata
-        assert before.shaped_metadata == after.shaped_metadata
+        # The planes are written as RGB pixels, of which the old shape is not true.
+        assert after.shaped_metadata == (None if name == "planes" else before.shaped_metadata)
         for tag in (282, 283, 296):
             assert before.pages[0].tags.valueof(tag) == after.pages[0].tags.valueof(tag)
         if name == "imagej":  # ImageJ reads all planes from where the first is

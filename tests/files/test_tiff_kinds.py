@@ -252,6 +252,23 @@ def test_without_photometric_the_samples_tell(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif")
 
 
+def test_chroma_that_the_decoder_does_not_convert_is_refused(tmp_path: Path) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    image = smooth((64, 64, 3))
+    planes = [codecs.jpeg8_encode(np.ascontiguousarray(image[..., i])) for i in range(3)]
+    whole = [codecs.jpeg2k_encode(image, level=0, codecformat="j2k", mct=False)]
+    for data, shape, options in (
+        (planes, (3, 64, 64), {"compression": "jpeg", "planarconfig": "separate"}),
+        (whole, (64, 64, 3), {"compression": 34712}),
+    ):
+        tifffile.imwrite(
+            tmp_path / "a.tif", iter(data), shape=shape, dtype="u1", photometric="ycbcr",
+            subsampling=(1, 1), **options,
+        )  # fmt: skip
+        with pytest.raises(ValueError, match=r"YCbCr with axes .*, compressed by .*save it as RGB"):
+            read_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
@@ -279,12 +296,27 @@ def test_what_is_not_read_is_named_with_a_remedy(
         read_image(tmp_path / "a.tif")
 
 
-def test_old_jpeg_and_uneven_bits_are_refused(tmp_path: Path) -> None:
+def test_old_jpeg_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, smooth((16, 16, 3)), photometric="rgb", compression="jpeg")
     set_tag(path, 259, 6)
     with pytest.raises(ValueError, match="compressed by OJPEG, which is not read; save it"):
         read_image(path)
+
+
+def test_uneven_bits_are_refused(tmp_path: Path) -> None:
+    """Red and blue of 5 bits and green of 6, as in files of scanners."""
+    tags = {256: 8, 257: 8, 258: None, 259: 1, 262: 2, 273: 0, 277: 3, 278: 8, 279: 128}
+    bits = 8 + 2 + 12 * len(tags) + 4  # where their numbers are
+    tags[273] = bits + 6
+    content = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    for number, value in tags.items():
+        count_and_value = (3, bits) if value is None else (1, value)
+        content += struct.pack("<HHII", number, 3, *count_and_value)
+    content += bytes(4) + struct.pack("<3H", 5, 6, 5) + bytes(128)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(ValueError, match=r"\(5, 6, 5\)-bit RGB .*; save it as grey or RGB"):
+        read_image(tmp_path / "a.tif")
 
 
 # ---- channels and alpha
@@ -342,6 +374,19 @@ def test_a_fourth_sample_that_nothing_is_said_of_is_data(tmp_path: Path) -> None
     image = read_image(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.array, stored)
     assert image.alpha is None
+
+
+@pytest.mark.parametrize("kind", ["palette", "planar"])
+def test_tifffiles_description_of_another_layout_is_left_out(tmp_path: Path, kind: str) -> None:
+    if kind == "palette":
+        options = {"photometric": "palette", "colormap": np.zeros((3, 256), "u2")}
+        tifffile.imwrite(tmp_path / "a.tif", pixels((9, 8), "u1"), **options)
+    else:
+        options = {"photometric": "rgb", "planarconfig": "separate"}
+        tifffile.imwrite(tmp_path / "a.tif", pixels((3, 9, 8), "u1"), **options)
+    write_image(tmp_path / "b.tif", read_image(tmp_path / "a.tif"))
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert 270 not in tiff.pages[0].tags and tiff.series[0].shape == (9, 8, 3)
 
 
 # ---- pages
