@@ -135,7 +135,7 @@ class Model(ModelOptions, ABC):
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
-            raise _not_fitted_error()(
+            raise not_fitted_error()(
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
                 f"appropriate arguments before using this estimator."
             )
@@ -354,7 +354,7 @@ class Model(ModelOptions, ABC):
             raise
 
 
-def _not_fitted_error() -> type[NotFittedError]:
+def not_fitted_error() -> type[NotFittedError]:
     """Return an error that `except sklearn.exceptions.NotFittedError` catches too, if loaded."""
     if "sklearn.exceptions" not in sys.modules:
         return NotFittedError

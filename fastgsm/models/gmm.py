@@ -17,7 +17,7 @@ from fastgsm.learning.start import (
     initial_shapes,
     initial_weights,
 )
-from fastgsm.models._model import NotFittedError
+from fastgsm.models._model import not_fitted_error
 from fastgsm.models._scale_mixture import ShapeModel
 
 
@@ -162,7 +162,9 @@ class GMM(ShapeModel):
         Returns
         -------
         model : GMM
-            As of `from_parameters`.
+            As of `from_parameters`, with the names of the features. Of a Bayesian mixture, the
+            Gaussians at the means of its parameters: its own scores, which allow for their
+            uncertainty, differ slightly.
 
         Raises
         ------
@@ -187,7 +189,7 @@ class GMM(ShapeModel):
                 f"BayesianGaussianMixture. Give other parameters to from_parameters."
             )
         if not hasattr(mixture, "covariances_"):
-            raise NotFittedError("mixture is not fitted; call its fit first.")
+            raise not_fitted_error()("mixture is not fitted; call its fit first.")
         means, given = np.asarray(mixture.means_), np.asarray(mixture.covariances_)
         eye = np.eye(means.shape[1], dtype=given.dtype)
         kind = mixture.covariance_type
@@ -195,7 +197,9 @@ class GMM(ShapeModel):
             given = np.repeat(given[None], len(means), axis=0)
         elif kind in ("diag", "spherical"):  # (K, d), (K,)
             given = given.reshape(len(means), -1)[:, :, None] * eye
-        return cls.from_parameters(mixture.weights_, means, given)
+        model = cls.from_parameters(mixture.weights_, means, given)
+        model._set_names(getattr(mixture, "feature_names_in_", None))
+        return model
 
     @property
     def _learns_means(self) -> bool:  # type: ignore[override]

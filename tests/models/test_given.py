@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn.exceptions
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 from scipy.special import logsumexp
@@ -289,9 +291,18 @@ def test_the_mixture_of_scikit_learn(mixture: Any, kind: str) -> None:
         np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
 
 
+def test_names_of_features_are_kept() -> None:
+    X = pd.DataFrame(heavy_tailed(100, 2), columns=["a", "b"])
+    model = fastgsm.GMM.from_sklearn(GaussianMixture(2, random_state=0).fit(X))
+    assert list(model.feature_names_in_) == ["a", "b"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.score(X[["b", "a"]])
+
+
 def test_what_is_no_fitted_mixture_is_refused() -> None:
-    with pytest.raises(fastgsm.NotFittedError, match="mixture is not fitted"):
-        fastgsm.GMM.from_sklearn(GaussianMixture(2))
+    for error in (fastgsm.NotFittedError, sklearn.exceptions.NotFittedError):
+        with pytest.raises(error, match="mixture is not fitted"):
+            fastgsm.GMM.from_sklearn(GaussianMixture(2))
     with pytest.raises(TypeError, match="mixture is a GSM; wanted scikit-learn's"):
         fastgsm.GMM.from_sklearn(fastgsm.GSM())
 
