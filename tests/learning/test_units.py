@@ -160,6 +160,18 @@ def test_no_warning_for_equal_samples() -> None:
     fitted(fastgsm.GMM(3, random_state=0, max_iter=20), X)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_samples_leave_the_support_in_any_units(unit: float, dtype: type) -> None:
+    X = np.random.default_rng(0).standard_normal((800, 2)) * [1, unit]
+    X = np.c_[X, X[:, 0], np.full(800, 1e-3), np.zeros(800)].astype(dtype)
+    model = fastgsm.MVN().fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    for shift in ([0, 0, 3, 0, 0], [0, 0, 0, 1, 0]):
+        with pytest.warns(UserWarning, match="800 of 800 samples lie outside"):
+            assert np.isneginf(model.score_samples(X + np.array(shift, dtype))).all()
+
+
 # --- limits of the arithmetic ---------------------------------------------------------------------
 
 
