@@ -188,10 +188,12 @@ class ScaleMixtureDensity:
                 f"more samples first."
             )
 
-    @property
-    def support(self) -> Support:
-        """The support, with the mean variance of the whole mixture."""
-        return Support.spanned(self.eigenvectors[0], self.covariance)
+    def support(self, dtype: Any = np.float32) -> Support:
+        """Return the support, with the mean variance of the whole mixture, for samples of a type.
+
+        float32 stands for a type that is not known.
+        """
+        return Support.spanned(self.eigenvectors[0], self.covariance, dtype)
 
     def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
         """Return the fewest eigenvectors (K,) of each shape that restore nearly as well as all.

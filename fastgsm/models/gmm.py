@@ -49,8 +49,8 @@ class GMM(ShapeModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed of the initialisation.
     warm_start : bool
-        Start the next `fit` from the learned parameters, if their number and the rank of the data
-        are the same.
+        Start the next `fit` from the learned parameters, if their number is the same and the data
+        lie in the model's subspace. If only the rank differs, a warning says that it starts anew.
     verbose : int
         1 to print a line for each iteration to stderr.
 
