@@ -113,13 +113,11 @@ class SufficientStatistics:
 def _of_chunk(chunk: Chunk, parameters: str, *sums: Any) -> SufficientStatistics:
     """Return the statistics of a chunk from sums with its weights, in the units of the given ones.
 
-    ``sums`` are the last attributes of `SufficientStatistics`, in their order.
+    ``sums`` are the attributes of `SufficientStatistics` from `log_likelihood` on, in their order.
     """
     n_narrow = len(chunk.X) if chunk.X.dtype == np.float32 else 0
-    statistics = SufficientStatistics(
-        parameters, len(chunk.X), chunk.total, *sums, n_narrow=n_narrow
-    )
-    return statistics.times(chunk.unit)
+    statistics = SufficientStatistics(parameters, len(chunk.X), chunk.total, *sums)
+    return replace(statistics.times(chunk.unit), n_narrow=n_narrow)
 
 
 def shape_statistics(

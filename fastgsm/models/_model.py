@@ -184,8 +184,10 @@ class Model(ModelOptions, ABC):
 
         Raises
         ------
-        ValueError
-            If X does not fit the model.
+        NotFittedError
+            If the model has no parameters yet.
+        TypeError, ValueError
+            If X is not an array of real, finite numbers, or does not fit the model.
         """
         X = self._checked(X)
         blocks = [self._posterior(part)[1] for part in in_blocks(X)]

@@ -42,7 +42,8 @@ class GMM(ShapeModel):
         Number of random starts. The fit that ends at the highest log-likelihood is kept. A fit that
         `warm_start` continues has one start.
     init_params : {"kmeans", "random"}
-        The partition of the samples whose moments EM starts from.
+        The partition of the samples whose moments EM starts from. k-means sees plain distances:
+        standardise features in unlike units first.
     weights_init, means_init, covariances_init : array_like, optional
         Starting values, of shapes (K,), (K, n_features) and (K, n_features, n_features).
         Components must differ: equal ones never separate.
@@ -109,8 +110,9 @@ class GMM(ShapeModel):
         """Return a mixture with given parameters, as if it had been fitted.
 
         For mixtures that were trained elsewhere. It has seen no samples: `lower_bounds_` is empty
-        and `n_iter_` is 0. A fit with `warm_start`, or `partial_fit` with a number as its `step`,
-        learns on from these parameters.
+        and `n_iter_` is 0. A fit with `warm_start` learns on from these parameters, as does
+        `partial_fit`; give it a number as its `step` in every call, because it is not known how
+        many samples and steps the parameters are worth.
 
         Parameters
         ----------

@@ -43,8 +43,8 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed for ``init_params="random"``.
     warm_start : bool
-        Start the next `fit` from the learned weights and scales, if their number and the rank of
-        the data are the same.
+        Start the next `fit` from the learned weights and scales, if their number is the same and
+        the data lie in the model's subspace. If only the rank differs, a warning says so.
     verbose : int
         1 to print a line for each iteration to stderr.
 

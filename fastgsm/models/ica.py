@@ -40,8 +40,8 @@ class ICA(ScaleGroupModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed for ``init_params="random"``.
     warm_start : bool
-        Start the next `fit` from the learned weights and scales, if their number and the rank of
-        the data are the same.
+        Start the next `fit` from the learned weights and scales, if their number is the same and
+        the data are of the same rank. If only the rank differs, a warning says so.
     verbose : int
         1 to print a line for each iteration to stderr.
 

@@ -561,7 +561,8 @@ def test_a_hint_where_samples_are_far_from_the_means(name: str, way: str) -> Non
     else:
         (message,) = messages
         assert "feature 1 has mean 50 and standard deviation" in message
-        assert "use GMM or MVN" in message
+        advice = "set fit_means=True" if isinstance(model, fastgsm.GMM) else "use GMM or MVN"
+        assert advice in message
 
 
 def test_no_hint_for_the_greys_of_images() -> None:
