@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from fastgsm._types import FloatArray
 
 # Python and NumPy count these as integers.
 NO_NUMBERS = bool, np.bool_, np.timedelta64
-PACKAGE = str(Path(__file__).parent)
 
 
 def check_shape_2d(shape: Any, name: str, minimum: int = 1) -> tuple[int, int]:
@@ -97,9 +96,14 @@ def check_random_state(random_state: Any) -> np.random.Generator:
 def caller_level() -> int:
     """Return the ``stacklevel`` of a warning that points at the code which called fastgsm."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    # By the module's name, because byte code may name a file of another machine.
+    while frame.f_back is not None and _module(frame).split(".")[0] == "fastgsm":
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
 
 
 def as_ndarray(values: Any, name: str) -> NDArray[Any]:
@@ -164,7 +168,10 @@ def as_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
             f"dropna() or fillna()."
         )
     is_complex = any(isinstance(value, (complex, np.complexfloating)) for value in array.flat)
-    return array.astype(np.complex128 if is_complex else np.float64)
+    try:
+        return array.astype(np.complex128 if is_complex else np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        raise ValueError(f"{name} contains infinity, as a float; wanted finite numbers.") from None
 
 
 def is_number(value: Any) -> bool:

@@ -150,6 +150,11 @@ class PatchSampler(Estimator):
         input_features : None
             Ignored: images have no names of features.
 
+        Raises
+        ------
+        TypeError, ValueError
+            If `patch_size` is no integer of at least 1.
+
         Examples
         --------
         >>> import fastgsm
@@ -171,6 +176,11 @@ class PatchSampler(Estimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If `transform` is none of these.
         """
         if transform is not None:
             check_choice(transform, "transform", OUTPUTS)

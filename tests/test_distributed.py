@@ -13,14 +13,16 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 
 import fastgsm
 from fastgsm._registry import MODELS
 from fastgsm.distributed import denoise_dask, fit_dask, fit_images
 from fastgsm.noise import NoiseModel
-from tests.helpers import QUALITIES, fit_quietly, new_model, new_models, noisy_leaves
+from tests.helpers import QUALITIES, fit_quietly, heavy_tailed, new_model, new_models, noisy_leaves
 
 SIGMA = 0.1
 
@@ -393,6 +395,19 @@ def test_bad_samples_and_images_are_named(X: Any) -> None:
         fit_images(new("GSM"), [np.zeros((40, 40), bool)])
     with pytest.raises(ValueError, match="center is 'global'"):
         fit_images(new("GSM"), [np.zeros((40, 40))], center="global")
+
+
+def test_weights_of_samples_on_dask_are_checked_as_elsewhere() -> None:
+    X, model = da.from_array(heavy_tailed(100, 3), chunks=(50, -1)), fastgsm.MVN()
+    weights = np.random.default_rng(0).integers(1, 5, 100)
+    wanted = model.fit(X, sample_weight=weights).covariances_
+    found = model.fit(X, sample_weight=pd.Series(weights, dtype="Int64")).covariances_
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    missing = pd.Series([pd.NA, *weights[1:]], dtype="Int64")
+    with pytest.raises(ValueError, match="sample_weight holds NaN"):
+        model.fit(X, sample_weight=missing)
+    with pytest.raises(TypeError, match="sample_weight is a sparse matrix"):
+        model.fit(X, sample_weight=csr_array(weights[None]))
 
 
 def test_statistics_of_a_dask_array_are_those_of_the_model(X: Any) -> None:

@@ -134,6 +134,18 @@ def test_missing_values_are_named(value: Any) -> None:
             use(table.astype(object).to_numpy())
 
 
+def test_integers_beyond_the_range_of_floats_are_named() -> None:
+    with pytest.raises(ValueError, match="X contains infinity"):
+        fastgsm.MVN().fit([[1, 10**400], [2, 3]])
+
+
+def test_a_warning_points_at_the_caller_wherever_byte_code_says_it_is_from() -> None:
+    source = "from fastgsm._checks import caller_level\ndef level(): return caller_level()"
+    module = {"__name__": "fastgsm.module"}
+    exec(compile(source, "/elsewhere/module.py", "exec"), module)
+    assert module["level"]() == 2
+
+
 def test_numbers_in_python_objects_are_numbers() -> None:
     expected = PRIOR.score(SAMPLES)
     of_decimals = np.array([[Decimal(float(x)) for x in row] for row in SAMPLES], dtype=object)

@@ -34,7 +34,7 @@ class ColouredDensity:
     @classmethod
     def of(cls, density: ScaleMixtureDensity, noise: FloatArray) -> ColouredDensity:
         """Return a density as seen through noise of covariance ``noise`` (d, d)."""
-        basis = density.support.basis
+        basis = density.support().basis
         variances, axes = eigh(basis.T @ noise @ basis)
         # A covariance that was cut off or measured may have variances of 0 and below.
         variances = np.maximum(variances, LEAST_VARIANCE * variances.mean())

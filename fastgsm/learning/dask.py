@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastgsm._arrays import is_dask, is_narrow
+from fastgsm._checks import check_numbers
 from fastgsm._extras import import_extra
 from fastgsm.learning.chunks import KEPT_BYTES, Chunk, added
 from fastgsm.learning.data import Data
@@ -96,6 +97,8 @@ def array_data(X: Any, sample_weight: Any) -> Data:
     X = announced(X, "X").rechunk({1: -1})
     weights = [None] * X.numblocks[0]
     if sample_weight is not None:
+        if not is_dask(sample_weight):
+            sample_weight = check_numbers(sample_weight, "sample_weight")
         sample_weight = da.asarray(sample_weight)
         check_known_shape(sample_weight, "sample_weight")
         if sample_weight.ndim == 0:

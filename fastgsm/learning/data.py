@@ -124,16 +124,17 @@ def warn_far_from_zero(X: FloatArray, sample_weight: FloatArray, name: str) -> N
     X, sample_weight = X[::step], sample_weight[::step]
     weights = sample_weight.astype(np.float64) / sample_weight.sum(dtype=np.float64)
     mean = np.einsum("n,nd->d", weights, X, dtype=np.float64)
-    second = np.einsum("n,nd,nd->d", weights, X, X, dtype=np.float64)
-    deviations = np.sqrt(np.maximum(second - np.square(mean), 0))
-    far = np.abs(mean) > FAR * deviations
+    deviations = np.sqrt(np.einsum("n,nd->d", weights, np.square(X - mean)))
+    # What is constant has nothing that its mean could hide.
+    varies = np.ptp(X, axis=0) > 4 * np.finfo(X.dtype).eps * np.abs(mean)
+    far = varies & (np.abs(mean) > FAR * deviations)
     if far.any():
         j = int(np.flatnonzero(far)[0])
         warnings.warn(
             f"X is far from 0 (feature {j} has mean {mean[j]:.3g} and standard deviation "
             f"{deviations[j]:.3g}), but the means of {name} are 0, so that it learns little else "
             f'than that. Subtract the mean first (of patches, with center="patch" or "global"), or '
-            f"use GMM or MVN, which learn means.",
+            + ("set fit_means=True." if name == "GMM" else "use GMM or MVN, which learn means."),
             stacklevel=caller_level(),
         )
 

@@ -22,7 +22,7 @@ from fastgsm._types import FloatArray
 from fastgsm.kernels.responsibilities import responsibilities
 from fastgsm.kernels.rotation import padded
 from fastgsm.kernels.wiener import WienerBank
-from fastgsm.learning.support import Support, lower_trapezoidal
+from fastgsm.learning.support import NARROW_EPS, Support, lower_trapezoidal
 from fastgsm.learning.whitened import LOG_2PI, WhitenedMixture, normalised_log_weights, pad
 
 # Samples whose K*J responsibilities are held at once if only their sum is wanted.
@@ -124,6 +124,12 @@ class ScaleMixtureDensity:
         """Orthonormal basis (d, d - rank) of the directions in which the density has no extent."""
         return np.linalg.svd(self.eigenvectors[0])[0][:, self.rank :]
 
+    @cached_property
+    def _units(self) -> FloatArray:
+        """Deviation (d,) of each feature, and what its rounding allows of a constant."""
+        units = np.hypot(np.sqrt(self.covariance.diagonal()), 1e4 * NARROW_EPS * self.mean)
+        return np.where(units > 0, units, self.spread)
+
     def distances(self, X: FloatArray) -> FloatArray:
         """Return squared Mahalanobis distances (K, n) of X (n, d) at scale 1."""
         return self.whitened.distances(X)
@@ -142,12 +148,18 @@ class ScaleMixtureDensity:
         return posterior, log_norm
 
     def off_support(self, X: FloatArray) -> NDArray[np.bool_]:
-        """Return whether each sample of X (n, d) leaves the support by more than rounding."""
-        if self.rank == self.n_features:
+        """Return whether each sample of X (n, d) leaves the support by more than rounding.
+
+        That is measured in the deviation of each feature, so that none hides another.
+        """
+        d = self.n_features
+        if self.rank == d:
             return np.zeros(len(X), bool)
+        null, units = self.null_basis.astype(X.dtype), self._units.astype(X.dtype)
         deviation = X - self.means[0].astype(X.dtype)
-        distance = np.square(deviation @ self.null_basis.astype(X.dtype)).sum(axis=1)
-        allowed = 1e-6 * np.maximum(np.square(deviation).sum(axis=1), np.trace(self.covariance))
+        with np.errstate(under="ignore"):
+            distance = np.square(deviation @ null @ null.T / units).sum(axis=1)
+            allowed = 1e-6 * np.maximum(np.square(deviation / units).sum(axis=1), d)
         outside: NDArray[np.bool_] = distance > allowed
         return outside
 
@@ -176,10 +188,12 @@ class ScaleMixtureDensity:
                 f"more samples first."
             )
 
-    @property
-    def support(self) -> Support:
-        """The support, with the mean variance of the whole mixture."""
-        return Support.spanned(self.eigenvectors[0], self.covariance)
+    def support(self, dtype: Any = np.float32) -> Support:
+        """Return the support, with the mean variance of the whole mixture, for samples of a type.
+
+        float32 stands for a type that is not known.
+        """
+        return Support.spanned(self.eigenvectors[0], self.covariance, dtype)
 
     def flat_tail_ranks(self, noise_variance: float, tolerance: float) -> NDArray[np.intp]:
         """Return the fewest eigenvectors (K,) of each shape that restore nearly as well as all.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastgsm._arrays import is_narrow
+from fastgsm._checks import as_ndarray
 from fastgsm._types import FloatArray
 from fastgsm.learning.density import ScaleMixtureDensity
 from fastgsm.learning.start import check_symmetric, given_array
@@ -26,12 +27,13 @@ def given_covariances(values: Any) -> tuple[FloatArray, float]:
 
     Raise ValueError unless they are covariances.
     """
-    shape = np.shape(values)
+    array = as_ndarray(values, "covariances")
+    shape = array.shape
     if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
         raise ValueError(
             f"covariances has shape {shape}; wanted (n_components, n_features, n_features)."
         )
-    matrices = given_array(values, shape, "covariances")
+    matrices = given_array(array, shape, "covariances")
     check_symmetric(matrices, "covariances")
     matrices = (matrices + matrices.transpose(0, 2, 1)) / 2
     for k, matrix in enumerate(matrices):
@@ -49,8 +51,7 @@ def given_covariances(values: Any) -> tuple[FloatArray, float]:
                 f"eigenvalue of {least:g}; wanted covariance matrices, whose eigenvalues are at "
                 f"least 0."
             )
-    given = np.asarray(values).dtype
-    return matrices, float(np.finfo(given if is_narrow(given) else np.float64).eps)
+    return matrices, float(np.finfo(array.dtype if is_narrow(array.dtype) else np.float64).eps)
 
 
 def given_density(

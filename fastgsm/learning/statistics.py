@@ -51,6 +51,8 @@ class SufficientStatistics:
         samples. None where they were not asked for.
     products : ndarray of shape (K, d, d), or None
         Sums of weight times the outer product of ``x - mean``.
+    n_narrow : int
+        Number of samples that were float32, whose sums lose more digits.
     """
 
     parameters: str
@@ -61,6 +63,7 @@ class SufficientStatistics:
     distances: FloatArray | None
     sums: FloatArray | None
     products: FloatArray | None
+    n_narrow: int = 0
 
     def merge(self, other: SufficientStatistics) -> SufficientStatistics:
         """Return the statistics of both parts of the data.
@@ -110,10 +113,11 @@ class SufficientStatistics:
 def _of_chunk(chunk: Chunk, parameters: str, *sums: Any) -> SufficientStatistics:
     """Return the statistics of a chunk from sums with its weights, in the units of the given ones.
 
-    ``sums`` are the last attributes of `SufficientStatistics`, in their order.
+    ``sums`` are the attributes of `SufficientStatistics` from `log_likelihood` on, in their order.
     """
+    n_narrow = len(chunk.X) if chunk.X.dtype == np.float32 else 0
     statistics = SufficientStatistics(parameters, len(chunk.X), chunk.total, *sums)
-    return statistics.times(chunk.unit)
+    return replace(statistics.times(chunk.unit), n_narrow=n_narrow)
 
 
 def shape_statistics(

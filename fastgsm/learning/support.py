@@ -17,7 +17,7 @@ from fastgsm.kernels import symmetric
 # about 1e-16 of that.
 GRADED = 1e-10
 # Features whose deviations are below this share of the largest lose digits everywhere.
-LEAST_DEVIATION = 1e-12
+LEAST_DEVIATION = 1e-13
 # Rounding of float32, which samples in float64 may have been before.
 NARROW_EPS = float(np.finfo(np.float32).eps)
 
@@ -79,13 +79,8 @@ class Support:
         return cls.spanned(basis, covariance, dtype)
 
     @classmethod
-    def spanned(
-        cls, vectors: FloatArray, covariance: FloatArray, dtype: Any = np.float32
-    ) -> Support:
-        """Return the support with orthonormal ``vectors`` (d, rank) of data with a covariance.
-
-        float32 stands for a type that is not known.
-        """
+    def spanned(cls, vectors: FloatArray, covariance: FloatArray, dtype: Any) -> Support:
+        """Return the support with orthonormal ``vectors`` (d, rank) of data with a covariance."""
         d, rank = vectors.shape
         basis = np.eye(d) if rank == d else lower_trapezoidal(vectors.T).T
         variances = np.diagonal(covariance)
@@ -164,7 +159,7 @@ def _deviations(moments: Moments, eps: float) -> FloatArray:
     """
     variances = np.diagonal(moments.covariance)
     # A constant that was computed varies by its rounding.
-    rounding = np.square(4 * eps * moments.mean)
+    rounding = np.square(eps * moments.mean)
     deviations = np.where(variances > rounding, np.sqrt(np.maximum(variances, 0)), 0.0)
     lost = (deviations > 0) & (deviations < LEAST_DEVIATION * deviations.max())
     if lost.any():

@@ -58,7 +58,7 @@ def updated_groups(
     assert statistics.products is not None
     old = groups.gaussian
     covariance = statistics.products[0] / statistics.weight
-    support = old.support
+    support = old.support()
     moments = Moments(1.0, np.zeros(old.n_features), covariance)
     gaussian, lift = moments.gaussian_on(support, reg_covar)
     weights, new_scales = updated_scales(

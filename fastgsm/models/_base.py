@@ -172,9 +172,9 @@ class PatchModel(Model):
         ------
         NotFittedError
             If the model has no parameters yet: fit it to some of the data first.
-        ValueError
-            If X does not fit the model, or has samples outside of the subspace that it was first
-            fitted to.
+        TypeError, ValueError
+            If X or `sample_weight` are not real, finite numbers, or X does not fit the model or has
+            samples outside of the subspace that it was first fitted to.
 
         Examples
         --------

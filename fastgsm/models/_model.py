@@ -135,7 +135,7 @@ class Model(ModelOptions, ABC):
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
-            raise _not_fitted_error()(
+            raise not_fitted_error()(
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
                 f"appropriate arguments before using this estimator."
             )
@@ -184,8 +184,10 @@ class Model(ModelOptions, ABC):
 
         Raises
         ------
-        ValueError
-            If X does not fit the model.
+        NotFittedError
+            If the model has no parameters yet.
+        TypeError, ValueError
+            If X is not an array of real, finite numbers, or does not fit the model.
         """
         X = self._checked(X)
         blocks = [self._posterior(part)[1] for part in in_blocks(X)]
@@ -284,12 +286,27 @@ class Model(ModelOptions, ABC):
             del self.feature_names_in_
 
     def _continues(self, shape: tuple[int, int], support: Support) -> bool:
-        """Return whether `warm_start` has learned parameters of the sizes that are wanted now."""
+        """Return whether `warm_start` has learned parameters of the sizes that are wanted now.
+
+        Those of a larger support than the data's are projected. Warn where the support forbids it.
+        """
         if not (self.warm_start and self.__sklearn_is_fitted__()):
             return False
-        learned = self._arrays()
-        sizes = learned["weights"].shape, learned["eigenvectors"].shape[-2:]
-        return sizes == (shape, support.basis.shape)
+        same_weights: bool = self._arrays()["weights"].shape == shape
+        learned, wanted = self._density.eigenvectors[0], support.basis
+        if learned.shape == wanted.shape:
+            return same_weights
+        if len(learned) == len(wanted):
+            outside = np.abs(wanted - learned @ (learned.T @ wanted)).max()
+            if same_weights and outside < 1e-6:
+                return True
+            warnings.warn(
+                f"warm_start: the model's rank, {learned.shape[1]}, is not that of X, "
+                f"{wanted.shape[1]}, so that {type(self).__name__} starts anew. To go on, centre X "
+                f"as the samples were that it was fitted to.",
+                stacklevel=caller_level(),
+            )
+        return False
 
     def _run_em(self, steps: EMSteps, run: FitRun, data: Survey) -> History:
         name, moments = type(self).__name__, data.moments
@@ -354,7 +371,7 @@ class Model(ModelOptions, ABC):
             raise
 
 
-def _not_fitted_error() -> type[NotFittedError]:
+def not_fitted_error() -> type[NotFittedError]:
     """Return an error that `except sklearn.exceptions.NotFittedError` catches too, if loaded."""
     if "sklearn.exceptions" not in sys.modules:
         return NotFittedError

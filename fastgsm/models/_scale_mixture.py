@@ -70,7 +70,7 @@ class ScaleMixtureModel(PatchModel):
         return expected_statistics(density, density.weights, distances, self._digest())
 
     def _take(self, statistics: SufficientStatistics, blended: bool = False) -> None:
-        support = self._density.support
+        support = self._density.support(np.float32 if statistics.n_narrow else np.float64)
         mixture = InnerMixture.of(self._density, support)
         floor = self.reg_covar
         if not self._learns_scales:

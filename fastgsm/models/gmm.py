@@ -17,7 +17,7 @@ from fastgsm.learning.start import (
     initial_shapes,
     initial_weights,
 )
-from fastgsm.models._model import NotFittedError
+from fastgsm.models._model import not_fitted_error
 from fastgsm.models._scale_mixture import ShapeModel
 
 
@@ -42,15 +42,16 @@ class GMM(ShapeModel):
         Number of random starts. The fit that ends at the highest log-likelihood is kept. A fit that
         `warm_start` continues has one start.
     init_params : {"kmeans", "random"}
-        The partition of the samples whose moments EM starts from.
+        The partition of the samples whose moments EM starts from. k-means sees plain distances:
+        standardise features in unlike units first.
     weights_init, means_init, covariances_init : array_like, optional
         Starting values, of shapes (K,), (K, n_features) and (K, n_features, n_features).
         Components must differ: equal ones never separate.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed of the initialisation.
     warm_start : bool
-        Start the next `fit` from the learned parameters, if their number and the rank of the data
-        are the same.
+        Start the next `fit` from the learned parameters, if their number is the same and the data
+        lie in the model's subspace. If only the rank differs, a warning says that it starts anew.
     verbose : int
         1 to print a line for each iteration to stderr.
 
@@ -109,8 +110,9 @@ class GMM(ShapeModel):
         """Return a mixture with given parameters, as if it had been fitted.
 
         For mixtures that were trained elsewhere. It has seen no samples: `lower_bounds_` is empty
-        and `n_iter_` is 0. A fit with `warm_start`, or `partial_fit` with a number as its `step`,
-        learns on from these parameters.
+        and `n_iter_` is 0. A fit with `warm_start` learns on from these parameters, as does
+        `partial_fit`; give it a number as its `step` in every call, because it is not known how
+        many samples and steps the parameters are worth.
 
         Parameters
         ----------
@@ -162,7 +164,9 @@ class GMM(ShapeModel):
         Returns
         -------
         model : GMM
-            As of `from_parameters`.
+            As of `from_parameters`, with the names of the features. Of a Bayesian mixture, the
+            Gaussians at the means of its parameters: its own scores, which allow for their
+            uncertainty, differ slightly.
 
         Raises
         ------
@@ -187,7 +191,7 @@ class GMM(ShapeModel):
                 f"BayesianGaussianMixture. Give other parameters to from_parameters."
             )
         if not hasattr(mixture, "covariances_"):
-            raise NotFittedError("mixture is not fitted; call its fit first.")
+            raise not_fitted_error()("mixture is not fitted; call its fit first.")
         means, given = np.asarray(mixture.means_), np.asarray(mixture.covariances_)
         eye = np.eye(means.shape[1], dtype=given.dtype)
         kind = mixture.covariance_type
@@ -195,7 +199,9 @@ class GMM(ShapeModel):
             given = np.repeat(given[None], len(means), axis=0)
         elif kind in ("diag", "spherical"):  # (K, d), (K,)
             given = given.reshape(len(means), -1)[:, :, None] * eye
-        return cls.from_parameters(mixture.weights_, means, given)
+        model = cls.from_parameters(mixture.weights_, means, given)
+        model._set_names(getattr(mixture, "feature_names_in_", None))
+        return model
 
     @property
     def _learns_means(self) -> bool:  # type: ignore[override]

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastgsm._checks import as_ndarray
 from fastgsm._types import FloatArray
 from fastgsm.learning.density import ScaleMixtureDensity
 from fastgsm.learning.given import given_covariances, given_density, given_scales
@@ -42,8 +43,8 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed for ``init_params="random"``.
     warm_start : bool
-        Start the next `fit` from the learned weights and scales, if their number and the rank of
-        the data are the same.
+        Start the next `fit` from the learned weights and scales, if their number is the same and
+        the data lie in the model's subspace. If only the rank differs, a warning says so.
     verbose : int
         1 to print a line for each iteration to stderr.
 
@@ -109,9 +110,11 @@ class GSM(ScaleGroupModel, ScaleMixtureModel):
         >>> model.score_samples([[0.0, 0.0]]).round(3)
         array([-0.726])
         """
-        one = np.asarray(covariances)
+        one = as_ndarray(covariances, "covariances")
         matrices, eps = given_covariances(one[None] if one.ndim == 2 else one)
-        shape = 1, np.size(scales)
+        shape = 1, as_ndarray(scales, "scales").size
+        if shape[1] == 0:
+            raise ValueError("scales is empty; wanted (n_scales,), at least one.")
         if len(matrices) != 1:
             raise ValueError(
                 f"covariances has shape {matrices.shape}; wanted one matrix (n_features, "

@@ -40,8 +40,8 @@ class ICA(ScaleGroupModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed for ``init_params="random"``.
     warm_start : bool
-        Start the next `fit` from the learned weights and scales, if their number and the rank of
-        the data are the same.
+        Start the next `fit` from the learned weights and scales, if their number is the same and
+        the data are of the same rank. If only the rank differs, a warning says so.
     verbose : int
         1 to print a line for each iteration to stderr.
 
@@ -141,6 +141,7 @@ class ICA(ScaleGroupModel):
         s = rng.standard_normal((n_samples, rank)) * np.sqrt(variances)
         return s @ self._density.eigenvectors[0].T, labels
 
+    @np.errstate(under="ignore")  # what underflows counts for nothing, as the least probable
     def _denoised(self, Y: FloatArray, sigma: float, return_std: bool) -> Any:
         P = self._density.eigenvectors[0].astype(Y.dtype)
         z = Y @ P
@@ -156,12 +157,14 @@ class ICA(ScaleGroupModel):
         for part, mean, spread in zip(*map(in_blocks, (z, restored, variance)), strict=True):
             responsibilities, _ = self._mixtures(part, v + sigma**2)
             factor = np.einsum("nij,ij->ni", responsibilities, shrinkages)
-            square = np.einsum("nij,ij->ni", responsibilities, np.square(shrinkages))
+            # From their differences, because those of squares cancel where all are nearly 1.
+            squares = np.square(shrinkages - factor[:, :, None])
             mean[:] = factor * part
             spread[:] = Y.dtype.type(sigma**2) * factor
-            spread += np.maximum(square - factor**2, 0) * part**2
+            spread += np.einsum("nij,nij->ni", responsibilities, squares) * part**2
         return restored @ P.T, np.sqrt(variance @ np.square(P).T)
 
+    @np.errstate(under="ignore")
     def _posterior(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         z = X @ self._density.eigenvectors[0].astype(X.dtype)
         return self._mixtures(z, self._scales * self._density.eigenvalues[0][:, None])
@@ -169,10 +172,9 @@ class ICA(ScaleGroupModel):
     def _mixtures(self, z: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return responsibilities (n, rank, J) and log-likelihoods (n,) of z under variances v."""
         log_weights, halves = self._constants(v, z.dtype)
-        with np.errstate(under="ignore"):  # the least probable count for nothing
-            log_prob = log_weights - halves * np.square(z)[:, :, None]
-            peak = log_prob.max(axis=2, keepdims=True)
-            responsibilities = np.exp(log_prob - peak)
+        log_prob = log_weights - halves * np.square(z)[:, :, None]
+        peak = log_prob.max(axis=2, keepdims=True)
+        responsibilities = np.exp(log_prob - peak)
         total = responsibilities.sum(axis=2, keepdims=True)
         responsibilities /= total
         return responsibilities, (peak + np.log(total)).sum(axis=(1, 2))

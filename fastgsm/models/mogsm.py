@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastgsm._checks import as_ndarray
 from fastgsm.learning.data import Survey
 from fastgsm.learning.density import ScaleMixtureDensity
 from fastgsm.learning.given import given_covariances, given_density, given_scales
@@ -58,8 +59,8 @@ class MoGSM(ShapeModel):
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Seed of the initialisation.
     warm_start : bool
-        Start the next `fit` from the learned parameters, if their number and the rank of the data
-        are the same.
+        Start the next `fit` from the learned parameters, if their number is the same and the data
+        lie in the model's subspace. If only the rank differs, a warning says that it starts anew.
     verbose : int
         1 to print a line for each iteration to stderr.
 
@@ -150,7 +151,7 @@ class MoGSM(ShapeModel):
         """
         matrices, eps = given_covariances(covariances)
         K, d = matrices.shape[:2]
-        shape = np.shape(scales)
+        shape = as_ndarray(scales, "scales").shape
         if len(shape) != 2 or shape[0] != K or 0 in shape:
             raise ValueError(f"scales has shape {shape}; wanted (n_components, n_scales), of {K}.")
         density = given_density(

@@ -28,7 +28,7 @@ def test_the_posterior_mean_is_the_closed_form(
 ) -> None:
     density = mixture(d, n_shapes, n_scales, rank=rank)
     noise = correlated(d)
-    basis = density.support.basis
+    basis = density.support().basis
     inside = basis @ basis.T @ noise @ basis @ basis.T
     Y = samples(density, 50, np.float64)
     X = np.empty_like(Y)
@@ -45,7 +45,7 @@ def test_the_posterior_mean_is_the_closed_form(
 def test_traces_are_the_errors_that_filters_leave() -> None:
     density = mixture(9, 2, 2, rank=8)
     noise = correlated(9)
-    basis = density.support.basis
+    basis = density.support().basis
     inside = basis @ basis.T @ noise @ basis @ basis.T
     bank = ColouredDensity.of(density, noise).wiener_bank(VARIANCE, np.float64)
     outside = np.trace(noise) - np.trace(inside)

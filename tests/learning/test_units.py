@@ -15,7 +15,7 @@ import fastgsm
 from fastgsm._registry import MODELS
 from fastgsm.learning.chunks import Moments
 from fastgsm.learning.support import Support, eigh, graded_eigh
-from tests.helpers import heavy_tailed, new_model
+from tests.helpers import fit_quietly, heavy_tailed, new_model
 
 UNITS = np.array([1e-6, 1e-2, 1.0, 1e6])
 
@@ -34,8 +34,9 @@ def start(units: Any = (1.0, 1.0)) -> dict[str, Any]:
     }
 
 
-def test_a_normal_distribution_learns_the_covariance_in_any_units() -> None:
-    X = heavy_tailed(3000, 4) * UNITS
+@pytest.mark.parametrize("seed", range(4))
+def test_a_normal_distribution_learns_the_covariance_in_any_units(seed: int) -> None:
+    X = heavy_tailed(3000, 4, seed) * UNITS
     model = fastgsm.MVN().fit(X)
     error = model.covariances_[0] - np.cov(X.T, bias=True)
     assert np.abs(error / np.outer(UNITS, UNITS)).max() < 1e-3
@@ -52,11 +53,11 @@ def fitted(model: Any, X: Any) -> Any:
 
 def partly(model: Any, X: Any) -> Any:
     """Fit to half of the samples, then learn from all."""
-    return fitted(model, X[::2]).partial_fit(X, step=1.0)
+    return fit_quietly(model, X[::2]).partial_fit(X, step=1.0)
 
 
 def by_statistics(model: Any, X: Any) -> Any:
-    fitted(model, X[::2])
+    fit_quietly(model, X[::2])
     return model.m_step(model.sufficient_statistics(X))
 
 
@@ -160,6 +161,18 @@ def test_no_warning_for_equal_samples() -> None:
     fitted(fastgsm.GMM(3, random_state=0, max_iter=20), X)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_samples_leave_the_support_in_any_units(unit: float, dtype: type) -> None:
+    X = np.random.default_rng(0).standard_normal((800, 2)) * [1, unit]
+    X = np.c_[X, X[:, 0], np.full(800, 1e-3), np.zeros(800)].astype(dtype)
+    model = fastgsm.MVN().fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    for shift in ([0, 0, 3, 0, 0], [0, 0, 0, 1, 0]):
+        with pytest.warns(UserWarning, match="800 of 800 samples lie outside"):
+            assert np.isneginf(model.score_samples(X + np.array(shift, dtype))).all()
+
+
 # --- limits of the arithmetic ---------------------------------------------------------------------
 
 
@@ -173,6 +186,18 @@ def test_a_feature_that_cannot_be_computed_beside_others_is_named() -> None:
     with pytest.warns(UserWarning, match=message):
         model = fastgsm.MVN().fit(X)
     assert model.eigenvalues_.shape == (1, 2)
+
+
+def test_a_feature_far_from_zero_in_float32_is_kept() -> None:
+    X = np.random.default_rng(0).normal([1.7e9, 0], [500, 1], (500, 2)).astype(np.float32)
+    assert fastgsm.MVN().fit(X).eigenvalues_.shape == (1, 2)
+
+
+def test_a_warning_of_samples_far_from_zero_is_right_for_any_offset() -> None:
+    X = np.random.default_rng(0).normal(0, 1, (500, 2))
+    with pytest.warns(UserWarning, match=r"standard deviation 0\.9.*set fit_means=True"):
+        fitted(fastgsm.GMM(1, fit_means=False), X + 1e9)
+    fitted(fastgsm.GMM(1, fit_means=False), np.c_[X, np.full(500, 7.1)])  # a constant is silent
 
 
 def test_a_constant_with_rounding_is_constant() -> None:

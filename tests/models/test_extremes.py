@@ -91,3 +91,32 @@ def test_estimating_noise_where_numpy_raises(kind: str) -> None:
         fastgsm.estimate_noise(image, kind=kind)
         fastgsm.estimate_noise(np.dstack([image] * 3), kind=kind, channel_axis=-1)
         fastgsm.estimate_sigma(np.full((64, 64), 0.5))
+
+
+UNLIKE = {
+    "heavy tails": np.random.default_rng(3).standard_t(3, (2000, 8)),
+    "unlike units": heavy_tailed(2000, 5) * [1e-5, 1e-2, 1, 1e2, 1e5],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", UNLIKE)
+def test_samples_that_an_ica_finds_improbable_underflow_in_silence(case: str, dtype: type) -> None:
+    X = UNLIKE[case].astype(dtype)
+    model = fit_quietly(fastgsm.ICA(8, random_state=0), X)
+    for Y in (X, 30 * X):
+        with np.errstate(all="raise"):
+            assert np.isfinite(model.score(Y))
+            assert np.isfinite(model.predict_proba(Y)).all()
+            for sigma in (1e-3, 0.1):
+                assert np.isfinite(model.denoise_patches(Y, sigma, return_std=True)[1]).all()
+                assert np.isfinite(model.denoise_patches(Y, sigma)).all()
+
+
+def test_the_deviation_of_an_ica_under_weak_noise_is_that_of_the_noise() -> None:
+    X = np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32)
+    model = fit_quietly(fastgsm.ICA(3, random_state=0), X)
+    for sigma in (1e-15, 1e-6, 1e-3):
+        std = model.denoise_patches(X, sigma, return_std=True)[1]
+        # As of the largest coordinate's rounding.
+        assert (std < 1.01 * sigma + 1e-5 * np.abs(X).max()).all()

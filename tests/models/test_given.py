@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import sklearn.exceptions
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
@@ -221,6 +224,26 @@ def test_bad_scales_are_named() -> None:
         fastgsm.GSM.from_parameters([0.2, 0.3, 0.5], [1, 2], covariances[0])
 
 
+def test_arrays_that_would_lose_what_they_mean_are_named() -> None:
+    covariances, weights, scales = positive(2, 3), np.full((2, 2), 0.25), np.ones((2, 2))
+    masked = np.ma.masked_array(covariances, covariances > 1)
+    ragged = [[1, 2], [3]]
+    for error, match, parameters in (
+        (TypeError, "covariances is a masked array", (weights, scales, masked)),
+        (ValueError, "covariances is not an array", (weights, scales, [np.eye(2), ragged])),
+        (ValueError, "scales is not an array of numbers", (weights, ragged, covariances)),
+    ):
+        with pytest.raises(error, match=match):
+            fastgsm.MoGSM.from_parameters(*parameters)
+    for error, match, parameters in (
+        (TypeError, "covariances is a masked array", ([1], [1], masked[0])),
+        (TypeError, "covariances is a sparse matrix", ([1], [1], csr_array(covariances[0]))),
+        (ValueError, "scales is empty", ([], [], covariances[0])),
+    ):
+        with pytest.raises(error, match=match):
+            fastgsm.GSM.from_parameters(*parameters)
+
+
 def test_starting_covariances_may_be_symmetric_to_rounding_only() -> None:
     covariances = positive(2, 4)
     covariances[:, 0, 1] = 0.0
@@ -254,11 +277,16 @@ def test_it_learns_on(theirs: Any, patches: Any) -> None:
             model.partial_fit(patches, step=step)
     before = model.covariances_
     assert np.abs(model.partial_fit(patches, step=0.1).covariances_ - before).max() > 0
-    model = fastgsm.GMM.from_sklearn(theirs).set_params(warm_start=True, max_iter=5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(patches + np.random.default_rng(0).normal(0, 1e-3, patches.shape))
-    assert model.n_iter_ >= 1
+    noisy = patches + np.random.default_rng(0).normal(0, 1e-3, patches.shape)
+    for X in (noisy, patches):  # of full rank, as the mixture is, and without their mean
+        given = fastgsm.GMM.from_sklearn(theirs)
+        model = fit_quietly(given.set_params(warm_start=True, max_iter=5), X)
+        if X is noisy:
+            expected = fastgsm.GMM.from_sklearn(theirs).score(X)
+        else:
+            # The density on the subspace is higher, as that across is a factor: sqrt(2 pi 1e-6).
+            expected = fastgsm.GMM.from_sklearn(theirs).score(X) + 0.5 * np.log(2e-6 * np.pi)
+        assert model.lower_bounds_[0] == pytest.approx(expected, rel=1e-3)
     statistics = fastgsm.GMM.from_sklearn(theirs).sufficient_statistics(patches)
     assert statistics.n_samples == len(patches)
 
@@ -289,9 +317,18 @@ def test_the_mixture_of_scikit_learn(mixture: Any, kind: str) -> None:
         np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
 
 
+def test_names_of_features_are_kept() -> None:
+    X = pd.DataFrame(heavy_tailed(100, 2), columns=["a", "b"])
+    model = fastgsm.GMM.from_sklearn(GaussianMixture(2, random_state=0).fit(X))
+    assert list(model.feature_names_in_) == ["a", "b"]
+    with pytest.raises(ValueError, match="feature names"):
+        model.score(X[["b", "a"]])
+
+
 def test_what_is_no_fitted_mixture_is_refused() -> None:
-    with pytest.raises(fastgsm.NotFittedError, match="mixture is not fitted"):
-        fastgsm.GMM.from_sklearn(GaussianMixture(2))
+    for error in (fastgsm.NotFittedError, sklearn.exceptions.NotFittedError):
+        with pytest.raises(error, match="mixture is not fitted"):
+            fastgsm.GMM.from_sklearn(GaussianMixture(2))
     with pytest.raises(TypeError, match="mixture is a GSM; wanted scikit-learn's"):
         fastgsm.GMM.from_sklearn(fastgsm.GSM())
 
