@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastgsm._arrays import is_dask, is_stored, real_array, share_pixels
 from fastgsm._checks import check_random_state
-from fastgsm._data_range import Extent, has_likely_range
+from fastgsm._data_range import Extent
 from fastgsm._images import (
     channels_first,
     check_out,
@@ -276,8 +276,8 @@ def denoise(
         data_range=data_range, workers=workers, progress=bool(progress),
         return_std=bool(return_std),
     )  # fmt: skip
-    if data_range is None and (trusted is not None or not has_likely_range(channels)):
-        options = replace(options, extent=Extent.of(channels, trusted))
+    if data_range is None:
+        options = replace(options, extent=Extent.unless_likely(channels, trusted))
     level = None if sigma is None else check_sigma(sigma, channels.shape[1:])
     if trusted is not None or isinstance(level, np.ndarray):
         options = options.for_uneven_noise()

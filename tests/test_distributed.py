@@ -426,5 +426,9 @@ import dask.array as da, numpy as np, fastgsm
 X = np.random.default_rng(0).normal(size=(300, 3))
 model = fastgsm.MVN().fit(da.from_array(X, chunks=(100, 3)))
 model.partial_fit(da.from_array(X, chunks=(100, 3)))
+print(model.n_samples_seen_)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert float(result.stdout) == 600

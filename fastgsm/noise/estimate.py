@@ -15,6 +15,7 @@ from fastgsm._images import (
     as_float_image,
     channels_first,
     check_peak,
+    default_data_range,
     trusted_pixels,
     with_median,
     without_ones,
@@ -102,8 +103,9 @@ def estimate_noise(
     original, mask = without_ones(channel_axis, real_array(image, "image"), mask)
     trusted = trusted_pixels(original, mask, channel_axis)
     if data_range is None:
-        extent = Extent.of(channels_first(original, channel_axis), trusted)
-        data_range = extent.data_range(original.dtype)
+        extent = Extent.unless_likely(channels_first(original, channel_axis), trusted)
+        dtype = original.dtype
+        data_range = default_data_range(dtype) if extent is None else extent.data_range(dtype)
     else:
         data_range = check_positive(data_range, "data_range")
     return estimated(wanted, None, original, channel_axis, data_range, trusted)
