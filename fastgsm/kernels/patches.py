@@ -66,36 +66,89 @@ def gather(image, rows, cols, first, count, patch_size, lanes):
 
 
 @jit
-def scatter_add(lanes, rows, cols, first, count, patch_size, top_row, sums):
-    """Add the patches in ``lanes`` to ``sums``, whose row 0 is image row ``top_row``.
+def column_step(cols):
+    """Return the distance between the columns of a grid, whose first and last may be nearer."""
+    n = cols.shape[0]
+    return cols[2] - cols[1] if n > 2 else np.intp(1)
+
+
+@jit
+def column_phases(image, top, bottom, step):
+    """Return rows ``top`` to ``bottom`` of ``image`` (H, W), their columns dealt out into phases.
+
+    Column x of the image is column ``x // step`` of phase ``x % step``. So patches that are
+    ``step`` columns apart are copied as whole stretches.
+    """
+    width = image.shape[1]
+    phases = np.zeros((step, bottom - top, (width + step - 1) // step), image.dtype)
+    for phase in range(step):
+        for y in range(bottom - top):
+            source, target = image[top + y], phases[phase, y]
+            for x in range((width - phase + step - 1) // step):
+                target[x] = source[step * x + phase]
+    return phases
+
+
+@jit
+def regular_run(cols, step, grid_col, most):
+    """Return how many columns from ``grid_col`` on, at most ``most``, are ``step`` apart."""
+    run = min(most, cols.shape[0] - grid_col)
+    while cols[grid_col + run - 1] - cols[grid_col] != step * (run - 1):
+        run -= 1
+    return run
+
+
+@jit
+def gather_phases(phases, rows, cols, first, count, patch_size, top_row, lanes):
+    """Do the work of `gather` for an image in phases, whose row 0 is image row ``top_row``."""
+    n_cols = cols.shape[0]
+    step, height, width = phases.shape
+    n_lanes = lanes.shape[1]
+    # With flat views: slicing rows of two-dimensional arrays in the loops took seven times as long.
+    pixels, entries = phases.reshape(-1), lanes.reshape(-1)
+    lane = 0
+    while lane < count:
+        grid_row, grid_col = divmod(first + lane, n_cols)
+        run = regular_run(cols, step, grid_col, count - lane)
+        for dx in range(patch_size):
+            place, phase = divmod(cols[grid_col] + dx, step)
+            corner = (phase * height + rows[grid_row] - top_row) * width + place
+            for dy in range(patch_size):
+                source = pixels[corner + dy * width : corner + dy * width + run]
+                begin = (dy * patch_size + dx) * n_lanes + lane
+                target = entries[begin : begin + run]
+                for t in range(run):
+                    target[t] = source[t]
+        lane += run
+    for i in range(patch_size * patch_size):
+        for t in range(count, n_lanes):
+            lanes[i, t] = 0.0
+
+
+@jit
+def scatter_phases(lanes, rows, cols, first, count, patch_size, top_row, phases):
+    """Add the patches in ``lanes`` to sums in phases, whose row 0 is image row ``top_row``.
 
     Every pixel receives its patches in the order of their numbers, whichever ``first`` is. So dx
     runs downwards: a pixel at the right of one patch is further left in the next.
     """
     n_cols = cols.shape[0]
-    width, n_lanes = sums.shape[1], lanes.shape[1]
-    dense = cols[n_cols - 1] - cols[0] == n_cols - 1
-    entries, pixels = lanes.reshape(-1), sums.reshape(-1)
+    step, height, width = phases.shape
+    n_lanes = lanes.shape[1]
+    entries, pixels = lanes.reshape(-1), phases.reshape(-1)
     lane = 0
     while lane < count:
         grid_row, grid_col = divmod(first + lane, n_cols)
-        run = min(count - lane, n_cols - grid_col)
-        corner = (rows[grid_row] - top_row) * width
-        if dense:
-            for dx in range(patch_size - 1, -1, -1):
-                for dy in range(patch_size):
-                    left = corner + dy * width + cols[grid_col] + dx
-                    begin = (dy * patch_size + dx) * n_lanes + lane
-                    source, target = entries[begin : begin + run], pixels[left : left + run]
-                    for t in range(run):
-                        target[t] += source[t]
-        else:
-            for t in range(run):
-                left = corner + cols[grid_col + t]
-                for dy in range(patch_size):
-                    for dx in range(patch_size):
-                        entry = (dy * patch_size + dx) * n_lanes + lane + t
-                        pixels[left + dy * width + dx] += entries[entry]
+        run = regular_run(cols, step, grid_col, count - lane)
+        for dx in range(patch_size - 1, -1, -1):
+            place, phase = divmod(cols[grid_col] + dx, step)
+            corner = (phase * height + rows[grid_row] - top_row) * width + place
+            for dy in range(patch_size):
+                begin = (dy * patch_size + dx) * n_lanes + lane
+                source = entries[begin : begin + run]
+                target = pixels[corner + dy * width : corner + dy * width + run]
+                for t in range(run):
+                    target[t] += source[t]
         lane += run
 
 

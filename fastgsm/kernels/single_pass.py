@@ -11,36 +11,46 @@ import numpy as np
 from numba import prange
 
 from fastgsm.kernels._jit import Kernel, jit
-from fastgsm.kernels.patches import gather, scatter_add, scatter_centres, subtract_mean
+from fastgsm.kernels.patches import (
+    column_phases,
+    column_step,
+    gather_phases,
+    regular_run,
+    scatter_centres,
+    scatter_phases,
+    subtract_mean,
+)
 from fastgsm.kernels.rotation import LANES, new_lanes
 from fastgsm.kernels.wiener import add_posterior_mean, fill_precisions, new_scratch
 
 
 @jit
-def _add_weights(weights, rows, cols, patch_size, sums):
-    """Add to each pixel of ``sums`` the ``weights`` (n_rows, n_cols) of the patches that cover it.
+def _add_weights(weights, rows, cols, patch_size, phases):
+    """Add to each pixel of ``phases`` the ``weights`` (n_rows, n_cols) of the patches over it.
 
-    Row 0 of ``sums`` is image row ``rows[0]``. The sum is separable: 2 patch_size additions per
+    Row 0 of the phases is image row ``rows[0]``. The sum is separable: 2 patch_size additions per
     pixel instead of patch_size^2.
     """
     n_rows, n_cols = weights.shape
-    line = np.empty(sums.shape[1], sums.dtype)
-    dense = cols[n_cols - 1] - cols[0] == n_cols - 1
+    step, _, width = phases.shape
+    line = np.empty((step, width), phases.dtype)
     for row in range(n_rows):
         source = weights[row]
         line[:] = 0.0
-        for dx in range(patch_size):
-            if dense:
-                target = line[cols[0] + dx : cols[0] + dx + n_cols]
-                for t in range(n_cols):
-                    target[t] += source[t]
-            else:
-                for t in range(n_cols):
-                    line[cols[t] + dx] += source[t]
+        first = 0
+        while first < n_cols:
+            run = regular_run(cols, step, first, n_cols - first)
+            for dx in range(patch_size):
+                place, phase = divmod(cols[first] + dx, step)
+                target = line[phase, place : place + run]
+                for t in range(run):
+                    target[t] += source[first + t]
+            first += run
         for dy in range(patch_size):
-            target = sums[rows[row] - rows[0] + dy]
-            for x in range(line.shape[0]):
-                target[x] += line[x]
+            for phase in range(step):
+                target = phases[phase, rows[row] - rows[0] + dy]
+                for x in range(width):
+                    target[x] += line[phase, x]
 
 
 @jit
@@ -48,12 +58,13 @@ def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank
     """Sum the posterior means of the patches of a ``band``, its first grid row and its end."""
     first, last = band
     d = patch_size * patch_size
-    width = image.shape[1]
     room = bank.forward.shape[2]
     grid = rows[first:last]
     top = grid[0]
     bottom = rows[last] if last < rows.shape[0] else image.shape[0]
-    total = np.zeros((2, grid[-1] - top + patch_size, width), image.dtype)
+    step = column_step(cols)
+    pixels = column_phases(image, top, grid[-1] + patch_size, step)
+    total = np.zeros((2, *pixels.shape), image.dtype)
     scratch = new_scratch(bank, bank.forward.shape[0], image.dtype)
     noisy = new_lanes(room, image.dtype)
     noisy[:] = 0.0
@@ -66,7 +77,7 @@ def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank
     listed = weights.reshape(-1)
     for start in range(0, n_patches, LANES):
         count = min(LANES, n_patches - start)
-        gather(image, grid, cols, start, count, patch_size, noisy)
+        gather_phases(pixels, grid, cols, start, count, patch_size, top, noisy)
         if remove_mean:
             subtract_mean(noisy, d, mean)
         for i in range(room):
@@ -74,7 +85,7 @@ def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank
                 clean[i, t] = mean[t]
         add_posterior_mean(noisy, bank, scratch, clean)
         if center:
-            scatter_centres(clean, grid, cols, start, count, patch_size, top, total[0])
+            scatter_centres(clean, grid, cols, start, count, patch_size, top, total[0, 0])
         else:
             fill_precisions(scratch.log_prob, traces, precision)
             for i in range(d):
@@ -82,20 +93,21 @@ def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank
                     clean[i, t] *= precision[t]
             for t in range(count):
                 listed[start + t] = precision[t]
-            scatter_add(clean, grid, cols, start, count, patch_size, top, total[0])
+            scatter_phases(clean, grid, cols, start, count, patch_size, top, total[0])
     if not center:
         _add_weights(weights, grid, cols, patch_size, total[1])
-    # Pixel by pixel: to assign rows takes 4 s more to compile, for the error message it could need.
-    own = bottom - top
+    own, width = bottom - top, image.shape[1]
     for part in range(len(sums)):
         target = sums[part]
-        for y in range(own):
-            for x in range(width):
-                target[top + y, x] = total[part, y, x]
-        for y in range(spill.shape[1]):
-            below = own + y
-            for x in range(width):
-                spill[part, y, x] = total[part, below, x] if below < total.shape[1] else 0.0
+        for phase in range(step):
+            for y in range(own):
+                for x in range(phase, width, step):
+                    target[top + y, x] = total[part, phase, y, x // step]
+            for y in range(spill.shape[1]):
+                below = own + y
+                for x in range(phase, width, step):
+                    left = total[part, phase, below, x // step] if below < total.shape[2] else 0.0
+                    spill[part, y, x] = left
 
 
 @Kernel.with_flops(
