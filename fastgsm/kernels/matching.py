@@ -1,8 +1,7 @@
 """Matching: the patches within a window that are nearest to each reference patch.
 
-References stand side by side along the lanes. `match_run` fills in their distances, displacement
-by displacement, and `select_nearest` lists the displacements of the nearest patches. It searches
-for the distance that admits them, so that nothing is sorted.
+`match` fills in the distances at all displacements, `select_nearest` lists the displacements of the
+nearest patches. It searches for the distance that admits them, so that nothing is sorted.
 """
 
 from __future__ import annotations
@@ -12,188 +11,111 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgsm.kernels._jit import jit
-from fastgsm.kernels.fma import fma
+from fastgsm.kernels.distances import BLOCK, count_within, list_within, set_distances
+from fastgsm.kernels.products import COLUMNS
 
-# References matched side by side: their distances at 25x25 displacements take 80 kB.
-LANES = 32
+# A limit may admit this many patches too many, which are then dropped one by one. With 0, the
+# search takes 8 steps instead of 7; with 4, it takes 5, but dropping takes as long as 4 steps.
+SLACK = 1
 
-# Stretches of pixels that are matched are rounded up to a multiple of this, for whole vectors.
-VECTOR = 32
-
-# A lane's limit may admit this many patches too many, which are then dropped one by one. With 0,
-# the search for limits took 5.0 us per reference instead of 2.0.
-SLACK = 8
+# Smaller distances are not told apart by the search, which so ends early where most are 0.
+LEAST_LIMIT = 1e-20
 
 # The search stops after so many steps, unless it ends before. Equal distances can keep it going.
-MAX_STEPS = 32
+MAX_STEPS = 64
 
 
 class Matches(NamedTuple):
-    """What is found for the references of one run, and the working memory for it."""
+    """What is found for one reference, and the working memory for it."""
 
-    sums: Any  # (2, n): squared differences summed over columns, and over patches
-    distances: Any  # (n_displacements, LANES)
-    members: Any  # (LANES, n_displacements + 1), numbers of displacements
-    counts: Any  # (LANES,), members in each lane
-    wanted: Any  # (LANES,), patches to find
-    limits: Any  # (LANES,), distances within which they are
+    halves: Any  # (2, n): distances of the halves of a patch, left and right by turns first
+    distances: Any  # (n,), n_displacements and more
+    members: Any  # (n,), numbers of displacements
+    limit: Any  # (1,), the distance within which they are
 
 
 @jit
-def new_matches(radius, longest, dtype):
-    """Allocate the memory for any run; ``longest`` is the length in pixels of the longest one."""
-    n_displacements = (2 * radius + 1) ** 2
+def new_matches(radius, dtype):
+    """Allocate the memory for any reference."""
+    side = 2 * radius + 1
+    n = side * side + BLOCK  # a row of displacements fills whole vectors
     return Matches(
-        np.zeros((2, longest + 2 * VECTOR), dtype),
-        np.empty((n_displacements, LANES), dtype),
-        np.empty((LANES, n_displacements + 1), np.intp),
-        np.empty(LANES, np.intp),
-        np.empty(LANES, np.intp),
-        np.empty(LANES, dtype),
+        np.zeros((2, n), dtype), np.empty(n, dtype), np.empty(n, np.intp), np.zeros(1, dtype)
     )
 
 
 @jit
-def _column_distances(pixels, corner, shift, width, p, n, out):
-    """Fill ``out`` (n,) with squared distances of columns of p pixels, ``shift`` pixels apart.
-
-    There is one slice for each row of pixels: with ``a[x + width]`` it took 3.5 times as long.
-    """
-    for y in range(0, p, 2):
-        begin = corner + y * width
-        a0, b0 = pixels[begin : begin + n], pixels[begin + shift : begin + shift + n]
-        begin += width
-        a1, b1 = pixels[begin : begin + n], pixels[begin + shift : begin + shift + n]
-        if y == 0:
-            for x in range(n):
-                e, f = a0[x] - b0[x], a1[x] - b1[x]
-                out[x] = fma(f, f, e * e)
-        else:
-            for x in range(n):
-                e, f = a0[x] - b0[x], a1[x] - b1[x]
-                out[x] = fma(f, f, fma(e, e, out[x]))
-
-
-@jit
-def _window_sums(values, p, n, out):
-    """Fill ``out`` (n,) with the sums of p consecutive ``values`` (n + p - 1,)."""
-    for x in range(n):
-        out[x] = values[x] + values[x + 1]
-    for i in range(2, p, 2):
-        shifted = values[i : i + n + 1]
-        for x in range(n):
-            out[x] = out[x] + shifted[x] + shifted[x + 1]
-
-
-@jit
-def match_run(padded, p, radius, top, cols, up, down, found):
-    """Fill ``found.distances`` for the references at row ``top`` and columns ``cols``.
+def match(padded, p, radius, y, x, up, down, turn, shared, found):
+    """Fill ``found.distances`` for the reference at (y, x); return the number of displacements.
 
     Patches have p x p pixels, p even. Displacements are numbered row by row, from ``up`` rows above
-    to ``down`` rows below, and within ``radius`` columns; returns how many there are.
-    ``padded`` (H, W + 2 radius + VECTOR) is the pilot between columns of infinities, which put
-    patches outside the image at an infinite distance. Lanes without a reference repeat the last.
+    to ``down`` rows below, and within ``radius`` columns. ``padded`` (H, W + 2 radius + COLUMNS) is
+    the pilot between columns of infinities, which put patches outside the image at an infinite
+    distance. ``turn`` is 0 and 1 in turn from reference to reference. If ``shared``, the left half
+    of the patch is the right half of the reference before it, whose distances are kept.
     """
-    width = padded.shape[1]
-    pixels, distances = padded.reshape(-1), found.distances.reshape(-1)
-    columns, windows = found.sums[0], found.sums[1]
-    last = cols.shape[0] - 1
-    length = (cols[last] - cols[0] + p + VECTOR - 1) // VECTOR * VECTOR
-    corner = top * width + cols[0] + radius
-    # Unsigned, since Numba checks whether a signed index is negative.
-    place = np.empty(LANES, np.uintp)
-    for j in range(LANES):
-        place[j] = cols[min(j, last)] - cols[0]
-    n = 0
-    for dy in range(-up, down + 1):
-        for dx in range(-radius, radius + 1):
-            _column_distances(pixels, corner, dy * width + dx, width, p, length, columns)
-            _window_sums(columns, p, length, windows)
-            row = distances[n * LANES : (n + 1) * LANES]
-            for j in range(LANES):
-                row[j] = windows[place[j]]
-            n += 1
+    width, side, half = padded.shape[1], 2 * radius + 1, p // 2
+    n = (up + down + 1) * side
+    pixels = padded.reshape(-1)
+    n_columns = (side + COLUMNS - 1) // COLUMNS * COLUMNS
+    own = y * width + x + radius
+    for part in range(1 if shared else 0, 2):  # the left half, the right half
+        out = found.halves[turn if part == 0 else 1 - turn]
+        begin = own + part * half
+        for dy in range(-up, down + 1):
+            other = begin + dy * width - radius
+            # What a row of vectors has too many, the next row overwrites.
+            set_distances(pixels, begin, other, width, p, half, out, (up + dy) * side, n_columns)
+    distances, first, second = found.distances, found.halves[0], found.halves[1]
+    for k in range(n):
+        distances[k] = first[k] + second[k]
+    distances[n : n + BLOCK] = np.inf
     return n
 
 
 @jit
-def _count_within(distances, n, limits, counts):
-    """Count in each lane those of the n distances that are within the lane's limit."""
-    d = distances.reshape(-1)
-    # In the type of the distances: Python's 1.0 would make float64 of float32.
-    one, zero = d.dtype.type(1.0), d.dtype.type(0.0)
-    for j in range(LANES):
-        counts[j] = zero
-    for k in range(0, n - n % 4, 4):
-        d0, d1 = d[k * LANES : (k + 1) * LANES], d[(k + 1) * LANES : (k + 2) * LANES]
-        d2, d3 = d[(k + 2) * LANES : (k + 3) * LANES], d[(k + 3) * LANES : (k + 4) * LANES]
-        for j in range(LANES):
-            limit = limits[j]
-            a = (one if d0[j] <= limit else zero) + (one if d1[j] <= limit else zero)
-            b = (one if d2[j] <= limit else zero) + (one if d3[j] <= limit else zero)
-            counts[j] += a + b
-    for k in range(n - n % 4, n):
-        row = d[k * LANES : (k + 1) * LANES]
-        for j in range(LANES):
-            counts[j] += one if row[j] <= limits[j] else zero
+def find_limit(distances, wanted, guess):
+    """Return a limit within which ``wanted`` distances are, or some more, if so many are finite.
 
-
-@jit
-def find_limits(distances, n, wanted, limits):
-    """Set ``limits`` (LANES,) so that ``wanted`` (LANES,) distances, or some more, are within.
-
-    Steps of regula falsi and of bisection alternate, until no lane has more than SLACK too many.
+    The search begins at ``guess``. Steps of regula falsi and of bisection alternate, until no more
+    than SLACK are too many.
     """
-    d = distances.reshape(-1)
-    one, zero, half = d.dtype.type(1.0), d.dtype.type(0.0), d.dtype.type(0.5)
-    slack = d.dtype.type(SLACK)
-    low, high = np.zeros(LANES, d.dtype), np.zeros(LANES, d.dtype)
-    below, above = np.ones(LANES, d.dtype), np.zeros(LANES, d.dtype)
-    counts, aims = np.empty(LANES, d.dtype), np.empty(LANES, d.dtype)
-    for j in range(LANES):
-        aims[j] = wanted[j]
-    for k in range(n):
-        row = d[k * LANES : (k + 1) * LANES]
-        for j in range(LANES):
-            inside = row[j] < np.inf
-            above[j] += one if inside else zero
-            high[j] = row[j] if inside and row[j] > high[j] else high[j]
+    number, largest = distances.dtype.type, np.finfo(distances.dtype).max
+    most, aim = number(wanted + SLACK), number(wanted + 0.5 * SLACK)
+    low, below, high = number(0.0), number(0.0), max(guess, number(LEAST_LIMIT))
+    above = number(count_within(distances, high))
+    while above < number(wanted) and high < largest:
+        low, below, high = high, above, number(2.0) * min(high, number(0.5) * largest)
+        above = number(count_within(distances, high))
     for step in range(MAX_STEPS):
-        busy = 0
-        for j in range(LANES):
-            limits[j] = high[j]
-            if above[j] > aims[j] + slack and low[j] < high[j]:
-                share = (aims[j] + half * slack - below[j]) / (above[j] - below[j])
-                limits[j] = low[j] + (share if step % 2 == 0 else half) * (high[j] - low[j])
-                busy += 1
-        if busy == 0:
+        if above <= most or not max(low, number(LEAST_LIMIT)) < high:
             break
-        _count_within(distances, n, limits, counts)
-        for j in range(LANES):
-            if counts[j] < aims[j]:
-                low[j], below[j] = limits[j], counts[j]
-            else:
-                high[j], above[j] = limits[j], counts[j]
-    for j in range(LANES):
-        limits[j] = high[j]
+        share = (aim - below) / (above - below) if step % 2 == 0 else number(0.5)
+        limit = low + share * (high - low)
+        count = number(count_within(distances, limit))
+        if count < number(wanted):
+            low, below = limit, count
+        else:
+            high, above = limit, count
+    return high
 
 
 @jit
-def _drop_farthest(distances, lane, members, count, wanted):
-    """Shorten a lane's ``members`` to the ``wanted`` nearest; return how many are left.
+def _drop_farthest(distances, members, count, wanted):
+    """Shorten ``members`` to the ``wanted`` nearest; return how many are left.
 
     The first member stays. Among equal distances, the last members are dropped.
     """
     while count > wanted:
-        farthest, equals = distances[members[1], lane], 0
+        farthest, equals = distances[members[1]], 0
         for t in range(1, count):
-            distance = distances[members[t], lane]
+            distance = distances[members[t]]
             equals = 1 if distance > farthest else equals + (distance == farthest)
             farthest = max(distance, farthest)
         kept = 1
         spared = max(equals - (count - wanted), 0)
         for t in range(1, count):
-            equal = distances[members[t], lane] == farthest
+            equal = distances[members[t]] == farthest
             members[kept] = members[t]
             if not equal or spared > 0:
                 kept += 1
@@ -203,24 +125,16 @@ def _drop_farthest(distances, lane, members, count, wanted):
 
 
 @jit
-def select_nearest(n, n_lanes, own, found):
-    """List in ``found.members`` each lane's ``wanted`` nearest of n displacements.
+def select_nearest(n, own, wanted, found):
+    """List in ``found.members`` the ``wanted`` nearest of n displacements; return how many.
 
     Number ``own``, the reference itself, comes first; the others follow in order. Among equal
     distances, those that come first are listed.
     """
-    distances, members, counts = found.distances, found.members, found.counts
-    find_limits(distances, n, found.wanted, found.limits)
-    for j in range(n_lanes):
-        members[j, 0] = own
-        counts[j] = 1
-    # Runs of displacements whose distances stay in the L1 cache from lane to lane.
-    for start in range(0, n, 32):
-        for j in range(n_lanes):
-            limit, count, row = found.limits[j], counts[j], members[j]
-            for k in range(start, min(start + 32, n)):
-                row[count] = k
-                count += 1 if distances[k, j] <= limit and k != own else 0
-            counts[j] = count
-    for j in range(n_lanes):
-        counts[j] = _drop_farthest(distances, j, members[j], counts[j], found.wanted[j])
+    distances = found.distances[: (n + BLOCK - 1) // BLOCK * BLOCK]
+    distances[own] = np.inf
+    limit = find_limit(distances, wanted - 1, found.limit[0])
+    found.limit[0] = limit
+    found.members[0] = own
+    count = 1 + list_within(distances, limit, found.members[1:])
+    return _drop_farthest(distances, found.members, count, wanted)

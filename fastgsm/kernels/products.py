@@ -23,7 +23,7 @@ Sixteen sums of 64 bytes fit only into the 32 registers of AVX-512.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -31,6 +31,16 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastgsm.kernels._jit import compiled, jit
+from fastgsm.kernels._llvm import (
+    are_flat,
+    emit_loop,
+    emit_splat,
+    index,
+    item_bytes,
+    pointers,
+    stretch,
+    vector_at,
+)
 from fastgsm.kernels.fma import emit_fma, fuses
 
 # Rows of one product; its number of columns has to be a multiple of COLUMNS.
@@ -38,7 +48,6 @@ ROWS = 4
 COLUMNS = 16
 
 VECTOR_BYTES = 64
-INDEX = ir.IntType(64)
 
 
 class Operands(NamedTuple):
@@ -70,19 +79,19 @@ def emit(
     add: bool,
 ) -> None:
     """Write the product's instructions; ``item`` is the type of the elements."""
-    lanes = VECTOR_BYTES // (4 if isinstance(item, ir.FloatType) else 8)
+    lanes = VECTOR_BYTES // item_bytes(item)
     vector = ir.VectorType(item, lanes)
-    start = _index(0)
+    start = index(0)
     for n_vectors in (4, 2, 1) if wide else (1,):
         step = n_vectors * lanes
-        rest = builder.srem(operands.n_columns, _index(step))
+        rest = builder.srem(operands.n_columns, index(step))
         stop = builder.sub(operands.n_columns, rest)
 
         def block(column: ir.Value, _: Any, n_vectors: int = n_vectors) -> list[ir.Value]:
             _emit_block(builder, operands, vector, column, n_vectors, fused=fused, add=add)
             return []
 
-        _emit_loop(builder, start, stop, step, [], block)
+        emit_loop(builder, start, stop, step, [], block)
         start = stop
 
 
@@ -100,15 +109,13 @@ def _emit_block(
     a, row_step, term_step, n_terms, b, b_step, c, c_step, _ = operands
     lanes = vector.count
     align = VECTOR_BYTES // lanes
-    undefined = ir.Constant(vector, ir.Undefined)
-    to_all = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
 
     def vectors_at(pointer: ir.Value, first: ir.Value) -> list[ir.Value]:
-        places = [builder.add(first, _index(i * lanes)) for i in range(n_vectors)]
-        return [builder.bitcast(builder.gep(pointer, [p]), vector.as_pointer()) for p in places]
+        places = [builder.add(first, index(i * lanes)) for i in range(n_vectors)]
+        return [vector_at(builder, pointer, place, vector) for place in places]
 
     def rows_of(step: ir.Value) -> list[ir.Value]:
-        return [builder.mul(step, _index(row)) for row in range(ROWS)]
+        return [builder.mul(step, index(row)) for row in range(ROWS)]
 
     def term(k: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
         first = builder.add(builder.mul(k, b_step), column)
@@ -117,8 +124,7 @@ def _emit_block(
         for row, offset in enumerate(rows_of(row_step)):
             place = builder.add(builder.mul(k, term_step), offset)
             factor = builder.load(builder.gep(a, [place]))
-            lane = builder.insert_element(undefined, factor, ir.Constant(ir.IntType(32), 0))
-            factors = builder.shuffle_vector(lane, undefined, to_all)
+            factors = emit_splat(builder, factor, lanes)
             mine = sums[row * n_vectors : (row + 1) * n_vectors]
             added += [
                 emit_fma(builder, fused, factors, other, total)
@@ -131,72 +137,22 @@ def _emit_block(
     sums = [
         builder.load(place, align=align) if add else ir.Constant(vector, None) for place in places
     ]
-    sums = _emit_loop(builder, _index(0), n_terms, 1, sums, term)
+    sums = emit_loop(builder, index(0), n_terms, 1, sums, term)
     for place, total in zip(places, sums, strict=True):
         builder.store(total, place, align=align)
-
-
-def _index(value: int) -> ir.Constant:
-    return ir.Constant(INDEX, value)
-
-
-def _emit_loop(
-    builder: ir.IRBuilder,
-    start: ir.Value,
-    stop: ir.Value,
-    step: int,
-    values: Sequence[ir.Value],
-    body: Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]],
-) -> list[ir.Value]:
-    """Write a loop through which ``body`` carries values; return the values at its end."""
-    before = builder.block
-    head, inside, after = (builder.append_basic_block() for _ in range(3))
-    builder.branch(head)
-    builder.position_at_end(head)
-    counter = builder.phi(INDEX)
-    counter.add_incoming(start, before)
-    carried = [builder.phi(value.type) for value in values]
-    for phi, value in zip(carried, values, strict=True):
-        phi.add_incoming(value, before)
-    builder.cbranch(builder.icmp_signed("<", counter, stop), inside, after)
-    builder.position_at_end(inside)
-    results = body(counter, carried)
-    counter.add_incoming(builder.add(counter, _index(step)), builder.block)
-    for phi, result in zip(carried, results, strict=True):
-        phi.add_incoming(result, builder.block)
-    builder.branch(head)
-    builder.position_at_end(after)
-    return carried
-
-
-def _can_multiply(a: Any, b: Any, c: Any) -> bool:
-    """Return whether the instructions, which see only pointers, hold for arrays of these types."""
-    if not all(isinstance(kind, types.Array) for kind in (a, b, c)):
-        return False
-    wanted = types.Array(c.dtype, 1, "C")  # which may be written to
-    return (
-        c.dtype in (types.float32, types.float64)
-        and c == wanted
-        and a.copy(readonly=False) == b.copy(readonly=False) == wanted
-    )
 
 
 def product_intrinsic(add: bool) -> Any:
     """Return the function for compiled code, which adds to C or sets it."""
 
     def typed(context, a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns):
-        if not _can_multiply(a, b, c):
+        if not are_flat(c, a, b):
             return None  # the caller does not compile
         n = types.intp
         signature = types.void(a, n, n, n, b, n, c, n, n)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
-            operands = [
-                context.make_array(kind)(context, builder, value).data
-                if isinstance(kind, types.Array)
-                else value
-                for kind, value in zip(signature.args, values, strict=True)
-            ]
+            operands = pointers(context, builder, signature, values)
             item = context.get_value_type(a.dtype)
             # Not the host's features: Numba's settings may exclude some of them.
             _, _, features = context.codegen().magic_tuple()
@@ -210,14 +166,6 @@ def product_intrinsic(add: bool) -> Any:
 
 
 @jit
-def _run(x, start, n):
-    """Return ``n`` elements of x from ``start`` on; unlike a slice, never fewer."""
-    if not 0 <= start <= x.shape[0] - n:
-        raise IndexError("a run of numbers lies outside its array")
-    return x[start : start + n]
-
-
-@jit
 def set_products_plain(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns):
     """C (4, n_columns) = A (4, n_terms) @ B (n_terms, n_columns), in one-dimensional arrays.
 
@@ -226,7 +174,7 @@ def set_products_plain(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_
     neither A nor B, and all have one type.
     """
     for row in range(ROWS):
-        _run(c, row * c_step, n_columns)[:] = 0
+        stretch(c, row * c_step, n_columns)[:] = 0
     add_products_plain(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_columns)
 
 
@@ -235,9 +183,9 @@ def add_products_plain(a, row_step, term_step, n_terms, b, b_step, c, c_step, n_
     """C (4, n_columns) += A (4, n_terms) @ B (n_terms, n_columns); see `set_products`."""
     assert n_columns % COLUMNS == 0
     for row in range(ROWS):
-        total = _run(c, row * c_step, n_columns)
+        total = stretch(c, row * c_step, n_columns)
         for k in range(n_terms):
-            total += a[row * row_step + k * term_step] * _run(b, k * b_step, n_columns)
+            total += a[row * row_step + k * term_step] * stretch(b, k * b_step, n_columns)
 
 
 set_products = compiled(set_products_plain, product_intrinsic(add=False), indexes=True)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fastgsm._progress import Progress
-from fastgsm.kernels.matching import VECTOR
 from fastgsm.kernels.nonlocal_mvn import LEAST_RIDGE, Matching, refine_bands
+from fastgsm.kernels.products import COLUMNS
+from fastgsm.kernels.runs import RUN
 from fastgsm.patches import grid_positions
 from fastgsm.restore.nonlocal_mvn import BAND_ROWS, NonlocalMVN, default_gain
 from fastgsm.restore.planes import PlaneNoise
@@ -27,8 +28,8 @@ CASES: list[Case] = pick(
         (1, 7, 9, 6, 3, 40, 15),  # fewer patches than a group
         (1, 40, 53, 6, 3, 40, 12),
         (3, 31, 29, 4, 2, 13, 5),
-        (2, 20, 120, 8, 4, 11, 3),  # more references in a row than lanes
-        (1, 45, 24, 2, 1, 2, 2),
+        (2, 20, 120, 8, 4, 11, 3),
+        (1, 45, 56, 2, 1, 2, 2),  # which makes rows of 64 pixels with the spare ones
     ],
     [(1, 4, 4, 4, 2, 5, 1), (2, 7, 8, 4, 2, 6, 1), (1, 5, 38, 2, 1, 4, 2)],
 )
@@ -132,13 +133,14 @@ def test_any_number_of_threads_gives_the_same_bits(case: Case, dtype: Any) -> No
     bands = np.append(np.arange(0, rows.size, 2), rows.size)
     none = np.empty((0, p * p, p * p), dtype)
     matching = Matching(p, radius, n, np.dtype(dtype).type(SIGMA**2), none)
-    sides = (radius, radius + VECTOR)
+    sides = (radius, radius + COLUMNS)
     padded = np.pad(pilot[0], ((0, 0), sides), constant_values=np.inf)
+    noisy, pilot = (np.pad(each, ((0, 0), (0, 0), (0, RUN))) for each in (noisy, pilot))
     room = min(stride + 2 * radius + p, height)
 
     def fill(kernel: Any) -> tuple[np.ndarray, ...]:
-        sums = filled((bands.size - 1, n_planes, room, width), dtype)
-        coverage = filled((bands.size - 1, room, width), dtype)
+        sums = filled((bands.size - 1, n_planes, room, width + RUN), dtype)
+        coverage = filled((bands.size - 1, room, width + RUN), dtype)
         kernel(noisy, pilot, padded, rows, cols, bands, matching, sums, coverage)
         return sums, coverage
 
