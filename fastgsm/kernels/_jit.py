@@ -50,6 +50,11 @@ CHECKS_BOUNDS = bool(numba.config.BOUNDSCHECK)  # type: ignore[attr-defined]
 LEAST_FLOPS = 4e6
 # What an exponential and the arithmetic around it count.
 EXP_FLOPS = 20
+# What one operation counts in products in registers, which are so many times as fast. A GSM learns
+# from 10,000 patches in one call of moments and one of distances, half a millisecond each. While
+# other programs kept both cores busy, the fit took 22 ms with threads in these calls, and 12 ms
+# without (on two cores; alone, it takes half a millisecond less with them).
+PRODUCT_FLOPS = 1 / 16
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -96,6 +101,11 @@ def _compile(function: Callable[..., Any], suffix: str, **options: Any) -> Calla
 def jit(function: _Function) -> _Function:
     """Compile a building block that is called from other compiled code."""
     return _compile(function, "block")  # type: ignore[return-value]
+
+
+def inlined(function: _Function) -> _Function:
+    """Compile a building block into each of its callers, whose constants it then sees."""
+    return _compile(function, "inlined", forceinline=True)  # type: ignore[return-value]
 
 
 def compiled(plain: _Function, intrinsic: Any, *, indexes: bool = False) -> _Function:

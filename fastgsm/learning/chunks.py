@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,8 @@ SAMPLES_AT_ONCE = 65_536
 KEPT_BYTES = 2**28
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Chunk:
     """Some of the samples, checked."""
 
     X: FloatArray
@@ -66,7 +67,7 @@ class Chunk(NamedTuple):
             return cls(X, weights, unit, numbers)
         return cls(X[used], weights[used], unit, first + np.flatnonzero(used))
 
-    @property
+    @functools.cached_property
     def total(self) -> float:
         """Sum of `sample_weight`."""
         return float(self.sample_weight.sum(dtype=np.float64))
@@ -104,9 +105,7 @@ class Moments:
         sums, products = np.zeros((1, d)), np.zeros((1, d, d))
         for part in chunk.parts():
             more_sums, more_products = weighted_moments(
-                part.X.astype(np.float64),
-                part.sample_weight[None].astype(np.float64),
-                start[None],
+                part.X, part.sample_weight[None], start[None], np.float64
             )
             sums += more_sums
             products += more_products

@@ -85,6 +85,9 @@ def _weighted_quantiles(
     A sample of weight 2 counts as 2 samples.
     """
     levels = levels * sample_weight.sum(dtype=np.float64)
+    if (sample_weight == sample_weight[0]).all():  # sorting takes a quarter of the time
+        reached = np.cumsum(sample_weight, dtype=np.float64)
+        return np.sort(values)[:, np.searchsorted(reached, levels)].astype(np.float64)
     quantiles = np.empty((values.shape[0], levels.size))
     for row, target in zip(values, quantiles, strict=True):
         order = np.argsort(row)
