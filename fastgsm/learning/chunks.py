@@ -24,7 +24,7 @@ T = TypeVar("T")
 # Shapes that samples have squared Mahalanobis distances from.
 Origin = TypeVar("Origin", WhitenedMixture, ScaleGroups)
 
-# Samples whose float64 copy is held at once; so are their distances, but for samples in memory.
+# Samples whose moments are summed at once, and whose distances are held, unless all are in memory.
 SAMPLES_AT_ONCE = 65_536
 
 # Bytes of distances that one worker keeps between two passes over its chunks.
@@ -134,7 +134,7 @@ class Moments:
         """
         inner = support.inner(self.covariance[None])
         inner, lifts = support.raised(inner, np.array([floor]), null_share(support.rank))
-        eigenvalues, eigenvectors = support.eigendecomposition(support.outer(inner))
+        eigenvalues, eigenvectors = support.eigendecomposition(inner)
         ones = np.ones((1, 1))
         gaussian = ScaleMixtureDensity(ones, ones, self.mean[None], eigenvalues, eigenvectors)
         return gaussian, float(lifts[0])

@@ -134,7 +134,7 @@ def initial_shapes(
     products -= counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
     prior = float(gaussian.rank)
     covariances = (products + prior * gaussian.covariances) / (counts + prior)[:, None, None]
-    eigenvalues, eigenvectors = data.support.eigendecomposition(covariances)
+    eigenvalues, eigenvectors = data.support.eigendecomposition(data.support.inner(covariances))
     return ScaleMixtureDensity(
         weights=((counts + 1) / (counts + 1).sum())[:, None],
         scales=np.ones((n_components, 1)),
@@ -214,7 +214,7 @@ def given_shapes(
     if covariances is not None:
         matrices = given_array(covariances, (n_components, d, d), "covariances_init")
         check_symmetric(matrices, "covariances_init")
-        eigenvalues, eigenvectors = support.eigendecomposition(matrices)
+        eigenvalues, eigenvectors = support.eigendecomposition(support.inner(matrices))
         least = float(eigenvalues.min())
         if least <= 0:
             raise ValueError(

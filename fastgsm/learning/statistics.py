@@ -113,10 +113,11 @@ class SufficientStatistics:
 def _of_chunk(chunk: Chunk, parameters: str, *sums: Any) -> SufficientStatistics:
     """Return the statistics of a chunk from sums with its weights, in the units of the given ones.
 
-    ``sums`` are the attributes of `SufficientStatistics` from `log_likelihood` on, in their order.
+    ``sums`` are the attributes of `SufficientStatistics` from `log_likelihood` to `products`, in
+    their order.
     """
-    n, n_narrow = len(chunk.X), len(chunk.X) if chunk.X.dtype == np.float32 else 0
-    statistics = SufficientStatistics(parameters, n, chunk.total, *sums, n_narrow=n_narrow)
+    n_narrow = len(chunk.X) if chunk.X.dtype == np.float32 else 0
+    statistics = SufficientStatistics(parameters, len(chunk.X), chunk.total, *(*sums, n_narrow))
     return statistics.times(chunk.unit)
 
 

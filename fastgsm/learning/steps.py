@@ -33,7 +33,9 @@ class ScaleSteps:
     Near its end EM creeps along one direction. So every second step is prolonged (SQUAREM, see
     `prolonged`), and taken back where that lowers the likelihood. On Kodak patches a GSM of 6
     scales settles after 16 iterations instead of 45, one of 16 after 66 instead of 246, and an ICA
-    after 22 instead of 66, with likelihoods that are no lower.
+    after 22 instead of 66, with likelihoods that are no lower. Anderson's acceleration of up to 8
+    steps needs two thirds of the iterations for 6 scales, but in some cases twice as many for 16
+    and six times as many for an ICA.
 
     It starts from ``weights`` and ``scales`` (G, J), none of which may fall below ``floor``. What
     distances are known already are in ``kept``.

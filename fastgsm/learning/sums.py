@@ -73,7 +73,7 @@ def weighted_sum(values: FloatArray, sample_weight: FloatArray) -> float:
 
 
 def weighted_moments(
-    X: FloatArray, weights: FloatArray, means: FloatArray, dtype: DTypeLike = None
+    X: FloatArray, weights: FloatArray, means: FloatArray, dtype: DTypeLike | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Return sums (K, d) and products (K, d, d) of X (n, d) about ``means``.
 
