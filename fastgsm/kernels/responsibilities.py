@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from fastgsm.kernels._jit import EXP_FLOPS, Kernel, jit
+from fastgsm.kernels._jit import EXP_FLOPS, Kernel, inlined, jit
 from fastgsm.kernels.fma import fma
 from fastgsm.kernels.vmath import exp, log
 
@@ -23,16 +23,15 @@ TASK_SAMPLES = 2048
 NEGLIGIBLE = 1e-6
 
 
-@jit
-def normalise_lanes(log_prob, log_norm):
-    """Turn ``log_prob`` (M, T) into responsibilities; fill ``log_norm`` (T,) with its log-sum-exp.
+@inlined
+def exponentiate_lanes(log_prob, log_norm, norm):
+    """Turn ``log_prob`` (M, T) into what ``norm`` (T,) times gives the responsibilities.
 
-    A lane whose components are all -inf has no density: its log sum is -inf and its
-    responsibilities are 0.
+    Fills ``norm``, and ``log_norm`` (T,) with the log-sum-exp. A lane whose components are all -inf
+    has no density: its log sum is -inf and its ``norm`` is 0.
     """
     components, lanes = log_prob.shape
-    peak = log_norm  # until the end
-    total = np.empty(lanes, log_prob.dtype)
+    peak, total = log_norm, norm  # until the end
     lowest = -np.finfo(log_prob.dtype).max
     for t in range(lanes):
         peak[t] = lowest
@@ -49,14 +48,25 @@ def normalise_lanes(log_prob, log_norm):
             total[t] += value
     for t in range(lanes):
         log_norm[t] = peak[t] + log(total[t])
-        total[t] = 1.0 / total[t] if total[t] > 0.0 else 0.0
-    for m in range(components):
-        row = log_prob[m]
-        for t in range(lanes):
-            row[t] *= total[t]
+        norm[t] = 1.0 / total[t] if total[t] > 0.0 else 0.0
 
 
 @jit
+def normalise_lanes(log_prob, log_norm):
+    """Turn ``log_prob`` (M, T) into responsibilities; fill ``log_norm`` (T,) with its log-sum-exp.
+
+    The responsibilities of a lane without density are 0.
+    """
+    components, lanes = log_prob.shape
+    norm = np.empty(lanes, log_prob.dtype)
+    exponentiate_lanes(log_prob, log_norm, norm)
+    for m in range(components):
+        row = log_prob[m]
+        for t in range(lanes):
+            row[t] *= norm[t]
+
+
+@inlined
 def load_lanes(values, first, count, lanes):
     """Copy columns ``first`` to ``first + count`` of ``values`` (K, n) into ``lanes`` (K, T).
 
@@ -72,12 +82,12 @@ def load_lanes(values, first, count, lanes):
             lane[t] = 0.0
 
 
-@jit
-def _load(distances, log_weights, precisions, first, count, near, posterior, log_norm):
+@inlined
+def _load(distances, log_weights, precisions, first, count, near, joint, log_norm, norm):
     """Fill arrays with what ``count`` samples from ``first`` on have: one lane for each sample.
 
-    These are the distances ``near`` (K, T), the responsibilities ``posterior`` (K*J, T) and the
-    log-likelihood ``log_norm`` (T,).
+    These are the distances ``near`` (K, T), the log-likelihood ``log_norm`` (T,), and ``joint``
+    (K*J, T), which ``norm`` (T,) times gives the responsibilities.
     """
     load_lanes(distances, first, count, near)
     n_components, n_scales = log_weights.shape
@@ -85,11 +95,11 @@ def _load(distances, log_weights, precisions, first, count, near, posterior, log
         row = near[k]
         for j in range(n_scales):
             log_weight = log_weights[k, j]
-            half = precisions[k, j] * posterior.dtype.type(0.5)
-            target = posterior[k * n_scales + j]
+            half = precisions[k, j] * joint.dtype.type(0.5)
+            target = joint[k * n_scales + j]
             for t in range(LANES):
                 target[t] = fma(-half, row[t], log_weight)
-    normalise_lanes(posterior, log_norm)
+    exponentiate_lanes(joint, log_norm, norm)
 
 
 @Kernel.with_flops(lambda posterior, **_: posterior.size * EXP_FLOPS)
@@ -106,30 +116,33 @@ def responsibilities(distances, log_weights, precisions, posterior, log_norm):
         first = np.intp(task) * LANES
         count = min(LANES, n - first)
         near = np.empty((distances.shape[0], LANES), distances.dtype)
-        mine = np.empty((size, LANES), distances.dtype)
+        joint = np.empty((size, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
-        _load(distances, log_weights, precisions, first, count, near, mine, total)
+        norm = np.empty(LANES, distances.dtype)
+        _load(distances, log_weights, precisions, first, count, near, joint, total, norm)
         for t in range(count):
             log_norm[first + t] = total[t]
         for m in range(size):
             for t in range(count):
-                posterior[m, first + t] = mine[m, t]
+                posterior[m, first + t] = joint[m, t] * norm[t]
 
 
-@jit
-def _add_scale_statistics(distances, posterior, total, weight, likelihood, counts, weighted):
+@inlined
+def _add_scale_statistics(near, joint, total, norm, weight, likelihood, counts, weighted):
     """Add the samples' part to ``likelihood`` (T,) and to ``counts`` and ``weighted`` (K*J, T)."""
-    n_scales = posterior.shape[0] // distances.shape[0]
+    n_scales = joint.shape[0] // near.shape[0]
     for t in range(LANES):
         likelihood[t] += weight[t] * total[t] if weight[t] > 0.0 else 0.0
-    for k in range(distances.shape[0]):
-        near = distances[k]
+    for t in range(LANES):
+        norm[t] *= weight[t]
+    for k in range(near.shape[0]):
+        distance = near[k]
         for m in range(k * n_scales, (k + 1) * n_scales):
-            row, count, weighted_row = posterior[m], counts[m], weighted[m]
+            row, count, weighted_row = joint[m], counts[m], weighted[m]
             for t in range(LANES):
-                value = row[t] * weight[t]
+                value = row[t] * norm[t]
                 count[t] += value
-                weighted_row[t] = fma(value, near[t], weighted_row[t])
+                weighted_row[t] = fma(value, distance[t], weighted_row[t])
 
 
 @Kernel.with_flops(
@@ -152,8 +165,9 @@ def scale_statistics(distances, log_weights, precisions, sample_weight, statisti
         begin = part * TASK_SAMPLES
         last = min(n, begin + TASK_SAMPLES)
         near = np.empty((n_components, LANES), distances.dtype)
-        posterior = np.empty((size, LANES), distances.dtype)
+        joint = np.empty((size, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
+        norm = np.empty(LANES, distances.dtype)
         weight = np.empty((1, LANES), distances.dtype)
         likelihood = np.zeros(LANES, np.float64)
         counts = np.zeros((size, LANES), distances.dtype)
@@ -163,15 +177,14 @@ def scale_statistics(distances, log_weights, precisions, sample_weight, statisti
             load_lanes(sample_weight.reshape(1, n), first, count, weight)
             _load(
                 distances[group], log_weights[group], precisions[group], first, count, near,
-                posterior, total,
+                joint, total, norm,
             )  # fmt: skip
-            _add_scale_statistics(near, posterior, total, weight[0], likelihood, counts, weighted)
+            _add_scale_statistics(near, joint, total, norm, weight[0], likelihood, counts, weighted)
         sums = statistics[group, part]
         sums[:] = 0.0
-        for t in range(LANES):
+        for t in range(LANES):  # outside, so that additions do not wait for each other
             sums[0, size] += likelihood[t]
-        for m in range(size):
-            for t in range(LANES):
+            for m in range(size):
                 sums[0, m] += counts[m, t]
                 sums[1, m] += weighted[m, t]
 
@@ -195,8 +208,9 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
         begin = part * TASK_SAMPLES
         last = min(n, begin + TASK_SAMPLES)
         near = np.empty((n_components, LANES), distances.dtype)
-        posterior = np.empty((n_components * n_scales, LANES), distances.dtype)
+        joint = np.empty((n_components * n_scales, LANES), distances.dtype)
         total = np.empty(LANES, distances.dtype)
+        norm = np.empty(LANES, distances.dtype)
         given = np.empty((1, LANES), distances.dtype)
         responsibility = np.empty(LANES, distances.dtype)
         weight = np.empty(LANES, distances.dtype)
@@ -206,20 +220,21 @@ def component_weights(distances, log_weights, precisions, sample_weight, weights
         for first in range(begin, last, LANES):
             count = min(LANES, last - first)
             load_lanes(sample_weight.reshape(1, n), first, count, given)
-            _load(distances, log_weights, precisions, first, count, near, posterior, total)
+            _load(distances, log_weights, precisions, first, count, near, joint, total, norm)
             for t in range(count):
                 log_norm[first + t] = total[t]
             for k in range(n_components):
                 responsibility[:] = 0.0
                 weight[:] = 0.0
                 for j in range(n_scales):
-                    row, precision = posterior[k * n_scales + j], precisions[k, j]
+                    row, precision = joint[k * n_scales + j], precisions[k, j]
                     for t in range(LANES):
                         responsibility[t] += row[t]
                         weight[t] = fma(row[t], precision, weight[t])
                 sums = held[k]
                 for t in range(LANES):
-                    kept = given[0, t] if responsibility[t] > negligible else zero
+                    large = responsibility[t] * norm[t] > negligible
+                    kept = norm[t] * given[0, t] if large else zero
                     weight[t] *= kept
                     sums[t] = fma(responsibility[t], kept, sums[t])
                 for t in range(count):

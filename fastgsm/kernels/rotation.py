@@ -30,16 +30,22 @@ def padded(n: int) -> int:
 
 
 @jit
-def new_lanes(n_rows, dtype):
-    """Allocate an array (n_rows, LANES), not initialised, from a multiple of 64 bytes on.
+def new_rows(n_rows, width, dtype):
+    """Allocate an array (n_rows, width), not initialised, from a multiple of 64 bytes on.
 
     Arrays of NumPy and Numba begin at multiples of 16 and 32. Then every vector of 64 bytes lies in
     two cache lines, which costs an eighth of the speed of products in float32, a third in float64.
     """
-    size = n_rows * LANES
+    size = n_rows * width
     flat = np.empty(size + 16, dtype)
     skip = -np.intp(flat.ctypes.data) % 64 // flat.itemsize
-    return flat[skip : skip + size].reshape(n_rows, LANES)
+    return flat[skip : skip + size].reshape(n_rows, width)
+
+
+@jit
+def new_lanes(n_rows, dtype):
+    """Allocate an array (n_rows, LANES) as `new_rows` does."""
+    return new_rows(n_rows, LANES, dtype)
 
 
 @jit
@@ -77,17 +83,16 @@ def add_trapezoid_energy(A, excess, B, scratch, energy):
 
 
 @jit
-def add_gram(A, B, start, C):
-    """Upper triangle of C (M, PANEL) += A (n, M)^T @ B (n, PANEL), n and M multiples of 4.
+def add_gram(A, C):
+    """Upper triangle of C (M, M) += A (n, M)^T @ A, M a multiple of COLUMNS.
 
-    B and C are columns ``start`` to ``start + PANEL`` of wider matrices; columns from M on do not
-    count. Entries below the diagonal are left undefined.
+    Entries below the diagonal are left undefined.
     """
     n_terms, width = A.shape
-    stop = min(width, start + PANEL)
-    last = (stop - start + COLUMNS - 1) // COLUMNS * COLUMNS
-    a, b, c = A.reshape(-1), B.reshape(-1), C.reshape(-1)
-    for i in range(0, stop, ROWS):
-        left = max(i - start, 0) // COLUMNS * COLUMNS
-        rows = c[i * PANEL + left : (i + ROWS) * PANEL]
-        add_products(a[i:], 1, width, n_terms, b[left:], PANEL, rows, PANEL, last - left)
+    a, c = A.reshape(-1), C.reshape(-1)
+    for start in range(0, width, PANEL):
+        stop = min(width, start + PANEL)
+        for i in range(0, stop, ROWS):
+            left = max(i // COLUMNS * COLUMNS, start)
+            rows = c[i * width + left :]
+            add_products(a[i:], 1, width, n_terms, a[left:], width, rows, width, stop - left)

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,15 @@ T = TypeVar("T")
 # Shapes that samples have squared Mahalanobis distances from.
 Origin = TypeVar("Origin", WhitenedMixture, ScaleGroups)
 
-# Samples whose float64 copy is held at once; so are their distances, but for samples in memory.
+# Samples whose moments are summed at once, and whose distances are held, unless all are in memory.
 SAMPLES_AT_ONCE = 65_536
 
 # Bytes of distances that one worker keeps between two passes over its chunks.
 KEPT_BYTES = 2**28
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Chunk:
     """Some of the samples, checked."""
 
     X: FloatArray
@@ -66,7 +67,7 @@ class Chunk(NamedTuple):
             return cls(X, weights, unit, numbers)
         return cls(X[used], weights[used], unit, first + np.flatnonzero(used))
 
-    @property
+    @functools.cached_property
     def total(self) -> float:
         """Sum of `sample_weight`."""
         return float(self.sample_weight.sum(dtype=np.float64))
@@ -104,9 +105,7 @@ class Moments:
         sums, products = np.zeros((1, d)), np.zeros((1, d, d))
         for part in chunk.parts():
             more_sums, more_products = weighted_moments(
-                part.X.astype(np.float64),
-                part.sample_weight[None].astype(np.float64),
-                start[None],
+                part.X, part.sample_weight[None], start[None], np.float64
             )
             sums += more_sums
             products += more_products
@@ -135,7 +134,7 @@ class Moments:
         """
         inner = support.inner(self.covariance[None])
         inner, lifts = support.raised(inner, np.array([floor]), null_share(support.rank))
-        eigenvalues, eigenvectors = support.eigendecomposition(support.outer(inner))
+        eigenvalues, eigenvectors = support.eigendecomposition(inner)
         ones = np.ones((1, 1))
         gaussian = ScaleMixtureDensity(ones, ones, self.mean[None], eigenvalues, eigenvectors)
         return gaussian, float(lifts[0])

@@ -30,7 +30,7 @@ START_SAMPLES = 100_000
 # Standard deviations from which on samples are far from 0. The greys of images, at 1 to 3, are not.
 FAR = 5.0
 # Samples, evenly spaced, in which that is looked for.
-FAR_SAMPLES = 2000
+FAR_SAMPLES = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +150,8 @@ def drawn(numbers: range | NDArray[np.int64], share: float) -> NDArray[np.bool_]
     .. [1] G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA
        2014, figure 16.
     """
+    if share >= 1:
+        return np.ones(len(numbers), bool)
     if isinstance(numbers, range):
         numbers = np.arange(numbers.start, numbers.stop)
     z = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)

@@ -324,9 +324,13 @@ class ScaleGroups:
 
     def log_weights(self, weights: FloatArray, scales: FloatArray) -> FloatArray:
         """Return logarithms (G, J) of weights over normalising constants."""
+        return normalised_log_weights(weights, scales, self._log_dets, self.dimension)
+
+    @cached_property
+    def _log_dets(self) -> FloatArray:
+        """Logarithms (G,) of the determinants of the groups' covariances."""
         log_variances = np.log(self.gaussian.eigenvalues)
-        log_dets = log_variances[0] if self.by_axis else log_variances.sum(axis=1)
-        return normalised_log_weights(weights, scales, log_dets, self.dimension)
+        return np.asarray(log_variances[0] if self.by_axis else log_variances.sum(axis=1))
 
 
 def in_blocks(samples: FloatArray) -> list[FloatArray]:

@@ -85,6 +85,9 @@ def _weighted_quantiles(
     A sample of weight 2 counts as 2 samples.
     """
     levels = levels * sample_weight.sum(dtype=np.float64)
+    if (sample_weight == sample_weight[0]).all():  # sorting takes a quarter of the time
+        reached = np.cumsum(sample_weight, dtype=np.float64)
+        return np.sort(values)[:, np.searchsorted(reached, levels)].astype(np.float64)
     quantiles = np.empty((values.shape[0], levels.size))
     for row, target in zip(values, quantiles, strict=True):
         order = np.argsort(row)
@@ -131,7 +134,7 @@ def initial_shapes(
     products -= counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
     prior = float(gaussian.rank)
     covariances = (products + prior * gaussian.covariances) / (counts + prior)[:, None, None]
-    eigenvalues, eigenvectors = data.support.eigendecomposition(covariances)
+    eigenvalues, eigenvectors = data.support.eigendecomposition(data.support.inner(covariances))
     return ScaleMixtureDensity(
         weights=((counts + 1) / (counts + 1).sum())[:, None],
         scales=np.ones((n_components, 1)),
@@ -211,7 +214,7 @@ def given_shapes(
     if covariances is not None:
         matrices = given_array(covariances, (n_components, d, d), "covariances_init")
         check_symmetric(matrices, "covariances_init")
-        eigenvalues, eigenvectors = support.eigendecomposition(matrices)
+        eigenvalues, eigenvectors = support.eigendecomposition(support.inner(matrices))
         least = float(eigenvalues.min())
         if least <= 0:
             raise ValueError(

@@ -113,11 +113,12 @@ class SufficientStatistics:
 def _of_chunk(chunk: Chunk, parameters: str, *sums: Any) -> SufficientStatistics:
     """Return the statistics of a chunk from sums with its weights, in the units of the given ones.
 
-    ``sums`` are the attributes of `SufficientStatistics` from `log_likelihood` on, in their order.
+    ``sums`` are the attributes of `SufficientStatistics` from `log_likelihood` to `products`, in
+    their order.
     """
     n_narrow = len(chunk.X) if chunk.X.dtype == np.float32 else 0
-    statistics = SufficientStatistics(parameters, len(chunk.X), chunk.total, *sums)
-    return replace(statistics.times(chunk.unit), n_narrow=n_narrow)
+    statistics = SufficientStatistics(parameters, len(chunk.X), chunk.total, *(*sums, n_narrow))
+    return statistics.times(chunk.unit)
 
 
 def shape_statistics(
@@ -147,12 +148,12 @@ def shape_statistics(
         weights = part.sample_weight
         near = kept.of(part)
         if scales:
-            more, more_counts, more_distances = scale_statistics(
+            of_part = scale_statistics(
                 near[None], log_weights[None], mixture.scales[None], weights
-            )
-            log_likelihood += more
-            counts += more_counts[0]
-            distances += more_distances[0]
+            )[0]
+            log_likelihood += float(of_part[0, -1])
+            counts += of_part[0, :-1].reshape(counts.shape)
+            distances += of_part[1, :-1].reshape(counts.shape)
         if sums is None or products is None:
             kept.keep(part, near)
             continue
@@ -181,17 +182,15 @@ def group_statistics(
     With ``moments`` it sums the samples' products too. Distances stay kept for the next pass.
     """
     log_weights = kept.origin.log_weights(weights, scales)[:, None]
-    log_likelihood = 0.0
-    counts, distances = np.zeros(weights.shape), np.zeros(weights.shape)
+    of_scales = np.zeros((len(weights), 2, weights.shape[1] + 1))
     for part in chunk.held():
         near = kept.of(part)
         kept.keep(part, near)
-        more, more_counts, more_distances = scale_statistics(
+        of_scales += scale_statistics(
             near[:, None], log_weights, scales[:, None], part.sample_weight
         )
-        log_likelihood += more
-        counts += more_counts[:, 0]
-        distances += more_distances[:, 0]
+    log_likelihood = float(of_scales[:, 0, -1].sum())
+    counts, distances = of_scales[:, 0, :-1], of_scales[:, 1, :-1]
     sums = products = None
     if moments:
         products = Moments.of(chunk, about_mean=False).covariance[None] * chunk.total

@@ -22,6 +22,7 @@ from fastgsm.learning.updates import (
 
 # Most that a step of EM on scales is prolonged.
 LONGEST_STEP = 64.0
+TINY = float(np.finfo(np.float64).tiny)
 
 
 class ScaleSteps:
@@ -32,7 +33,9 @@ class ScaleSteps:
     Near its end EM creeps along one direction. So every second step is prolonged (SQUAREM, see
     `prolonged`), and taken back where that lowers the likelihood. On Kodak patches a GSM of 6
     scales settles after 16 iterations instead of 45, one of 16 after 66 instead of 246, and an ICA
-    after 22 instead of 66, with likelihoods that are no lower.
+    after 22 instead of 66, with likelihoods that are no lower. Anderson's acceleration of up to 8
+    steps needs two thirds of the iterations for 6 scales, but in some cases twice as many for 16
+    and six times as many for an ICA.
 
     It starts from ``weights`` and ``scales`` (G, J), none of which may fall below ``floor``. What
     distances are known already are in ``kept``.
@@ -112,12 +115,13 @@ def prolonged(
     With theta the logarithms, r = theta_1 - theta_0 and v = theta_2 - 2 theta_1 + theta_0, the
     result is theta_0 + 2 a r + a^2 v, where a = |r| / |v|; a = 1 would give theta_2.
     """
-    tiny = np.finfo(np.float64).tiny
-    theta = [np.stack([np.log(np.maximum(w, tiny)), np.log(r2)]) for w, r2 in path]
-    r, v = theta[1] - theta[0], theta[2] - 2 * theta[1] + theta[0]
-    lengths = (np.sqrt(np.square(x).sum(axis=(0, 2), keepdims=True)) for x in (r, v))
-    step = np.clip(next(lengths) / np.maximum(next(lengths), tiny), 1, LONGEST_STEP)
-    log_weights, log_scales = theta[0] + 2 * step * r + step**2 * v
+    theta = np.log(np.maximum(path, TINY))  # (3, 2, G, J)
+    r, second = theta[1:] - theta[:-1]
+    v = second - r
+    squares, others = ((x * x).sum(axis=(0, 2)) for x in (r, v))
+    step = np.sqrt(squares / np.maximum(others, TINY))
+    step = np.minimum(np.maximum(step, 1), LONGEST_STEP)[:, None]
+    log_weights, log_scales = theta[0] + step * (2 * r + step * v)
     weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
     return weights, np.maximum(np.exp(log_scales), floor)

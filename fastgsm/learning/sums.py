@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastgsm._types import FloatArray
 from fastgsm.kernels import responsibilities as kernels
@@ -18,27 +19,26 @@ def scale_statistics(
     log_weights: FloatArray,
     scales: FloatArray,
     sample_weight: FloatArray,
-) -> tuple[float, FloatArray, FloatArray]:
+) -> FloatArray:
     """E-step of G independent mixtures of scales on the distances (G, K, n) alone.
 
-    ``log_weights`` and ``scales`` are (G, K, J). Returns the weighted sum of the log-likelihoods
-    of all groups, and (G, K, J) sums of the responsibilities and of responsibilities times
-    distances.
+    ``log_weights`` and ``scales`` are (G, K, J). Returns weighted sums over the samples,
+    (G, 2, K*J + 1): [:, 0] of the responsibilities and, last, of the log-likelihood; [:, 1] of the
+    responsibilities times the distances.
     """
     dtype = distances.dtype
     n_groups, _, n = distances.shape
     n_parts = -(-n // kernels.TASK_SAMPLES)
-    sums = np.empty((n_groups, n_parts, 2, log_weights[0].size + 1))
+    size = scales[0].size
+    sums = np.empty((n_groups, n_parts, 2, size + 1))
     log_weights, precisions = log_weights.astype(dtype), (1 / scales).astype(dtype)
-    step = max(1, EXPONENTIALS_PER_CALL // (n * scales[0].size))
+    step = max(1, EXPONENTIALS_PER_CALL // (n * size))
     for first in range(0, n_groups, step):
         part = slice(first, first + step)
         kernels.scale_statistics(
             distances[part], log_weights[part], precisions[part], sample_weight, sums[part]
         )
-    sums = sums.sum(axis=1)
-    log_likelihood = float(sums[:, 0, -1].sum())
-    return log_likelihood, *(sums[:, i, :-1].reshape(scales.shape) for i in range(2))
+    return sums.sum(axis=1)
 
 
 def component_weights(
@@ -73,18 +73,19 @@ def weighted_sum(values: FloatArray, sample_weight: FloatArray) -> float:
 
 
 def weighted_moments(
-    X: FloatArray, weights: FloatArray, means: FloatArray
+    X: FloatArray, weights: FloatArray, means: FloatArray, dtype: DTypeLike | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Return sums (K, d) and products (K, d, d) of X (n, d) about ``means``.
 
-    Every sample counts by its ``weights`` (K, n).
+    Every sample counts by its ``weights`` (K, n). Products are computed in ``dtype``, by default
+    that of X, and always summed in float64.
     """
     n, d = X.shape
     n_components = weights.shape[0]
     # Enough tasks for many threads. The number depends on the data alone, never on the threads, so
     # that the order of summation is fixed.
     n_segments = int(np.clip(-(-n // 4096), 1, max(4, 32 // n_components)))
-    centres = means.astype(X.dtype)
+    centres = means.astype(X.dtype if dtype is None else dtype)
     total, upper = np.empty((n_components, d)), np.empty((n_components, d, d))
     for part in shape_groups(n_components, X):
         sums = np.empty((n_segments, *total[part].shape))

@@ -101,13 +101,12 @@ class Support:
         """Return covariances (K, d, d) in coordinates of the basis, (K, rank, rank)."""
         return self.basis.T @ covariances @ self.basis
 
-    def outer(self, inner: FloatArray) -> FloatArray:
-        """Undo `inner`."""
-        return self.basis @ inner @ self.basis.T
+    def eigendecomposition(self, inner: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return eigenvalues (K, rank), descending, and eigenvectors (K, d, rank) of covariances.
 
-    def eigendecomposition(self, covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return eigenvalues (K, rank), descending, and eigenvectors (K, d, rank)."""
-        eigenvalues, vectors = graded_eigh(self.inner(covariances))
+        Those are (K, rank, rank), in coordinates of the basis.
+        """
+        eigenvalues, vectors = graded_eigh(inner)
         return eigenvalues[:, ::-1], self.basis @ vectors[:, :, ::-1]
 
     def standardised(self, inner: FloatArray) -> FloatArray:

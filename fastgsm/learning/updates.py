@@ -108,8 +108,7 @@ class InnerMixture:
 
     def density(self) -> ScaleMixtureDensity:
         """Return the same mixture with eigenvalues and eigenvectors."""
-        basis = self.support.basis
-        eigenvalues, eigenvectors = self.support.eigendecomposition(basis @ self.inner @ basis.T)
+        eigenvalues, eigenvectors = self.support.eigendecomposition(self.inner)
         return ScaleMixtureDensity(self.weights, self.scales, self.means, eigenvalues, eigenvectors)
 
     def whitened(self) -> WhitenedMixture:

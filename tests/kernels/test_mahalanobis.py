@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgsm.kernels.mahalanobis import load_transposed, mahalanobis
+from fastgsm.kernels.mahalanobis import SIDE, load_transposed, mahalanobis
 from fastgsm.kernels.rotation import LANES, padded
 from tests.kernels import naive
 from tests.kernels.helpers import (
@@ -61,9 +61,10 @@ def test_a_sample_does_not_depend_on_its_place(dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_load_transposed(dtype: Any) -> None:
-    X = np.arange(35, dtype=dtype).reshape(7, 5)
-    tile = filled((8, 6), dtype)
-    load_transposed(X, 2, 4, tile)
-    np.testing.assert_array_equal(tile[:5, :4], X[2:6].T)
-    assert not tile[:5, 4:].any()
-    assert np.isnan(tile[5:]).all()
+    X = np.arange(100, dtype=dtype).reshape(20, 5)
+    for count in (3, SIDE, 2 * SIDE + 1):
+        lanes = filled((8, 2 * SIDE + 3), dtype)
+        load_transposed(X, 2, count, lanes)
+        np.testing.assert_array_equal(lanes[:5, :count], X[2 : 2 + count].T)
+        assert not lanes[:5, count:].any()
+        assert np.isnan(lanes[5:]).all()

@@ -74,6 +74,15 @@ def test_samples_of_weight_zero_are_as_if_absent(dtype: Any) -> None:
         assert_same_bits(a, b)
 
 
+def test_the_type_of_the_means_is_that_of_the_products() -> None:
+    """So that float32 samples have moments in float64, without a copy of the samples."""
+    X, means, weights = problem((300, 9, 2, 1), np.float32)
+    sums, products = compute(X, means.astype(np.float64), weights, 1)
+    wide = (a.astype(np.float64) for a in (X, means, weights))
+    for a, b in zip((sums, products), compute(*wide, 1), strict=True):
+        assert_same_bits(a, b)
+
+
 def test_means_far_from_zero_cost_no_digits() -> None:
     X, means, weights = problem((50, 3, 1, 1), np.float64)
     _, near = compute(X, means, weights, 1)

@@ -50,18 +50,24 @@ def test_trapezoid_energy(rank: int, d: int, dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("n", "m", "start"),
-    pick([(4, 4, 0), (256, 64, 0), (8, 12, 0), (60, 36, 0), (8, 100, 0), (8, 100, PANEL)],
-         [(8, 4, 0), (4, 68, PANEL)]),
-)  # fmt: skip
-def test_gram(n: int, m: int, start: int, dtype: Any) -> None:
-    A, B = matrix(n, m, dtype=dtype), matrix(n, PANEL, dtype=dtype, seed=1)
-    C = np.ones((m, PANEL), dtype)
-    rotation.add_gram(A, B, start, C)
-    wanted = 1 + A.astype(np.float64).T @ B
-    upper = np.arange(m)[:, None] <= start + np.arange(PANEL)
-    upper &= start + np.arange(PANEL) < m
-    assert_close(C[upper], wanted[upper], dtype)
+    ("n", "m"), pick([(1, 16), (256, 64), (7, 48), (60, 112), (9, 144)], [(3, 16), (2, PANEL + 16)])
+)
+def test_gram(n: int, m: int, dtype: Any) -> None:
+    A = matrix(n, m, dtype=dtype)
+    C = np.ones((m, m), dtype)
+    rotation.add_gram(A, C)
+    wanted = 1 + A.astype(np.float64).T @ A
+    assert_close(np.triu(C), np.triu(wanted), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_new_rows_begin_at_a_vector(dtype: Any) -> None:
+    for width in (16, 48):
+        rows = rotation.new_rows(3, width, dtype)
+        assert rows.shape == (3, width)
+        assert rows.dtype == dtype
+        assert rows.flags.c_contiguous
+        assert rows.ctypes.data % 64 == 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

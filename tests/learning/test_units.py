@@ -215,7 +215,8 @@ def test_support_of_dependent_features_in_unlike_units(mixed: bool) -> None:
     assert support.rank == 3
     np.testing.assert_allclose(support.basis.T @ support.basis, np.eye(3), atol=1e-12)
     inner = support.inner(np.cov(X.T)[None])
-    np.testing.assert_allclose(support.outer(inner)[0] / np.cov(X.T), 1, rtol=1e-5)
+    rebuilt = support.basis @ inner[0] @ support.basis.T
+    np.testing.assert_allclose(rebuilt / np.cov(X.T), 1, rtol=1e-5)
     # Standardised features have a covariance whose eigenvalues are those of the correlations.
     expected = np.linalg.eigvalsh(np.corrcoef(X.T))[1:]
     found = np.linalg.eigvalsh(support.standardised(inner)[0])
