@@ -146,7 +146,9 @@ class NonlocalMVN:
         # Planes of equal noise.
         scale = np.array(self.noise.ratios or (1,), noisy.dtype)[:, None, None]
         width = noisy.shape[2]
-        noisy, pilot = (_with_spare_columns(each / scale) for each in (noisy, pilot))
+        noisy, pilot = (
+            _with_spare_columns(np.divide(each, scale, order="C")) for each in (noisy, pilot)
+        )
         for _ in range(self._n_rounds):
             pilot = self._refine(noisy, pilot, width, bar)
         return pilot[:, :, :width] * scale
