@@ -54,6 +54,13 @@ def _add_weights(weights, rows, cols, patch_size, phases):
 
 
 @jit
+def _store(source, phase, step, target):
+    """Write the columns of one phase into a row of an image."""
+    for i in range((target.shape[0] - phase + step - 1) // step):
+        target[phase + i * step] = source[i]
+
+
+@jit
 def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank, sums, spill):
     """Sum the posterior means of the patches of a ``band``, its first grid row and its end."""
     first, last = band
@@ -96,18 +103,17 @@ def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank
             scatter_phases(clean, grid, cols, start, count, patch_size, top, total[0])
     if not center:
         _add_weights(weights, grid, cols, patch_size, total[1])
-    own, width = bottom - top, image.shape[1]
+    own = bottom - top
     for part in range(len(sums)):
         target = sums[part]
         for phase in range(step):
             for y in range(own):
-                for x in range(phase, width, step):
-                    target[top + y, x] = total[part, phase, y, x // step]
+                _store(total[part, phase, y], phase, step, target[top + y])
             for y in range(spill.shape[1]):
-                below = own + y
-                for x in range(phase, width, step):
-                    left = total[part, phase, below, x // step] if below < total.shape[2] else 0.0
-                    spill[part, y, x] = left
+                if own + y < total.shape[2]:
+                    _store(total[part, phase, own + y], phase, step, spill[part, y])
+                else:
+                    spill[part, y] = 0.0
 
 
 @Kernel.with_flops(

@@ -9,10 +9,10 @@ or 1.5 gain 0.06 and 0.11, 0.07 and 0.08, 0.04 and 0.02.
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
@@ -22,17 +22,11 @@ from fastgsm.kernels.single_pass import denoise_bands
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models import PatchModel
 from fastgsm.patches import grid_positions
+from fastgsm.restore.bands import BAND_ROWS, BANDS_PER_CALL, Bands, n_calls, sum_bands
 from fastgsm.restore.grid import Grid, posterior_means
 from fastgsm.restore.method import Reach, Setting
 from fastgsm.restore.planes import PlaneModel
 from fastgsm.restore.priors import centring
-
-# Rows of the patch grid in a band. Constant, whatever the number of threads: the order in which
-# patches are summed, and so every bit of the result, follows from it.
-BAND_ROWS = 16
-# Bands of one shape denoised in one call of a kernel: between calls, progress is shown and Ctrl-C
-# is heard.
-BANDS_PER_CALL = 64
 
 # Largest relative increase in a patch's expected squared error that the flat tail may cause: 0.2 %,
 # or 0.009 dB. In the average of overlapping patches it was at most 0.006 dB (Kodak, noise 5 to 50).
@@ -90,16 +84,28 @@ class SinglePass:
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
+        return sum(self.steps_of_planes(shape))
+
+    def steps_of_planes(self, shape: tuple[int, ...]) -> list[int]:
+        """Return the number of progress updates for each of the planes."""
         border = self._patch_size - 1 if self._center else 0
         grid = self._grid((shape[1] + border, shape[2] + border))
-        n_bands = self._bands(grid.rows.size).size - 1
-        return sum(-(-n_bands // each.bands_per_call) for each in self._filters(shape[0]))
+        return [
+            n_calls(grid.rows.size, self._patch_size, each.bands_per_call)
+            for each in self._filters(shape[0])
+        ]
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width), one by one, in the units of the prior."""
         restored = np.empty(planes.shape, planes.dtype)
         for each in zip(self._filters(len(planes)), planes, restored, strict=True):
             self._restore(*each, bar)
+        return restored
+
+    def restored_plane(self, planes: FloatArray, i: int, bar: Progress) -> FloatArray:
+        """Denoise one of the ``planes``."""
+        restored = np.empty(planes.shape[1:], planes.dtype)
+        self._restore(self._filters(len(planes))[i], planes[i], restored, bar)
         return restored
 
     def with_variance(self, planes: FloatArray, bar: Progress) -> tuple[FloatArray, FloatArray]:
@@ -160,7 +166,9 @@ class SinglePass:
         total = np.empty(image.shape, image.dtype)
         # The patches are summed in the array of the result, which bounds the memory.
         sums = (total,) if self._center else (restored, total)
-        self._sum_patches(filters, image, sums, bar)
+        grid = self._grid(image.shape, filters.remove_mean)
+        restore = partial(self._restore_bands, filters, image, grid)
+        sum_bands(restore, grid, sums, filters.bands_per_call, bar)
         if self._center:
             height, width = restored.shape
             restored[:] = total[before : before + height, before : before + width]
@@ -170,45 +178,30 @@ class SinglePass:
             restored += mean
         return total
 
-    def _bands(self, grid_rows: int) -> NDArray[np.intp]:
-        """Return the first grid row of every band, and the end; a band is at least a patch high."""
-        step = max(BAND_ROWS, self._patch_size)
-        return np.append(np.arange(0, grid_rows, step, dtype=np.intp), grid_rows)
-
-    def _sum_patches(
-        self, filters: Filters, image: FloatArray, sums: tuple[FloatArray, ...], bar: Progress
-    ) -> None:
-        """Fill ``sums``, two (H, W): the weighted sum of all restored patches, and the weights.
-
-        If ``sums`` has only one (H, W), it gets the patches' centres.
-        """
-        grid = self._grid(image.shape, filters.remove_mean)
-        bands = self._bands(grid.rows.size)
-        below = self._patch_size - 1
-        above = None  # the part of this band's rows that the band above has summed
-        for start in range(0, bands.size - 1, filters.bands_per_call):
-            part = bands[start : start + filters.bands_per_call + 1]
-            spill = np.empty((part.size - 1, len(sums), below, image.shape[1]), image.dtype)
-            if filters.bank is None:
-                self._sum_bands(filters, image, grid, part, sums, spill)
-            else:
-                rows, cols, *of_patches = grid
-                denoise_bands(
-                    image, rows, cols, part, *of_patches, self._center, filters.bank, sums, spill
-                )
-            for top, left_below in zip(grid.rows[part[:-1]], spill, strict=True):
-                if above is not None:
-                    for target, left in zip(sums, above, strict=True):
-                        target[top : top + below] += left
-                above = left_below
-            bar.update()
-
-    def _sum_bands(
+    def _restore_bands(
         self,
         filters: Filters,
         image: FloatArray,
         grid: Grid,
-        bands: NDArray[np.intp],
+        bands: Bands,
+        sums: tuple[FloatArray, ...],
+        spill: FloatArray,
+    ) -> None:
+        """Restore bands as `sum_bands` asks, or only their patches' centres for one sum."""
+        if filters.bank is None:
+            self._restore_by_model(filters, image, grid, bands, sums, spill)
+        else:
+            rows, cols, *of_patches = grid
+            denoise_bands(
+                image, rows, cols, bands, *of_patches, self._center, filters.bank, sums, spill
+            )
+
+    def _restore_by_model(
+        self,
+        filters: Filters,
+        image: FloatArray,
+        grid: Grid,
+        bands: Bands,
         sums: tuple[FloatArray, ...],
         spill: FloatArray,
     ) -> None:
