@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .cases import blocks, images, learning, nonlocal_mvn
+from .cases import blocks, gradients, images, learning, nonlocal_mvn
 from .cases.case import Case
 from .common import DTYPES, alternate
 
@@ -37,6 +37,7 @@ CASES: dict[str, Callable[[str], Case]] = {
         images.local_weights,
         images.shrink_coordinates,
         nonlocal_mvn.refine_bands,
+        gradients.pass_gradients,
     )
 }
 

@@ -176,7 +176,7 @@ def add_filtered(centred, posterior, bank, k, scratch, X):
         for t in range(LANES):
             factors[i, t] *= z[i, t]
     rotate(bank.backward[k], factors, X, True)
-    if bank.tail_precisions[k, 0] > 0.0:
+    if bank.tail_shrinkages[k, 0] > 0.0:
         _weighted_sum(bank.tail_shrinkages[k], posterior, lane)
         for i in range(X.shape[0]):
             for t in range(LANES):

@@ -8,6 +8,10 @@ from importlib.resources import as_file, files
 
 from fastgsm.models._base import PatchModel
 from fastgsm.models._load import load
+from fastgsm.models.cascade import Cascade
+
+# Names of the files that hold a `Cascade` begin with this.
+CASCADE = "cascade-"
 
 
 def list_priors() -> list[str]:
@@ -19,6 +23,22 @@ def list_priors() -> list[str]:
     >>> "gsm" in fastgsm.list_priors()
     True
     """
+    return [name for name in _archives() if not name.startswith(CASCADE)]
+
+
+def list_cascades() -> list[str]:
+    """Return the names of the bundled cascades, which the presets use for white noise.
+
+    Examples
+    --------
+    >>> from fastgsm.priors import list_cascades
+    >>> "cascade-fast" in list_cascades()
+    True
+    """
+    return [name for name in _archives() if name.startswith(CASCADE)]
+
+
+def _archives() -> list[str]:
     names = (each.name for each in files(__name__).iterdir())
     return sorted(name.removesuffix(".npz") for name in names if name.endswith(".npz"))
 
@@ -53,6 +73,20 @@ def load_prior(name: str) -> PatchModel:
             f"A model file is read with fastgsm.load(path)."
         )
     return deepcopy(_loaded(name))
+
+
+@cache
+def load_cascade(name: str) -> Cascade:
+    """Return a bundled cascade, one of `list_cascades`. It is never changed.
+
+    Examples
+    --------
+    >>> from fastgsm.priors import load_cascade
+    >>> load_cascade("cascade-fast").patch_size
+    8
+    """
+    with as_file(files(__name__) / f"{name}.npz") as path:
+        return Cascade.load(path)
 
 
 def read_card(name: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ the units of the image: planes are in the units of the prior. Tiles rely on its 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ from fastgsm._parts import Part
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
 from fastgsm.models._base import PatchModel
+from fastgsm.models.cascade import Cascade
 from fastgsm.restore.planes import PlaneModel, PlaneNoise
 
 
@@ -27,6 +29,10 @@ class Reach(NamedTuple):
     """A crop that starts at a multiple of this sees the same patches, summed in the same order,
     as the whole image."""
 
+    def and_of(self, other: Reach) -> Reach:
+        """Return how far the farther of two methods looks."""
+        return Reach(max(self.halo, other.halo), math.lcm(self.step, other.step))
+
 
 class Method(Protocol):
     """Restoration of planes at the noise level that the method was made for."""
@@ -36,6 +42,19 @@ class Method(Protocol):
 
     def __call__(self, planes: FloatArray, bar: Progress) -> FloatArray:
         """Denoise ``planes`` (n, height, width) in the units of the prior."""
+
+
+class Cascades(NamedTuple):
+    """The cascades of an image's planes."""
+
+    first: Cascade
+    others: Cascade
+    stride: int
+    """Distance between their patches."""
+
+    def of_planes(self, n_planes: int) -> list[Cascade]:
+        """Return the cascade of each plane."""
+        return [self.first, *(self.others,) * (n_planes - 1)]
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,8 @@ class Setting:
     """Keep only each patch's central pixel."""
     noise: PlaneNoise | None = None
     """Of all planes, relative to that of the first; None if it is white and equal."""
+    cascades: Cascades | None = None
+    """Take the models' place where a preset has them; for white noise."""
     inner: Part | None = None
     """Part of the planes that is wanted, from multiples of the preset's step on; the rest of the
     result may hold anything."""
@@ -68,6 +89,11 @@ class Setting:
         return [
             PlaneModel.of(*each) for each in zip(models, noise.ratios, correlations, strict=True)
         ]
+
+    @property
+    def is_white(self) -> bool:
+        """Whether the noise is white in all planes, whatever its levels."""
+        return self.noise is None or not (self.noise.correlations or self.noise.strong_lows)
 
     def halved(self, level: float) -> tuple[Setting, float]:
         """Return the setting and the level of the first plane's noise at half of the size."""

@@ -26,6 +26,7 @@ from fastgsm.models._base import PatchModel
 from fastgsm.models._save import save_model
 from fastgsm.patches import sample_patches
 from fastgsm.priors import load_prior
+from fastgsm.study import train_cascades
 from fastgsm.study.measure import sample
 
 FOLDER = Path(priors.__file__).parent
@@ -197,9 +198,10 @@ CARD = """\
 
 def main(argv: list[str] | None = None) -> int:
     """Train, save and describe the priors."""
-    parser = argparse.ArgumentParser(description="Train the bundled priors.")
+    names = [*RECIPES, *train_cascades.RECIPES]
+    parser = argparse.ArgumentParser(description="Train the bundled priors and cascades.")
     parser.add_argument("folder", type=Path, help="folder of colour photographs")
-    parser.add_argument("--prior", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--prior", nargs="+", choices=names, default=names)
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to")
     parser.add_argument("--resume", action="store_true", help="skip priors that exist")
     args = parser.parse_args(argv)
@@ -210,7 +212,8 @@ def main(argv: list[str] | None = None) -> int:
         if args.resume and all(file.exists() for file in files):
             print(f"{name} exists already")
             continue
-        print(train(name, images, args.out))
+        train_one = train if name in RECIPES else train_cascades.train
+        print(train_one(name, images, args.out))
     return 0
 
 

@@ -101,6 +101,38 @@ def test_gather_fills_the_lanes_and_zeroes_the_rest(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("case", CASES)
+def test_gather_and_scatter_phases(
+    case: tuple[int, int, int, int], offset: int, dtype: Any
+) -> None:
+    image, rows, cols = scene(case, dtype)
+    p, top = case[2], 0
+    if offset < min(rows[-1], cols[-1]):  # grids that begin between the positions of another
+        rows, cols = (
+            np.union1d(np.arange(offset, each[-1], case[3]), [0, each[-1]]) for each in (rows, cols)
+        )
+    n, step = rows.size * cols.size, kernels.column_step(cols)
+    phases = kernels.column_phases(image, top, image.shape[0], step)
+    patches = naive.extract(image, rows, cols, p)
+    wanted = naive.sums(patches, rows, cols, p, image.shape)
+    for most in (LANES, LANES - 3):
+        summed = np.zeros((phases.shape[0], phases.shape[1] + 2, phases.shape[2]), dtype)
+        for first in range(0, n, most):
+            count = min(most, n - first)
+            lanes = filled((p * p, LANES), dtype)
+            kernels.gather_phases(phases, rows, cols, first, count, p, top, lanes)
+            np.testing.assert_array_equal(lanes[:, :count].T, patches[first : first + count])
+            assert not lanes[:, count:].any()
+            kernels.scatter_phases(lanes, rows, cols, first, count, p, -2, summed)
+        joined = np.empty_like(image)
+        for phase in range(step):
+            joined[:, phase::step] = summed[phase, 2:, : joined[:, phase::step].shape[1]]
+        assert not summed[:, :2].any()
+        assert_close(joined, wanted, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("center", [False, True])
 def test_scatters(case: tuple[int, int, int, int], center: bool, dtype: Any) -> None:
@@ -114,14 +146,16 @@ def test_scatters(case: tuple[int, int, int, int], center: bool, dtype: Any) -> 
     kernels.scatter_patches(patches, rows, cols, p, center, at_once)
     assert_close(at_once, wanted, dtype)
 
-    scatter = kernels.scatter_centres if center else kernels.scatter_add
     for most in (LANES, LANES - 3):
         summed = np.zeros((image.shape[0] + 2, image.shape[1]), dtype)
         for first in range(0, n, most):
             lanes = filled((p * p, LANES), dtype)
             count = min(most, n - first)
             lanes[:, :count] = patches[first : first + count].T
-            scatter(lanes, rows, cols, first, count, p, -2, summed)
+            if center:
+                kernels.scatter_centres(lanes, rows, cols, first, count, p, -2, summed)
+            else:
+                kernels.scatter_phases(lanes, rows, cols, first, count, p, -2, summed[None])
         assert not summed[:2].any()
         # A pixel gets its patches in the order of their numbers, whichever are side by side.
         assert_same_bits(summed[2:], at_once)
