@@ -114,9 +114,9 @@ def test_center_uses_the_central_pixel_of_each_patch(noisy, models, name):
 @pytest.mark.parametrize("sigma", [5 / 255, 25 / 255, 100 / 255])
 def test_the_flat_tail_costs_no_more_than_promised(clean, monkeypatch, sigma):
     noisy = fastgsm.datasets.add_noise(clean, sigma, random_state=0)
-    approximate = single_pass(noisy, sigma)
+    approximate = single_pass(noisy, sigma, prior="gsm")
     monkeypatch.setattr(fastgsm.restore.single_pass, "FLAT_TAIL_LOSS", 0.0)
-    exact = single_pass(noisy, sigma)
+    exact = single_pass(noisy, sigma, prior="gsm")
     assert (approximate != exact).any()
     assert mse(approximate, clean) < (1 + 0.002) * mse(exact, clean)
 
@@ -197,6 +197,8 @@ def test_values_far_from_the_data_range_are_warned_about(noisy, dtype):
     result = single_pass(image, 25, data_range=255)  # and no warning
     assert np.abs(by_itself.astype(float) - result).mean() < 0.5
     expected = single_pass(image / 255, 25 / 255) * 255
+    if dtype is np.uint16:
+        expected = expected.clip(0)
     np.testing.assert_allclose(result, expected, atol=0.51)
 
 

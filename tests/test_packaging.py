@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 import fastgsm
 from fastgsm.kernels._jit import source_digest
+from fastgsm.priors import list_cascades
 
 PROJECT = Path(__file__).resolve().parents[1]
 IMPORTED_FROM = Path(fastgsm.__file__).resolve().parents[1]
@@ -118,7 +119,7 @@ def test_wheel_holds_types_priors_and_licence(wheel_names: set[str], dist_info: 
     priors = {PurePosixPath(name) for name in wheel_names if name.startswith("fastgsm/priors/")}
     models = {path.stem for path in priors if path.suffix == ".npz"}
     assert "fastgsm/py.typed" in wheel_names
-    assert models == set(fastgsm.list_priors())
+    assert models == {*fastgsm.list_priors(), *list_cascades()}
     assert models <= {path.stem for path in priors if path.suffix == ".md"}, "model card missing"
     assert f"{dist_info}/licenses/LICENSE" in wheel_names
 

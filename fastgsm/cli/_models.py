@@ -48,7 +48,7 @@ def add_to(commands: Any) -> None:
         commands,
         "priors",
         _priors,
-        "list the bundled priors, with the key facts of their model cards",
+        "list the bundled priors and cascades, with the key facts of their model cards",
         "  fastgsm priors\n  fastgsm priors --json",
     )
     _options.add_shared(command, "--json")
@@ -129,9 +129,9 @@ def _plot(args: argparse.Namespace) -> int:
 
 def _priors(args: argparse.Namespace) -> int:
     import fastgsm
-    from fastgsm.priors import read_card
+    from fastgsm.priors import list_cascades, read_card
 
-    facts = []
+    facts: list[dict[str, Any]] = []
     for name in fastgsm.list_priors():
         card = read_card(name)
         held_out = float(card["Held-out log-likelihood"].split()[0])
@@ -139,8 +139,9 @@ def _priors(args: argparse.Namespace) -> int:
             {"name": name, **describe(fastgsm.load_prior(name)), "of": card["Of"].rstrip("."),
              "held_out_log_likelihood": held_out}
         )  # fmt: skip
+    cascades = [_cascade(name) for name in list_cascades()]
     if args.json:
-        _options.print_json(facts)
+        _options.print_json([*facts, *cascades])
         return 0
     for prior in facts:
         side = prior["patch_size"]
@@ -149,4 +150,27 @@ def _priors(args: argparse.Namespace) -> int:
             f"{'':15}{prior['shapes']} shapes x {prior['scales']} scales, {side}x{side} patches, "
             f"held-out log-likelihood {prior['held_out_log_likelihood']} nats"
         )
+    for cascade in cascades:
+        side = cascade["patch_size"]
+        print(
+            f"{cascade['name'] + ':':21}Cascade of {cascade['of']}\n"
+            f"{'':21}{cascade['stages']} stages x {cascade['components']} Gaussians, {side}x{side} "
+            f"patches, held-out PSNR {cascade['held_out_psnr']} dB at noise 25"
+        )
     return 0
+
+
+def _cascade(name: str) -> dict[str, Any]:
+    """Return the key facts of a bundled cascade."""
+    from fastgsm.priors import load_cascade, read_card
+
+    cascade, card = load_cascade(name), read_card(name)
+    return {
+        "name": name,
+        "model": "Cascade",
+        "of": card["Of"].rstrip("."),
+        "stages": cascade.n_stages,
+        "components": cascade.log_weights.shape[1],
+        "patch_size": cascade.patch_size,
+        "held_out_psnr": float(card["Held-out PSNR"].split(" dB")[0].split(", ")[2]),
+    }

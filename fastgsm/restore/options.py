@@ -19,7 +19,9 @@ from fastgsm.noise.anscombe import warn_no_photons
 from fastgsm.noise.kinds import Kind, check_channels, is_white
 from fastgsm.noise.model import NoiseModel
 from fastgsm.patches import check_stride
-from fastgsm.restore.method import Reach, Setting
+from fastgsm.priors import load_cascade
+from fastgsm.restore.cascade import STRIDE, cascades_reach
+from fastgsm.restore.method import Cascades, Reach, Setting
 from fastgsm.restore.planes import PlaneNoise
 from fastgsm.restore.presets import DEFAULT_QUALITY, PRESETS, Preset
 from fastgsm.restore.priors import Models, Priors, patch_size_of, resolve_priors
@@ -86,6 +88,16 @@ class Options:
         )
 
     @cached_property
+    def cascades(self) -> Cascades | None:
+        """The bundled cascades of the quality, if they do all that is asked for."""
+        names = self.preset.cascades
+        if names is None or self.prior is not None or self.center:
+            return None
+        first, others = (load_cascade(name) for name in names)
+        stride = STRIDE if self.given_stride is None else self.given_stride
+        return Cascades(first, others if self.n_channels == 3 else first, stride)
+
+    @cached_property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
         return patch_size_of(self.models[0])
@@ -125,7 +137,9 @@ class Options:
     def reach(self, noise: NoiseModel | Kind) -> Reach:
         """Return how far the method looks, at most, for noise that may be estimated yet."""
         reach = self.preset.reach if is_white(noise) else self.preset.longest_reach
-        return reach(self.patch_size, self.stride)
+        by_models = reach(self.patch_size, self.stride)
+        cascades = self.cascades
+        return by_models if cascades is None else by_models.and_of(cascades_reach(cascades))
 
     def setting(
         self,
@@ -145,6 +159,7 @@ class Options:
             rng,
             center=self.center,
             noise=noise,
+            cascades=self.cascades,
             inner=inner,
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastgsm._parts import grown
 from fastgsm._types import FloatArray
+from fastgsm.restore.cascade import CascadePasses
 from fastgsm.restore.epll import EPLL, GRIDS, THOROUGH_GRIDS, schedule
 from fastgsm.restore.method import Method, Reach, Setting, Within
 from fastgsm.restore.nonlocal_mvn import NonlocalMVN, Refined
@@ -43,6 +44,9 @@ class Preset:
     missing. Without this, such images get the default quality."""
     shapes_correspond: bool = True
     """The two models of a pair must have equally many shapes, which correspond one to one."""
+    cascades: tuple[str, str] | None = None
+    """Names of the bundled cascades for white noise, where no prior is given: for the luminance
+    and for opponent colours."""
     keeps_centres: bool = False
     """``aggregation="center"`` is supported."""
     has_variance: bool = False
@@ -55,11 +59,16 @@ def half_a_patch(patch_size: int) -> int:
 
 
 def new_single_pass(setting: Setting, level: float) -> Method:
-    """Return "fast": the single pass, at two scales for noise that is strong at low frequencies.
+    """Return "fast": a cascade if there is one, or the single pass under a model.
+
+    The single pass has two scales for noise that is strong at low frequencies.
 
     On real photographs (cc15) the second scale gains 0.3 dB. Twice the stride does as well there.
     """
     fine = SinglePass(setting, level)
+    if setting.cascades is not None and setting.is_white:
+        ratios = None if setting.noise is None else setting.noise.ratios
+        return CascadePasses(setting.cascades, level, ratios, fine)
     if setting.noise is None or not setting.noise.strong_lows or setting.center:
         return fine
     stride = min(2 * setting.stride, setting.patch_size)
@@ -141,6 +150,7 @@ PRESETS = {
         new_single_pass,
         two_scale_single_pass_reach,
         shapes_correspond=False,
+        cascades=("cascade-fast", "cascade-fast-chroma"),
         keeps_centres=True,
         has_variance=True,
     ),

@@ -15,6 +15,7 @@ import pytest
 import fastgsm
 from fastgsm._registry import MODELS
 from fastgsm.io import read_image, write_image
+from fastgsm.priors import list_cascades
 from tests.cli.helpers import run
 
 
@@ -59,12 +60,13 @@ def test_info_of_a_bundled_prior_and_of_what_is_no_model(tmp_path: Path, capsys:
 def test_priors_lists_every_prior_with_its_card(capsys: Any) -> None:
     assert run("priors", "--json") == 0
     facts = {prior["name"]: prior for prior in json.loads(capsys.readouterr().out)}
-    assert list(facts) == fastgsm.list_priors()
+    assert list(facts) == fastgsm.list_priors() + list_cascades()
     assert facts["mogsm"]["of"] == "luminance" and facts["mogsm"]["shapes"] == 64
+    assert facts["cascade-fast"]["stages"] == 4 and facts["cascade-fast"]["held_out_psnr"] > 28
     assert facts["mogsm"]["held_out_log_likelihood"] == pytest.approx(165.87)
     assert run("priors") == 0
     printed = capsys.readouterr().out
-    for name in fastgsm.list_priors():
+    for name in facts:
         assert f"{name}:" in printed
     assert "64 shapes x 8 scales, 8x8 patches, held-out log-likelihood 165.87 nats" in printed
 
