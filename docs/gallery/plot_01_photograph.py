@@ -29,8 +29,8 @@ for quality in ("fast", "balanced", "best"):
     images[quality] = fastgsm.denoise(noisy, quality=quality)
 
 # %%
-# ``"fast"`` restores every patch once. ``"balanced"`` makes more passes and leaves less noise in
-# flat areas. ``"best"`` refines that result with similar patches of the image itself, which helps
+# ``"fast"`` makes four short passes. ``"balanced"`` chooses among many kinds of patches, at two
+# scales. ``"best"`` refines that result with similar patches of the image itself, which helps
 # most if an image repeats itself.
 
 zoom = (slice(60, 240), slice(150, 330))

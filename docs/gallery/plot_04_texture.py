@@ -27,7 +27,7 @@ patches = fastgsm.sample_patches(left, n_patches=30_000, random_state=0)
 model = fastgsm.GSM(n_scales=6).fit(patches)
 images = {
     "noisy": noisy,
-    "prior of photographs": fastgsm.denoise(noisy, 0.1, quality="fast"),
+    "prior of photographs": fastgsm.denoise(noisy, 0.1, quality="fast", prior="gsm"),
     "prior of this wall": fastgsm.denoise(noisy, 0.1, quality="fast", prior=model),
 }
 

@@ -19,7 +19,7 @@ ESTIMATED_NOISE = ("auto", "white", "camera")
 # The presets of `fastgsm.denoise`, and what the help says of them. They are repeated here because
 # importing them takes too long for the help; a test compares them.
 QUALITIES = {
-    "fast": "fast restores every patch once",
+    "fast": "fast makes four short passes, learnt from photographs",
     "balanced": "balanced (the default) makes several passes",
     "best": "best then refines the result by comparing similar patches",
 }
