@@ -157,14 +157,14 @@ def denoise(
     *Methods.* Patches are replaced by their posterior means under a patch prior, and every pixel by
     the average over the patches that cover it. "fast" does so four times, under mixtures of
     Gaussians whose filters were learnt by restoring photographs. Under a `prior`, for noise that is
-    not white or outside 0.002 to 0.29 of the data range, and with another `aggregation`, it
-    restores every patch once, by default under a Gaussian scale mixture [1]_, and weights each
-    patch by its expected precision.
-    "balanced" alternates
-    between patches and pixels (EPLL [2]_), under a mixture of scale mixtures whose weights are
-    adapted to each part of the image. "best" refines its result with a Gaussian for every group of
-    similar patches of the image itself [3]_. Channels are mixed into luminance and opponent colours
-    and denoised one by one; "fast" and "balanced" have a separate prior for opponent colours.
+    not white, for planes whose noise is outside 0.002 to 0.29 of the data range (with n channels,
+    sigma / sqrt(n)), and with another `aggregation`, it restores every patch once, by default under
+    a Gaussian scale mixture [1]_, and weights each patch by its expected precision. "balanced"
+    alternates between patches and pixels (EPLL [2]_), under a mixture of scale mixtures whose
+    weights are adapted to each part of the image. "best" refines its result with a Gaussian for
+    every group of similar patches of the image itself [3]_. Channels are mixed into luminance and
+    opponent colours and denoised one by one; "fast" and "balanced" have a separate cascade or prior
+    for opponent colours.
 
     *Priors.* How the training patches were centred is read off the model: a model without variance
     along the constant patch is applied to patches without their mean; another model of mean zero to

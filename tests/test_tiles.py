@@ -78,12 +78,20 @@ def test_a_smaller_halo_does_not_suffice(noisy: Any, quality: str, monkeypatch: 
 
     "fast" loses its one step here, "balanced" two of three, as the last matters to few pixels.
     """
+    prior = "gsm" if quality == "fast" else None
     step = PRESETS[quality].reach(8, 1 if quality == "fast" else 4).step
     smaller = Reach(0 if quality == "fast" else step, step)
     monkeypatch.setitem(PRESETS, quality, replace(PRESETS[quality], reach=lambda *_: smaller))
     image = noisy[:, :150]
-    whole = fastgsm.denoise(image, SIGMA, quality=quality)
-    assert (by_tiles(image, quality=quality, tile=70) != whole).any()
+    whole = fastgsm.denoise(image, SIGMA, quality=quality, prior=prior)
+    assert (by_tiles(image, quality=quality, prior=prior, tile=70) != whole).any()
+
+
+def test_a_smaller_halo_does_not_suffice_for_a_cascade(noisy: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(fastgsm.restore.options, "cascades_reach", lambda _: Reach(8, 64))
+    image = np.tile(noisy, (1, 2))
+    whole = fastgsm.denoise(image, SIGMA, quality="fast")
+    assert (by_tiles(image, quality="fast", tile=70) != whole).any()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from skimage import data, img_as_float32
 import fastgsm
 
 # %%
-# It comes from the single pass, whose posterior says how certain each patch is.
+# It comes from a single pass, whose posterior says how certain each patch is.
 
 clean = img_as_float32(data.camera())
 noisy = fastgsm.datasets.add_noise(clean, 0.1, random_state=0)

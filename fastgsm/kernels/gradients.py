@@ -262,7 +262,11 @@ def _store(totals, by_bank, i):
     by_bank.traces[i] = totals.traces
 
 
-@Kernel
+@Kernel.with_flops(
+    lambda images, rows, cols, bank, **_: (
+        len(images) * rows.size * cols.size * 14 * bank.forward.size
+    )
+)
 def pass_gradients(images, rows, cols, patch_size, bank, by_sums, by_images, by_bank):
     """Fill the derivatives of a loss by the noisy ``images`` (n, H, W) and by a ``bank``.
 

@@ -69,7 +69,7 @@ def _denoise_band(image, rows, cols, band, patch_size, remove_mean, center, bank
     grid = rows[first:last]
     top = grid[0]
     bottom = rows[last] if last < rows.shape[0] else image.shape[0]
-    step = column_step(cols)
+    step = np.intp(1) if center else column_step(cols)
     pixels = column_phases(image, top, grid[-1] + patch_size, step)
     total = np.zeros((2, *pixels.shape), image.dtype)
     scratch = new_scratch(bank, bank.forward.shape[0], image.dtype)

@@ -135,12 +135,13 @@ class Cascade:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
+        arrays = {}
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return cls(**{
-            name: values if values.dtype == bool else values.astype(np.float64)
-            for name, values in arrays.items()
-        })  # fmt: skip
+            for name in archive.files:
+                values = archive[name]
+                arrays[name] = values if values.dtype == bool else values.astype(np.float64)
+                arrays[name].flags.writeable = False  # all calls share it, and its banks
+        return cls(**arrays)
 
 
 def log_variance(sigma: float) -> float:

@@ -11,7 +11,7 @@ from fastgsm.models._load import load
 from fastgsm.models.cascade import Cascade
 
 # Names of the files that hold a `Cascade` begin with this.
-CASCADE = "cascade-"
+CASCADE_PREFIX = "cascade-"
 
 
 def list_priors() -> list[str]:
@@ -23,7 +23,7 @@ def list_priors() -> list[str]:
     >>> "gsm" in fastgsm.list_priors()
     True
     """
-    return [name for name in _archives() if not name.startswith(CASCADE)]
+    return [name for name in _archives() if not name.startswith(CASCADE_PREFIX)]
 
 
 def list_cascades() -> list[str]:
@@ -35,7 +35,7 @@ def list_cascades() -> list[str]:
     >>> "cascade-fast" in list_cascades()
     True
     """
-    return [name for name in _archives() if name.startswith(CASCADE)]
+    return [name for name in _archives() if name.startswith(CASCADE_PREFIX)]
 
 
 def _archives() -> list[str]:

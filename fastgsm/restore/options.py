@@ -89,7 +89,10 @@ class Options:
 
     @cached_property
     def cascades(self) -> Cascades | None:
-        """The bundled cascades of the quality, if they do all that is asked for."""
+        """The bundled cascades of the quality, unless a prior or centres are asked for.
+
+        Whether the noise suits them is decided plane by plane.
+        """
         names = self.preset.cascades
         if names is None or self.prior is not None or self.center:
             return None

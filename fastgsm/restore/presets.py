@@ -138,9 +138,9 @@ def new_uneven_refined(setting: Setting, noise: FloatArray) -> Method:
 
 
 # Gains of separate priors for the opponent colours, on crops of 256x256 pixels of every second
-# Kodak image at noise 15, 25 and 50 of 255, with priors trained on the others: "fast" 0.32, 0.36
-# and 0.46 dB, "balanced" 0.16, 0.15 and 0.09. "best" would lose 0.03, 0.03 and 0.02: its refinement
-# learns the colours from the image, and a less smooth pilot teaches it more.
+# Kodak image at noise 15, 25 and 50 of 255, with priors trained on the others: "fast" under models
+# 0.32, 0.36 and 0.46 dB, "balanced" 0.16, 0.15 and 0.09. "best" would lose 0.03, 0.03 and 0.02: its
+# refinement learns the colours from the image, and a less smooth pilot teaches it more.
 PRESETS = {
     "fast": Preset(
         "gsm",

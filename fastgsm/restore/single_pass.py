@@ -76,6 +76,7 @@ class SinglePass:
         self._patch_size = setting.patch_size
         self._stride = setting.stride
         self._center = setting.center
+        self._prepared: list[Filters] = []  # see `_filters`
 
     @staticmethod
     def reach(patch_size: int, stride: int) -> Reach:
@@ -121,8 +122,11 @@ class SinglePass:
 
     def _filters(self, n_planes: int) -> list[Filters]:
         """Return the filters of the luminance, the first plane, and of the other planes."""
-        models = self._setting.plane_models(n_planes)
-        return [Filters.of(each, self._sigma, self._setting.dtype) for each in models]
+        if len(self._prepared) != n_planes:
+            models = self._setting.plane_models(n_planes)
+            dtype = self._setting.dtype
+            self._prepared = [Filters.of(each, self._sigma, dtype) for each in models]
+        return self._prepared
 
     def _grid(self, shape: tuple[int, ...], remove_mean: bool = False) -> Grid:
         """Return the patches of an image of ``shape`` (height, width)."""

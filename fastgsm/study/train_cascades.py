@@ -86,8 +86,6 @@ class Recipe(NamedTuple):
     """For each stage, whether it works at half of the size."""
     n_components: int
     n_steps: int
-    quality: str
-    """The preset that uses the cascade."""
     planes: Callable[[Images], list[FloatArray]] = luminance
     contrast: float = 1.0
     """Of the drawn scenes that are added to the planes."""
@@ -96,7 +94,7 @@ class Recipe(NamedTuple):
     subject: str = "luminance"
 
 
-FAST = Recipe((False, True, False, False), 16, 16_000, "fast")
+FAST = Recipe((False, True, False, False), 16, 16_000)
 RECIPES = {
     "cascade-fast": FAST,
     "cascade-fast-chroma": FAST._replace(
@@ -117,7 +115,7 @@ CARD = """\
 - **Training**: {n_steps:,} steps of Adam, each on {n_crops} crops of {crop}x{crop} pixels with
   white noise of one level, log-uniform from {least:g} to {most:g} of 255. The loss is log(MSE /
   variance of the noise).
-- **Command**: `python -m fastgsm.study.train_priors FOLDER --prior {name}`,
+- **Command**: `python -m fastgsm.priors.train FOLDER --prior {name}`,
   fastgsm {version}, seed {seed}.
 - **Held-out PSNR**: {held_out} dB at noise 5, 15, 25 and 50 of 255, on
   every sixth photograph, by a cascade that was trained on the others. The bundled one is trained on

@@ -15,6 +15,7 @@ from fastgsm import tiles
 from fastgsm.files import stored as _stored
 from fastgsm.files import tiff_write
 from fastgsm.io import read_image
+from fastgsm.restore.options import Options
 from tests.cli.helpers import only, run
 
 tifffile = pytest.importorskip("tifffile")
@@ -96,9 +97,8 @@ def test_the_bits_are_those_of_the_whole(
 def test_a_chunk_is_a_tile(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", noisy(channels=3))
     assert run("denoise", tmp_path / "in.npy", tmp_path / "out.zarr", *OPTIONS) == 0
-    first = tiles.tiles_of(
-        SHAPE, TILE, *fastgsm.restore.presets.PRESETS["fast"].longest_reach(8, 1)
-    )[0]
+    reach = Options(3, np.random.default_rng(), quality="fast").reach("auto")
+    first = tiles.tiles_of(SHAPE, TILE, *reach)[0]
     sides = tuple(side.stop for side in first.inner)
     assert max(sides) < max(SHAPE)
     assert zarr.open_array(tmp_path / "out.zarr", mode="r").chunks == (*sides, 3)
@@ -169,7 +169,7 @@ def test_no_more_is_read_than_a_tile_with_its_margins(
         return pixels
 
     monkeypatch.setattr(_stored.Stored, "__getitem__", counted)
-    argv = [*OPTIONS, "--tile", 16, "--noise", "white"]
+    argv = [*OPTIONS, "--tile", 16, "--noise", "white", "--prior", "gsm"]
     assert run("denoise", tmp_path / name, tmp_path / "out.npy", *argv) == 0
     halo, step = fastgsm.restore.presets.PRESETS["fast"].reach(8, 1)
     margin = -(-halo // step) * step

@@ -84,7 +84,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> tuple[list[np.ndarray], Recipe]:
     """Planes and a recipe that are trained in a moment."""
     monkeypatch.setattr(train_cascades, "EM_PATCHES", 2000)
     planes = [fastgsm.datasets.dead_leaves((64, 64), random_state=i) for i in range(2)]
-    recipe = Recipe((False, True, False), 4, 60, "fast", n_crops=2, crop=32)
+    recipe = Recipe((False, True, False), 4, 60, n_crops=2, crop=32)
     return [plane.astype(np.float32) for plane in planes], recipe
 
 
