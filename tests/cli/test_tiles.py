@@ -326,7 +326,7 @@ def test_an_older_result_is_replaced_through_links(tmp_path: Path) -> None:
     assert (tmp_path / "older.tif").stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.parametrize("argv", [[], ["--sigma", 6000, "--data-range", 65535]])
+@pytest.mark.parametrize("argv", [[], ["--sigma", 6000, "--data-range", 65535, "--prior", "gsm"]])
 def test_a_damaged_chunk_is_named(tmp_path: Path, capsys: Any, argv: list[Any]) -> None:
     write_zarr(tmp_path / "in.zarr", noisy())
     chunk = tmp_path / "in.zarr" / "c" / "2" / "2"
@@ -342,7 +342,7 @@ def test_a_damaged_chunk_is_named(tmp_path: Path, capsys: Any, argv: list[Any]) 
     assert f"is kept in {tmp_path / 'out.tif'}.partial; the same command" in err
     chunk.write_bytes(content)
     assert run(*argv) == 0
-    expected = fastgsm.denoise(noisy(), 6000, quality="fast")
+    expected = fastgsm.denoise(noisy(), 6000, quality="fast", prior="gsm")
     np.testing.assert_array_equal(read(tmp_path / "out.tif"), expected)
     assert only(tmp_path) == ["in.zarr", "out.tif"]
 
