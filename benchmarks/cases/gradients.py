@@ -21,7 +21,7 @@ def pass_gradients(dtype: str) -> Case:
     """The derivatives of a batch of crops, as in training."""
     side = shrunk(72, 24)
     scene = add_noise(image(seed=10)).astype(dtype)
-    images = np.stack([scene[i * 8 : i * 8 + side, :side] for i in range(N_IMAGES)])
+    images = np.stack([np.roll(scene, -8 * i, axis=0)[:side, :side] for i in range(N_IMAGES)])
     places = np.arange(0, side - PATCH_SIZE + 1, STRIDE)
     bank = load_cascade("cascade-fast").bank(0, SIGMA, dtype)
     by_sums = normal(dtype, N_IMAGES, 2, side, side)

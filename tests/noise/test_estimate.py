@@ -135,7 +135,7 @@ def test_steps_of_planes_are_counted_not_of_channels(
     noise = NoiseModel.white([0.1, 0.1, 0])
     image = clean[:64, :64]
     fastgsm.denoise(image, noise=noise, channel_axis=-1, quality="fast", progress=True)
-    assert "2/2" in capsys.readouterr().err
+    assert "8/8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
