@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,21 @@ from fastgsm.learning.whitened import pad
 LEAST_SIGMA, MOST_SIGMA = 0.5 / 255, 75 / 255
 # The noise level at which the mixing has its constant term.
 MIDDLE_SIGMA = 25 / 255
+
+
+class Mixture(NamedTuple):
+    """J diagonal Gaussians of M filtered pixels at one noise level; see `Cascade`."""
+
+    variances: FloatArray
+    """t (J, M)."""
+    gains: FloatArray
+    """g (J, M)."""
+    precisions: FloatArray
+    """T / t (J, M)."""
+    log_weights: FloatArray
+    """(J,), with the determinants."""
+    traces: FloatArray
+    """(J,), with tau."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,23 +114,32 @@ class Cascade:
         """
         return _kept_bank(self, stage, sigma, np.dtype(dtype))
 
-    def _bank(self, stage: int, sigma: float, dtype: np.dtype[Any]) -> WienerBank:
-        variance = sigma**2
-        _, M, d = self.forward.shape
-        J, M, d = padded(self.log_weights.shape[1]), padded(M), padded(d)
+    def mixture(self, stage: int, variance: float) -> Mixture:
+        """Return the mixture of a stage as seen through noise of a variance."""
         t = np.exp(self.log_variances[stage]) + variance * np.exp(self.log_noise[stage])
         kept = np.exp(self.log_kept[stage])
         gains = kept / (kept + variance * np.exp(self.log_kept_noise[stage]))
         temperature = np.exp(self.log_temperature[stage])
-        log_weights = temperature * (self.log_weights[stage] - 0.5 * np.log(t).sum(axis=1))
-        traces = (1 + gains.sum(axis=1)) * np.exp(self.log_traces[stage])
+        return Mixture(
+            t,
+            gains,
+            temperature / t,
+            temperature * (self.log_weights[stage] - 0.5 * np.log(t).sum(axis=1)),
+            (1 + gains.sum(axis=1)) * np.exp(self.log_traces[stage]),
+        )
+
+    def new_bank(self, stage: int, sigma: float, dtype: Any) -> WienerBank:
+        """Do the work of `bank`, and keep nothing."""
+        _, M, d = self.forward.shape
+        J, M, d = padded(self.log_weights.shape[1]), padded(M), padded(d)
+        _, gains, precisions, log_weights, traces = self.mixture(stage, sigma**2)
         return WienerBank(
             ranks=np.array([M]),
             forward=pad(self.forward[stage], (M, d), dtype)[None],
             backward=pad(self.backward[stage].T, (d, M), dtype)[None],
             means=np.empty((0, d), dtype),
             log_weights=pad(log_weights, (J,), dtype, -np.inf)[None],
-            precisions=pad(temperature / t, (J, M), dtype)[None],
+            precisions=pad(precisions, (J, M), dtype)[None],
             shrinkages=pad(gains.T - 1, (M, J), dtype)[None],
             tail_precisions=np.zeros((1, J), dtype),
             tail_shrinkages=np.ones((1, J), dtype),
@@ -151,4 +175,4 @@ def log_variance(sigma: float) -> float:
 
 @lru_cache(maxsize=64)
 def _kept_bank(cascade: Cascade, stage: int, sigma: float, dtype: np.dtype[Any]) -> WienerBank:
-    return cascade._bank(stage, sigma, dtype)
+    return cascade.new_bank(stage, sigma, dtype)

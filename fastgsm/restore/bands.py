@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
+from fastgsm.kernels.single_pass import denoise_bands
+from fastgsm.kernels.wiener import WienerBank
 from fastgsm.restore.grid import Grid
 
 # Rows of the patch grid in a band. Constant, whatever the number of threads: the order in which
@@ -56,3 +58,17 @@ def sum_bands(
                     target[top : top + below] += left
             above = left_below
         bar.update()
+
+
+def restore_bands(
+    image: FloatArray,
+    grid: Grid,
+    bank: WienerBank,
+    center: bool,
+    bands: Bands,
+    sums: tuple[FloatArray, ...],
+    spill: FloatArray,
+) -> None:
+    """Restore bands as `sum_bands` asks, or with ``center`` their patches' centres for one sum."""
+    rows, cols, *of_patches = grid
+    denoise_bands(image, rows, cols, bands, *of_patches, center, bank, sums, spill)

@@ -9,19 +9,15 @@ import numpy as np
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
 from fastgsm.kernels._jit import usable_threads
-from fastgsm.kernels.single_pass import denoise_bands
-from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models.cascade import LEAST_SIGMA, MOST_SIGMA, Cascade
-from fastgsm.restore.bands import BAND_ROWS, BANDS_PER_CALL, n_calls, sum_bands
+from fastgsm.restore.bands import BAND_ROWS, BANDS_PER_CALL, n_calls, restore_bands, sum_bands
 from fastgsm.restore.grid import Grid
 from fastgsm.restore.method import Cascades, Reach
-from fastgsm.restore.pyramid import enlarged, shrunk
+from fastgsm.restore.pyramid import ENLARGEMENT, correct_lows, half_shape, shrunk
 from fastgsm.restore.single_pass import SinglePass
 
 # Distance between patches, as in training. A pixel is covered by 16 patches of 8x8 in each stage.
 STRIDE = 2
-# Pixels of half the size, on either side, that an enlarged image depends on.
-ENLARGEMENT = 2
 # Errors of the bundled cascade relative to those of a single pass under the bundled GSM: 0.43 to
 # 0.46 dB less, on every sixth image of BSD68 at noise 10 to 75 of 255.
 ERROR_RATIO = 0.95
@@ -51,15 +47,14 @@ class CascadePasses:
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
         """Return the number of progress updates for planes of ``shape`` (n, height, width)."""
-        height, width = shape[1:]
-        half = ((height + 1) // 2, (width + 1) // 2)
         total = 0
         for i, (cascade, level) in enumerate(self._planes(shape[0])):
-            if self._models is not None and not was_trained_on(level):
-                total += self._models.steps_of_planes(shape)[i]
+            models = self._models_for(level)
+            if models is not None:
+                total += models.steps_of_planes(shape)[i]
                 continue
             for stage in range(cascade.n_stages):
-                size = half if cascade.halved[stage] else (height, width)
+                size = half_shape(shape[1:]) if cascade.halved[stage] else shape[1:]
                 if min(size) >= cascade.patch_size:
                     grid = stage_grid(cascade, stage, size, self._cascades.stride)
                     total += n_calls(grid.rows.size, grid.patch_size, self._bands_per_call)
@@ -69,8 +64,9 @@ class CascadePasses:
         """Denoise ``planes`` (n, height, width), one by one, in the units of the prior."""
         restored = np.empty(planes.shape, planes.dtype)
         for i, (cascade, level) in enumerate(self._planes(len(planes))):
-            if self._models is not None and not was_trained_on(level):
-                restored[i] = self._models.restored_plane(planes, i, bar)
+            models = self._models_for(level)
+            if models is not None:
+                restored[i] = models.restored_plane(planes, i, bar)
             else:
                 self._restore(cascade, level, planes[i], restored[i], bar)
         return restored
@@ -87,6 +83,10 @@ class CascadePasses:
             if was_trained_on(level):
                 variance[i] *= planes.dtype.type(ERROR_RATIO**2)
         return self(planes, bar), variance
+
+    def _models_for(self, level: float) -> SinglePass | None:
+        """Return the models if they restore a plane with noise of a level."""
+        return None if was_trained_on(level) else self._models
 
     def _planes(self, n_planes: int) -> list[tuple[Cascade, float]]:
         """Return the cascade of each plane and its noise level."""
@@ -111,13 +111,12 @@ class CascadePasses:
             seen += result
             if not cascade.halved[stage]:
                 self._run_stage(cascade, stage, level, seen, result, bar)
-            elif min(noisy.shape) >= 2 * cascade.patch_size - 1:
+            elif min(half_shape(noisy.shape)) >= cascade.patch_size:
                 half_seen = shrunk(seen[None])[0]
                 del seen
                 half = np.empty_like(half_seen)
                 self._run_stage(cascade, stage, level, half_seen, half, bar)
-                half -= shrunk(result[None])[0]
-                result += enlarged(half[None], (1, *noisy.shape))[0]
+                correct_lows(result[None], half[None])
 
     def _run_stage(
         self,
@@ -132,7 +131,7 @@ class CascadePasses:
         bank = cascade.bank(stage, level, seen.dtype)
         grid = stage_grid(cascade, stage, seen.shape, self._cascades.stride)
         weights = np.empty_like(restored)
-        restore = partial(restore_bands, seen, grid, bank)
+        restore = partial(restore_bands, seen, grid, bank, False)
         sum_bands(restore, grid, (restored, weights), self._bands_per_call, bar)
         restored /= weights
 
@@ -158,27 +157,10 @@ def cascades_reach(cascades: Cascades) -> Reach:
     return Reach(max(halos), 2 * step)
 
 
-def restore_bands(
-    image: FloatArray,
-    grid: Grid,
-    bank: WienerBank,
-    bands: FloatArray,
-    sums: tuple[FloatArray, ...],
-    spill: FloatArray,
-) -> None:
-    """Restore bands as `sum_bands` asks, under a bank."""
-    rows, cols, patch_size, remove_mean = grid
-    denoise_bands(image, rows, cols, bands, patch_size, remove_mean, False, bank, sums, spill)
-
-
 def stage_grid(cascade: Cascade, stage: int, shape: tuple[int, ...], stride: int = STRIDE) -> Grid:
     """Return the patches of a stage in an image of ``shape`` (height, width).
 
     The grids of odd stages begin a pixel later: between the positions of the stage before.
     """
-    p = cascade.patch_size
-    rows, cols = (
-        np.union1d(np.arange(stage % 2, length - p, stride), [0, length - p]).astype(np.intp)
-        for length in shape
-    )
-    return Grid(rows, cols, p, remove_mean=True)
+    offset = stage % 2
+    return Grid.from_offsets(shape, (offset, offset), stride, cascade.patch_size, remove_mean=True)

@@ -172,13 +172,9 @@ class EPLL:
         return np.minimum(share * self._precision, 1).astype(dtype, copy=False)
 
     def _grid(self, shape: tuple[int, ...], number: int) -> Grid:
-        """Return a grid that starts at its offset, with the first and last possible positions."""
-        lasts = (length - self._patch_size for length in shape[1:])
-        rows, cols = (
-            np.union1d(np.arange(offset, last, self._stride), [0, last]).astype(np.intp)
-            for offset, last in zip(self._offsets[number], lasts, strict=True)
-        )
-        return Grid(rows, cols, self._patch_size, self._remove_mean)
+        """Return a grid that starts at its offset."""
+        offsets, p = self._offsets[number], self._patch_size
+        return Grid.from_offsets(shape[1:], offsets, self._stride, p, remove_mean=self._remove_mean)
 
     def _choose(
         self,

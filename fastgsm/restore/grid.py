@@ -22,6 +22,27 @@ class Grid(NamedTuple):
     remove_mean: bool
     """The model describes patches without their own means."""
 
+    @classmethod
+    def from_offsets(
+        cls,
+        shape: tuple[int, ...],
+        offsets: tuple[int, int],
+        stride: int,
+        patch_size: int,
+        *,
+        remove_mean: bool,
+    ) -> Grid:
+        """Return a grid from ``offsets`` on, with the first and last possible positions.
+
+        ``shape`` is (height, width) of the image.
+        """
+        lasts = (length - patch_size for length in shape)
+        rows, cols = (
+            np.union1d(np.arange(offset, last, stride), [0, last]).astype(np.intp)
+            for offset, last in zip(offsets, lasts, strict=True)
+        )
+        return cls(rows, cols, patch_size, remove_mean)
+
     @property
     def n_patches(self) -> int:
         """Number of patches."""

@@ -8,6 +8,14 @@ import numpy as np
 
 from fastgsm._types import FloatArray
 
+# Pixels of half the size, on either side, that an enlarged image depends on.
+ENLARGEMENT = 2
+
+
+def half_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return ``shape`` (height, width) at half of the size."""
+    return tuple((n + 1) // 2 for n in shape)
+
 
 def shrunk(planes: FloatArray) -> FloatArray:
     """Return the means over 2x2 pixels, and over 2x1 or 1x2 at the end of an odd side."""
@@ -38,6 +46,11 @@ def enlarged(planes: FloatArray, shape: tuple[int, ...]) -> FloatArray:
             _part(result, axis, slice(side, None, 2))[:] = sum(pixels)
         planes = _part(result, axis, slice(0, shape[axis]))
     return planes
+
+
+def correct_lows(planes: FloatArray, half: FloatArray) -> None:
+    """Give ``planes`` (n, height, width) the low frequencies of ``half``, at half of their size."""
+    planes += enlarged(half - shrunk(planes), planes.shape)
 
 
 def _part(planes: FloatArray, axis: int, part: slice) -> Any:

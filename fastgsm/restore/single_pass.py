@@ -18,11 +18,17 @@ from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
 from fastgsm.kernels._jit import usable_threads
 from fastgsm.kernels.patches import scatter_patches
-from fastgsm.kernels.single_pass import denoise_bands
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models import PatchModel
 from fastgsm.patches import grid_positions
-from fastgsm.restore.bands import BAND_ROWS, BANDS_PER_CALL, Bands, n_calls, sum_bands
+from fastgsm.restore.bands import (
+    BAND_ROWS,
+    BANDS_PER_CALL,
+    Bands,
+    n_calls,
+    restore_bands,
+    sum_bands,
+)
 from fastgsm.restore.grid import Grid, posterior_means
 from fastgsm.restore.method import Reach, Setting
 from fastgsm.restore.planes import PlaneModel
@@ -171,7 +177,11 @@ class SinglePass:
         # The patches are summed in the array of the result, which bounds the memory.
         sums = (total,) if self._center else (restored, total)
         grid = self._grid(image.shape, filters.remove_mean)
-        restore = partial(self._restore_bands, filters, image, grid)
+        restore = (
+            partial(self._restore_by_model, filters, image, grid)
+            if filters.bank is None
+            else partial(restore_bands, image, grid, filters.bank, self._center)
+        )
         sum_bands(restore, grid, sums, filters.bands_per_call, bar)
         if self._center:
             height, width = restored.shape
@@ -181,24 +191,6 @@ class SinglePass:
         if filters.remove_global_mean:
             restored += mean
         return total
-
-    def _restore_bands(
-        self,
-        filters: Filters,
-        image: FloatArray,
-        grid: Grid,
-        bands: Bands,
-        sums: tuple[FloatArray, ...],
-        spill: FloatArray,
-    ) -> None:
-        """Restore bands as `sum_bands` asks, or only their patches' centres for one sum."""
-        if filters.bank is None:
-            self._restore_by_model(filters, image, grid, bands, sums, spill)
-        else:
-            rows, cols, *of_patches = grid
-            denoise_bands(
-                image, rows, cols, bands, *of_patches, self._center, filters.bank, sums, spill
-            )
 
     def _restore_by_model(
         self,

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from fastgsm._progress import Progress
 from fastgsm._types import FloatArray
 from fastgsm.restore.method import Method, Reach
-from fastgsm.restore.pyramid import enlarged, shrunk
+from fastgsm.restore.pyramid import ENLARGEMENT, correct_lows, half_shape, shrunk
 
-# Pixels on either side that the correction depends on, at full size: the enlargement uses two
-# pixels of half the size.
-CORRECTION_HALO = 4
+# Pixels on either side that the correction depends on, at full size.
+CORRECTION_HALO = 2 * ENLARGEMENT
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +55,12 @@ class TwoScales:
         At half of the size everything is twice as far. The enlargement uses two pixels of that size
         on either side, which are means over four.
         """
-        halo = max(fine.halo + CORRECTION_HALO, 2 * (coarse.halo + 2) + 2)
+        halo = max(fine.halo + CORRECTION_HALO, 2 * (coarse.halo + ENLARGEMENT) + 2)
         return Reach(halo, math.lcm(fine.step, 2 * coarse.step))
 
     def _half(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """Return the shape of the planes at half of the size, if that is large enough."""
-        half = (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2)
+        half = (shape[0], *half_shape(shape[1:]))
         return half if min(half[1:]) >= self.least else None
 
     def n_steps(self, shape: tuple[int, ...]) -> int:
@@ -75,6 +74,5 @@ class TwoScales:
         if self._half(planes.shape):
             if self.shares is not None:
                 planes = restored + self.shares.astype(planes.dtype) * (planes - restored)
-            correction = self.coarse(shrunk(planes), bar) - shrunk(restored)
-            restored += enlarged(correction, planes.shape)
+            correct_lows(restored, self.coarse(shrunk(planes), bar))
         return restored

@@ -14,12 +14,12 @@ import numpy as np
 
 from fastgsm._types import FloatArray
 from fastgsm.kernels.gradients import Totals, pass_gradients
-from fastgsm.kernels.single_pass import denoise_bands
 from fastgsm.kernels.wiener import WienerBank
 from fastgsm.models.cascade import Cascade, log_variance
+from fastgsm.restore.bands import restore_bands
 from fastgsm.restore.cascade import stage_grid
 from fastgsm.restore.grid import Grid
-from fastgsm.restore.pyramid import enlarged, shrunk
+from fastgsm.restore.pyramid import correct_lows, enlarged, shrunk
 
 Gradients = dict[str, FloatArray]
 
@@ -50,12 +50,13 @@ def run(cascade: Cascade, noisy: FloatArray, sigma: float) -> tuple[FloatArray, 
         if cascade.halved[s]:
             seen = shrunk(seen)
         grid = stage_grid(cascade, s, seen.shape[1:])
-        bank = cascade._bank(s, level, noisy.dtype)
+        bank = cascade.new_bank(s, level, noisy.dtype)
         sums: FloatArray = np.stack([_summed(each, grid, bank) for each in seen])
         stages.append(Stage(seen, grid, bank, sums, result, share, level))
-        restored = sums[:, 0] / sums[:, 1]
+        restored: FloatArray = sums[:, 0] / sums[:, 1]
         if cascade.halved[s]:
-            restored = result + enlarged(restored - shrunk(result), result.shape)
+            half, restored = restored, result.copy()
+            correct_lows(restored, half)
         result = restored
     return result, stages
 
@@ -65,10 +66,7 @@ def _summed(image: FloatArray, grid: Grid, bank: WienerBank) -> FloatArray:
     sums = np.zeros((2, *image.shape), image.dtype)
     spill = np.empty((1, 2, grid.patch_size - 1, image.shape[1]), image.dtype)
     bands = np.array([0, grid.rows.size])
-    denoise_bands(
-        np.ascontiguousarray(image), grid.rows, grid.cols, bands, grid.patch_size, True, False,
-        bank, tuple(sums), spill,
-    )  # fmt: skip
+    restore_bands(np.ascontiguousarray(image), grid, bank, False, bands, tuple(sums), spill)
     return sums
 
 
@@ -128,18 +126,14 @@ def _through_bank(cascade: Cascade, s: int, sigma: float, by_bank: Totals, by: G
     by["forward"][s], by["backward"][s] = by_bank.forward[:M, :d], by_bank.backward[:d, :M].T
     by_weights, by_traces = by_bank.log_weights[:J], by_bank.traces[:J]
     by_precisions, by_gains = by_bank.precisions[:J, :M], by_bank.shrinkages[:J, :M]
+    t, gains, precisions, log_weights, traces = cascade.mixture(s, variance)
     v, n = np.exp(cascade.log_variances[s]), np.exp(cascade.log_noise[s])
-    t = v + variance * n
-    kept = np.exp(cascade.log_kept[s])
-    gains = kept / (kept + variance * np.exp(cascade.log_kept_noise[s]))
     temperature, tau = np.exp(cascade.log_temperature[s]), np.exp(cascade.log_traces[s])
-    precisions = temperature / t
-    log_weights = temperature * (cascade.log_weights[s] - 0.5 * np.log(t).sum(axis=1))
     by["log_temperature"][s] = (by_precisions * precisions).sum() + by_weights @ log_weights
     by["log_weights"][s] = temperature * by_weights
     by_t = -(by_precisions / t + 0.5 * by_weights[:, None]) * precisions
     by["log_variances"][s], by["log_noise"][s] = by_t * v, by_t * n * variance
-    by["log_traces"][s] = by_traces * tau * (1 + gains.sum(axis=1))
+    by["log_traces"][s] = by_traces * traces
     by_log_ratio = (by_gains + (by_traces * tau)[:, None]) * gains * (1 - gains)
     by["log_kept"][s], by["log_kept_noise"][s] = by_log_ratio, -by_log_ratio
     return float((by_t * n).sum() - by_log_ratio.sum() / variance)
